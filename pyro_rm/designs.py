@@ -1,0 +1,252 @@
+r"""How a subset of neighbors is drawn and weighed, given how large each is expected to be.
+
+A design turns *sizes* (non-negative, one for each candidate, zero for what must not be
+visited) into ``num_draws`` indices with weights, such that the weighted sum over the
+draws estimates the sum over all candidates. Indices and weights are detached.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Draw(NamedTuple):
+    """Drawn candidates with their weights, both of shape ``draws + batch_shape``.
+
+    A weight of zero marks padding: a row that had fewer candidates than draws.
+    """
+
+    index: Tensor
+    weights: Tensor
+
+
+class Design(ABC):
+    """A way to draw candidates and to weigh them; :attr:`unbiased` says what it estimates.
+
+    :attr:`exhausts` says that as many draws as candidates visit each once, so that the
+    sum is exact.
+    """
+
+    unbiased: ClassVar[bool]
+    exhausts: ClassVar[bool] = False
+
+    @abstractmethod
+    def draw(self, sizes: Tensor, num_draws: int) -> Draw:
+        """Draw candidates.
+
+        :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``.
+        :param num_draws: Draws for each row, at least 1.
+        :returns: Indices and weights of shape ``(num_draws,) + batch_shape``.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class AllNeighbors(Design):
+    """Visit every candidate once: the exact sum, whatever number of draws is asked for.
+
+    Example:
+
+        >>> AllNeighbors().draw(torch.tensor([0.2, 0.0, 0.8]), 1).weights
+        tensor([1., 0., 1.])
+    """
+
+    unbiased = True
+    exhausts = True
+
+    def draw(self, sizes: Tensor, num_draws: int) -> Draw:
+        """Every candidate, with weight 1 where its size is positive."""
+        index = torch.arange(sizes.shape[-1], device=sizes.device).expand(sizes.shape)
+        return Draw(index.movedim(-1, 0), (sizes > 0).to(sizes.dtype).movedim(-1, 0))
+
+
+class WithReplacement(Design):
+    r"""Independent draws with weights :math:`1 / (s q_i)`: unbiased, Eq. 7 of [1].
+
+    The estimator of Hansen and Hurwitz [2]. A candidate can be drawn more than once.
+
+    **References**
+
+    [1] Meng Liu, Haoran Liu, Shuiwang Ji (2023) "Gradient-guided importance sampling
+        for learning binary energy-based models", ICLR.
+    [2] Morris Hansen, William Hurwitz (1943) "On the theory of sampling from finite
+        populations", Annals of Mathematical Statistics 14(4).
+    """
+
+    unbiased = True
+
+    def draw(self, sizes: Tensor, num_draws: int) -> Draw:
+        """Draw by inversion of the cumulative sizes."""
+        cumulative = _wide(sizes).cumsum(-1)
+        total = cumulative[..., -1:]
+        uniform = torch.rand((*sizes.shape[:-1], num_draws), device=sizes.device, dtype=total.dtype)
+        index = torch.searchsorted(cumulative, uniform * total, right=True)
+        index = index.clamp(max=sizes.shape[-1] - 1)
+        weights = self.weights(sizes, index)
+        return Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
+
+    def weights(self, sizes: Tensor, index: Tensor) -> Tensor:
+        """Weights of given draws, whose number is the last dimension of ``index``.
+
+        :param sizes: Shape ``batch_shape + (candidates,)``.
+        :param index: Shape ``batch_shape + (draws,)``.
+        :returns: Shape ``batch_shape + (draws,)``; zero for rows without candidates.
+        """
+        total = sizes.sum(-1, keepdim=True)
+        drawn = sizes.gather(-1, index)
+        return torch.where(drawn > 0, total / (index.shape[-1] * drawn), 0.0)
+
+
+class Unweighted(WithReplacement):
+    r"""Independent draws, each with weight :math:`1 / s`: **biased**, Eq. 12 of [1].
+
+    The mean of the visited contributions estimates :math:`\sum_i q_i \phi_i` instead of
+    :math:`\sum_i \phi_i`. Where :math:`q` depends on the parameters this minimizes no
+    fixed objective, so that no temperature :math:`\kappa` can be claimed for it.
+
+    **References**
+
+    [1] Meng Liu, Haoran Liu, Shuiwang Ji (2023) "Gradient-guided importance sampling
+        for learning binary energy-based models", ICLR.
+    """
+
+    unbiased = False
+
+    def weights(self, sizes: Tensor, index: Tensor) -> Tensor:
+        """One over the number of draws; zero for rows without candidates."""
+        drawn = sizes.gather(-1, index)
+        return (drawn > 0).to(sizes.dtype) / index.shape[-1]
+
+
+class ProportionalToSize(Design):
+    r"""A fixed number of distinct candidates, inclusion proportional to size: unbiased.
+
+    Candidate :math:`i` is visited with probability :math:`\pi_i = \min(1, c q_i)`, where
+    :math:`c` makes the :math:`\pi_i` sum to the number of draws, and weighs
+    :math:`1 / \pi_i` (Horvitz and Thompson [1]). The draw is systematic [2] over a
+    random order: nothing is visited twice, large candidates are visited with certainty,
+    and rows with no more candidates than draws are summed exactly. The order is shared
+    by the rows of a batch; the offset is drawn for each, so rows stay uncorrelated.
+
+    Example:
+
+        >>> design = ProportionalToSize()
+        >>> draw = design.draw(torch.tensor([[0.8, 0.1, 0.1]]), 2)
+        >>> sorted(draw.weights.flatten().tolist())
+        [1.0, 2.0]
+
+    **References**
+
+    [1] Daniel Horvitz, Donovan Thompson (1952) "A generalization of sampling without
+        replacement from a finite universe", JASA 47(260).
+    [2] William Madow (1949) "On the theory of systematic sampling, II",
+        Annals of Mathematical Statistics 20(3).
+    """
+
+    unbiased = True
+    exhausts = True
+
+    def draw(self, sizes: Tensor, num_draws: int) -> Draw:
+        """Draw systematically, in a random order shared by the batch."""
+        inclusion = inclusion_probabilities(sizes, num_draws)
+        order = torch.randperm(sizes.shape[-1], device=sizes.device)
+        offset = torch.rand(sizes.shape[:-1], device=sizes.device, dtype=inclusion.dtype)
+        index, weights = systematic_draw(inclusion, order, offset, num_draws)
+        return Draw(index.movedim(-1, 0), weights.to(sizes.dtype).movedim(-1, 0))
+
+
+def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
+    r"""Probabilities :math:`\pi_i = \min(1, c q_i)` that sum to the number of draws.
+
+    Rows with fewer positive sizes than draws get :math:`\pi_i = 1` for each of them.
+
+    :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``.
+    :param num_draws: The sum to reach.
+    :returns: Shape of ``sizes``, in double precision where the device has it.
+
+    Example:
+
+        >>> inclusion_probabilities(torch.tensor([8.0, 1.0, 1.0]), 2)
+        tensor([1.0000, 0.5000, 0.5000], dtype=torch.float64)
+
+    .. note:: Exact: only the ``num_draws`` largest can be certain, and a candidate is
+        so if its size times the draws left is at least what it and all smaller ones sum
+        to, which is checked for all of them at once.
+    """
+    sizes = _wide(sizes)
+    k = min(num_draws, sizes.shape[-1])
+    target = (sizes > 0).sum(-1, keepdim=True).clamp(max=num_draws)
+    top = sizes.topk(k, dim=-1).values
+    before = torch.cat([torch.zeros_like(top[..., :1]), top.cumsum(-1)], -1)
+    tail = (sizes.sum(-1, keepdim=True) - before).clamp(min=torch.finfo(sizes.dtype).tiny)
+    left = target - torch.arange(k + 1, device=sizes.device)
+    certain = ((left[..., :-1] * top >= tail[..., :-1]) & (top > 0)).sum(-1, keepdim=True)
+    factor = left.gather(-1, certain) / tail.gather(-1, certain)
+    exhausted = certain >= target
+    return torch.where(exhausted, (sizes > 0).to(sizes.dtype), (factor * sizes).clamp(max=1))
+
+
+def systematic_draw(
+    inclusion: Tensor, order: Tensor, offset: Tensor, num_draws: int
+) -> tuple[Tensor, Tensor]:
+    r"""Systematic sampling: a pure function of probabilities, order and offset.
+
+    The probabilities are laid end to end in the given order; the candidates under the
+    ticks ``offset, offset + 1, ...`` are drawn.
+
+    :param inclusion: Probabilities with an integer sum in each row,
+        ``batch_shape + (candidates,)``.
+    :param order: A permutation of the candidates, ``(candidates,)``.
+    :param offset: In :math:`[0, 1)`, ``batch_shape``.
+    :param num_draws: Ticks; those beyond the sum of a row are padding.
+    :returns: Indices and weights :math:`1 / \pi_i` (0 for padding), ``batch_shape + (draws,)``.
+    """
+    cumulative = inclusion[..., order].cumsum(-1)
+    total = cumulative[..., -1:].round()
+    cumulative = cumulative * (total / cumulative[..., -1:].clamp(min=0.5))
+    ticks = offset[..., None] + torch.arange(num_draws, device=inclusion.device)
+    position = torch.searchsorted(cumulative, ticks.contiguous(), right=True)
+    index = order[position.clamp(max=inclusion.shape[-1] - 1)]
+    drawn = inclusion.gather(-1, index)
+    return index, torch.where((ticks < total) & (drawn > 0), 1 / drawn, 0.0)
+
+
+def _wide(sizes: Tensor) -> Tensor:
+    """Double precision where the device has it: cumulative sums must be exact."""
+    return sizes if sizes.device.type == "mps" else sizes.double()
+
+
+_BUILT_IN: dict[str, type[Design]] = {
+    "all": AllNeighbors,
+    "proportional_to_size": ProportionalToSize,
+    "unweighted": Unweighted,
+    "with_replacement": WithReplacement,
+}
+
+
+def as_design(design: str | Design) -> Design:
+    """Look up a built-in design by its name; objects pass through.
+
+    :param design: ``"proportional_to_size"``, ``"with_replacement"`` (Eq. 7),
+        ``"unweighted"`` (Eq. 12), ``"all"``, or a :class:`Design`.
+    :returns: The design.
+    :raises ValueError: If the name is unknown.
+    :raises TypeError: If it is neither a name nor a :class:`Design`.
+
+    Example:
+
+        >>> as_design("unweighted").unbiased
+        False
+    """
+    if isinstance(design, Design):
+        return design
+    if not isinstance(design, str):
+        raise TypeError(f"Expected a design's name or a Design, but got {type(design).__name__}.")
+    if design not in _BUILT_IN:
+        raise ValueError(f"Expected design to be one of {sorted(_BUILT_IN)}, but got {design!r}.")
+    return _BUILT_IN[design]()

@@ -1,0 +1,19 @@
+"""Energies as modules that know their gaps."""
+
+from pyro_rm.energies.ising import IsingEnergy, IsingFunction
+from pyro_rm.energies.linear_first import LinearFirstEnergy
+from pyro_rm.energies.mlp import MLPEnergy
+from pyro_rm.energies.potts import PottsEnergy
+from pyro_rm.energies.rbm import RBMEnergy
+from pyro_rm.energies.tempered import TemperedEnergy, restore_temperature
+
+__all__ = [
+    "IsingEnergy",
+    "IsingFunction",
+    "LinearFirstEnergy",
+    "MLPEnergy",
+    "PottsEnergy",
+    "RBMEnergy",
+    "TemperedEnergy",
+    "restore_temperature",
+]

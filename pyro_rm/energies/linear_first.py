@@ -1,0 +1,75 @@
+"""Energies whose first layer is linear: a neighbor costs the rest of the network only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pyro_rm.neighborhoods import Neighbors, at_neighbors
+from pyro_rm.state_space import StateSpace
+
+
+class LinearFirstEnergy(nn.Module, ABC):
+    r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
+
+    Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
+    tensor of neighboring states exists and a neighbor costs a trunk.
+
+    :param state_space: The state space.
+    :param num_features: Width :math:`H` of the first layer.
+    :param centered: Whether {0, 1} inputs are coded as -1 and 1 inside, which trains better.
+    """
+
+    def __init__(self, state_space: StateSpace, num_features: int, *, centered: bool) -> None:
+        super().__init__()
+        self.state_space = state_space
+        self.centered = centered and state_space.is_binary and state_space.states == (0, 1)
+        num_inputs = state_space.encoded_shape.numel()
+        self.weight = nn.Parameter(torch.empty(num_inputs, num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+
+    @abstractmethod
+    def trunk(self, features: Tensor) -> Tensor:
+        """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pre-activations of the first layer, ``batch_shape + (H,)``."""
+        inputs = x if self.state_space.is_binary else x.flatten(-2)
+        if self.centered:
+            inputs = 2 * inputs - 1
+        return inputs @ self.weight + self.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Energies of encoded data, ``batch_shape``."""
+        return self.trunk(self.features(x))
+
+    def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
+        features = self.features(x)
+        features = features.expand((*neighbors.sites.shape[1:], features.shape[-1]))
+        energies = self.trunk(torch.cat([features[None], features + self._change(x, neighbors)]))
+        return energies[:1] - energies[1:]
+
+    def _change(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """What the neighbors change in the features, ``neighbors + batch_shape + (H,)``."""
+        if neighbors.categories is None:
+            step = site_changes(self.state_space, x, neighbors) * (2 if self.centered else 1)
+            return step[..., None] * functional.embedding(neighbors.sites, self.weight)
+        first = neighbors.sites * self.state_space.max_categories
+        current = at_neighbors(current_categories(x), Neighbors(neighbors.sites))
+        return functional.embedding(first + neighbors.categories, self.weight) - (
+            functional.embedding(first + current, self.weight)
+        )
+
+
+def current_categories(x: Tensor) -> Tensor:
+    """Categories of one-hot data, ``batch_shape + (D,)``."""
+    return x.argmax(-1)
+
+
+def site_changes(space: StateSpace, x: Tensor, neighbors: Neighbors) -> Tensor:
+    """By how much each flip changes its binary site, ``neighbors + batch_shape``."""
+    return at_neighbors(sum(space.states) - 2 * x, neighbors)

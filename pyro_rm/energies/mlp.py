@@ -1,0 +1,62 @@
+"""Multi-layer perceptron energies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rm.energies.linear_first import LinearFirstEnergy
+from pyro_rm.state_space import StateSpace
+
+
+class MLPEnergy(LinearFirstEnergy):
+    r"""A multi-layer perceptron energy, the network of [1].
+
+    :param num_sites: Number of sites :math:`D`.
+    :param hidden_sizes: Widths of the hidden layers, one or more.
+    :param num_categories: Categories a site: one number, or one for each site.
+    :param states: Values of a binary site, ``(0, 1)`` or ``(-1, 1)``.
+    :param activation: Makes the activation between layers; smooth ones suit
+        gradient-guided proposals.
+    :param centered: Whether {0, 1} inputs are coded as -1 and 1 inside.
+    :raises ValueError: If there is no hidden layer.
+
+    Example:
+
+        >>> energy = MLPEnergy(num_sites=8, hidden_sizes=(16, 16))
+        >>> energy(torch.zeros(5, 8)).shape
+        torch.Size([5])
+
+    .. note:: The first layer is computed once a datum; a neighbor costs the other layers.
+
+    **References**
+
+    [1] Meng Liu, Haoran Liu, Shuiwang Ji (2023) "Gradient-guided importance sampling
+        for learning binary energy-based models", ICLR.
+    """
+
+    def __init__(
+        self,
+        num_sites: int,
+        hidden_sizes: Sequence[int] = (256, 256, 256),
+        *,
+        num_categories: int | tuple[int, ...] = 2,
+        states: tuple[float, float] = (0, 1),
+        activation: Callable[[], nn.Module] = nn.SiLU,
+        centered: bool = True,
+    ) -> None:
+        if len(hidden_sizes) == 0:
+            raise ValueError("Expected at least one hidden layer, but got none; use IsingEnergy.")
+        space = StateSpace(num_sites, num_categories, states)
+        super().__init__(space, hidden_sizes[0], centered=centered)
+        nn.init.uniform_(self.weight, -(num_sites**-0.5), num_sites**-0.5)
+        layers: list[nn.Module] = [activation()]
+        for before, after in zip(hidden_sizes[:-1], hidden_sizes[1:], strict=True):
+            layers += [nn.Linear(before, after), activation()]
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden_sizes[-1], 1))
+
+    def trunk(self, features: Tensor) -> Tensor:
+        """Energies of pre-activations of the first layer."""
+        return torch.squeeze(self.layers(features), -1)

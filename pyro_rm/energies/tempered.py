@@ -1,0 +1,90 @@
+"""Energies at another temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.neighborhoods import Neighbors
+from pyro_rm.objectives import Objective, as_objective
+from pyro_rm.state_space import StateSpace
+
+
+class TemperedEnergy(nn.Module):
+    r"""An energy multiplied by an inverse temperature, :math:`\beta E(x)`.
+
+    :param energy: Any energy; its fast gaps are kept.
+    :param inverse_temperature: :math:`\beta`: a number, or a tensor of batch shape.
+    :param state_space: The space, where the energy does not say it.
+
+    Example:
+
+        >>> import torch
+        >>> hot = TemperedEnergy(lambda x: x.sum(-1), 0.5, state_space=StateSpace(3))
+        >>> hot(torch.ones(3))
+        tensor(1.5000)
+    """
+
+    def __init__(
+        self,
+        energy: Callable[..., Tensor],
+        inverse_temperature: float | Tensor,
+        *,
+        state_space: StateSpace | None = None,
+    ) -> None:
+        super().__init__()
+        space = state_space or getattr(energy, "state_space", None)
+        if space is None:
+            raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+        self.state_space: StateSpace = space
+        self.energy = energy
+        self.inverse_temperature = inverse_temperature
+
+    @property
+    def has_gap_table(self) -> bool:
+        """Whether the energy underneath gives all its gaps at once."""
+        return has_gap_table(self.energy)
+
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Energies, ``batch_shape``."""
+        return self.inverse_temperature * self.energy(x, *context)
+
+    def energy_gaps(self, x: Tensor, neighbors: Neighbors, *context: Tensor) -> Tensor:
+        """Gaps of given neighbors, ``neighbors + batch_shape``."""
+        gaps = energy_gaps(self.energy, self.state_space, x, neighbors, context)
+        return self.inverse_temperature * gaps
+
+    def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
+        """All gaps, where the energy underneath has them."""
+        table = gap_table(self.energy, x, context)
+        beta = self.inverse_temperature
+        if isinstance(beta, Tensor):
+            beta = beta.view(beta.shape + (1,) * len(self.state_space.encoded_shape))
+        return beta * table
+
+
+def restore_temperature(
+    energy: Callable[..., Tensor],
+    objective: str | Objective,
+    *,
+    state_space: StateSpace | None = None,
+) -> TemperedEnergy:
+    r"""Bring an energy that was fitted under :math:`\kappa \ne 1` to the data's temperature.
+
+    The population optimum of an objective is :math:`E_\text{true} / \kappa`; this
+    multiplies by :math:`\kappa`. The identity for consistent objectives.
+
+    :param energy: The fitted energy.
+    :param objective: The objective that it was fitted by, or its name.
+    :param state_space: The space, where the energy does not say it.
+    :returns: The energy to sample and to evaluate.
+
+    Example:
+
+        >>> fitted = TemperedEnergy(lambda x: x.sum(-1), 1.0, state_space=StateSpace(3))
+        >>> restore_temperature(fitted, "squared_ratio").inverse_temperature
+        4.0
+    """
+    return TemperedEnergy(energy, as_objective(objective).kappa, state_space=state_space)

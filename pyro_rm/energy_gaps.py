@@ -1,0 +1,210 @@
+r"""The one protocol on energies: the gaps :math:`E(x) - E(x')` of given neighbors.
+
+An energy is a callable on encoded data, ``batch_shape + encoded_shape`` to
+``batch_shape``; its leading dimensions broadcast. Two optional methods make it fast:
+
+- ``energy_gaps(encoded, neighbors)``: gaps of given neighbors, ``neighbors + batch_shape``;
+- ``gap_table(encoded)``: gaps of *all* flips (``batch_shape + (D,)``) or of all categories
+  of all sites (``batch_shape + (D, K_max)``), at about the cost of one energy.
+
+With a context both take it as their last argument. Everything else falls back to one
+batched evaluation of the neighbors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from pyro_rm.neighborhoods import Neighbors, neighbor_states
+from pyro_rm.state_space import StateSpace
+
+Energy = Callable[..., Tensor]
+Context = tuple[Tensor, ...]
+
+
+class EnergyError(ValueError):
+    """An energy that cannot be used: not finite, of the wrong shape, or not differentiable."""
+
+
+def is_validating() -> bool:
+    """Whether validation is on: the flag of torch and Pyro distributions."""
+    return bool(torch.distributions.Distribution._validate_args)
+
+
+def has_gap_table(energy: Energy) -> bool:
+    """Whether the energy gives all its gaps at about the cost of one evaluation."""
+    return hasattr(energy, "gap_table") and getattr(energy, "has_gap_table", True)
+
+
+def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
+    """The floating type that an energy computes in.
+
+    :param energy: Its ``dtype`` if it has one, else the type of its first parameter.
+    :param value: Data, whose type decides where the energy has neither.
+    :returns: A floating point type.
+    """
+    dtype = getattr(energy, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if isinstance(energy, torch.nn.Module):
+        for parameter in energy.parameters():
+            if parameter.is_floating_point():
+                return parameter.dtype
+    return value.dtype if value.is_floating_point() else torch.get_default_dtype()
+
+
+def evaluate_energy(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> Tensor:
+    """Energies of encoded data, checked where validation is on.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors whose leading dimensions broadcast to ``batch_shape``.
+    :returns: Shape ``batch_shape``.
+    :raises EnergyError: If the shape is wrong or a value is NaN or infinite.
+    """
+    result = energy(encoded, *context)
+    if is_validating():
+        batch_shape = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
+        _check_energies(result, batch_shape, tuple(encoded.shape))
+    return result
+
+
+def _check_energies(result: Tensor, batch_shape: torch.Size, input_shape: tuple[int, ...]) -> None:
+    if not isinstance(result, Tensor) or result.shape != batch_shape:
+        got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+        raise EnergyError(
+            f"Expected the energy of an input of shape {input_shape} to have shape "
+            f"{tuple(batch_shape)}, but got {got}. An energy maps batch_shape + event_shape to "
+            "batch_shape for any number of leading dimensions: reduce over the last ones, and "
+            "give batched parameters room on the left, e.g. (particles, 1, ...)."
+        )
+    if not result.is_floating_point():
+        raise EnergyError(f"Expected energies of a floating point type, but got {result.dtype}.")
+    finite = result.detach().isfinite()
+    if not finite.all():
+        bad = result[~finite].flatten()[0].item()
+        raise EnergyError(
+            f"Expected finite energies, but got {bad} ({int((~finite).sum())} of {finite.numel()}). "
+            "Lower the learning rate, clip gradients, or bound the parameters."
+        )
+
+
+def energy_gaps(
+    energy: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    neighbors: Neighbors,
+    context: Context = (),
+    max_neighbors_per_chunk: int | None = None,
+) -> Tensor:
+    r"""Gaps :math:`E(x) - E(x')` of given neighbors, by the energy's own way or the generic one.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param neighbors: Which neighbors, ``neighbors + batch_shape``.
+    :param context: Tensors of full batch rank, ``batch_shape + ...``.
+    :param max_neighbors_per_chunk: Neighbor states (summed over the batch) to evaluate at
+        once, forward and backward; at least one neighbor a datum. None: all.
+    :returns: Shape ``neighbors + batch_shape``.
+    :raises EnergyError: As :func:`evaluate_energy`.
+
+    .. note:: Costs ``len(neighbors)`` energies a datum, and one more for the datum; in
+        chunks the neighbors' energies are computed again in the backward pass.
+    """
+    if len(neighbors) == 0:
+        raise ValueError("Expected at least one neighbor, but got none.")
+    if max_neighbors_per_chunk is None:
+        return _gaps(energy, space, encoded, neighbors, context)
+    step = max(1, max_neighbors_per_chunk // max(1, neighbors.sites[0].numel()))
+    pieces = []
+    for start in range(0, len(neighbors), step):
+        chunk = neighbors.slice(start, start + step)
+        if torch.is_grad_enabled():
+            piece: Any = checkpoint(
+                _gaps, energy, space, encoded, chunk, context,
+                use_reentrant=False, preserve_rng_state=False,
+            )  # fmt: skip
+        else:
+            piece = _gaps(energy, space, encoded, chunk, context)
+        pieces.append(piece)
+    return torch.cat(pieces)
+
+
+def _gaps(
+    energy: Energy, space: StateSpace, encoded: Tensor, neighbors: Neighbors, context: Context
+) -> Tensor:
+    own = getattr(energy, "energy_gaps", None)
+    if own is not None:
+        gaps = own(encoded, neighbors, *context)
+        if is_validating():
+            _check_energies(gaps, neighbors.sites.shape, tuple(encoded.shape))
+        return gaps
+    return generic_energy_gaps(energy, space, encoded, neighbors, context)
+
+
+def generic_energy_gaps(
+    energy: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    neighbors: Neighbors,
+    context: Context = (),
+) -> Tensor:
+    """Gaps by one batched evaluation of a datum and its neighbors; parameters as above."""
+    states = neighbor_states(space, encoded, neighbors)
+    batch_shape = neighbors.sites.shape[1:]
+    datum = encoded.expand(states.shape[1:])[None]
+    count = len(neighbors) + 1
+    wide = tuple(_along_neighbors(c, count, len(batch_shape), batch_shape) for c in context)
+    energies = evaluate_energy(energy, space, torch.cat([datum, states]), wide)
+    return energies[:1] - energies[1:]
+
+
+def _along_neighbors(context: Tensor, count: int, rank: int, batch: torch.Size) -> Tensor:
+    return context.expand((count, *batch, *context.shape[rank:]))
+
+
+def gap_table(energy: Energy, encoded: Tensor, context: Context = ()) -> Tensor:
+    """All gaps of an energy that has :func:`has_gap_table`, in the shape of ``encoded``."""
+    return energy.gap_table(encoded, *context)  # type: ignore[attr-defined]
+
+
+def taylor_gaps(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> Tensor:
+    r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors, detached.
+
+    Exact for energies that are affine in each site.
+
+    :param energy: An energy that is differentiable in its input.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: Shape ``batch_shape + encoded_shape``; the entry of a current category is 0.
+    :raises EnergyError: If the energy is not differentiable in ``x``.
+
+    .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
+    """
+    with torch.enable_grad():
+        point = encoded.detach().clone().requires_grad_()
+        total = evaluate_energy(energy, space, point, context).sum()
+        gradient = None
+        if total.requires_grad:
+            (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
+    if gradient is None:
+        raise EnergyError(
+            "Expected an energy that is differentiable in x, but its gradient does not reach x "
+            "(rounding, indexing or .detach() cut it). Use proposal='uniform', or compute the "
+            "energy from x by differentiable operations."
+        )
+    if space.is_binary:
+        return (2 * encoded - sum(space.states)) * gradient
+    return (gradient * encoded).sum(-1, keepdim=True) - gradient

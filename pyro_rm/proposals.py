@@ -1,0 +1,287 @@
+r"""Where to look: how large the contribution of each candidate is expected to be.
+
+A proposal gives the logarithms of sizes, without parameters and detached, and a share of
+uniform draws that keeps weights bounded (defensive importance sampling).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pyro_rm.energy_gaps import (
+    Context,
+    Energy,
+    energy_gaps,
+    gap_table,
+    has_gap_table,
+    taylor_gaps,
+)
+from pyro_rm.neighborhoods import all_neighbors
+from pyro_rm.objectives import Objective
+from pyro_rm.state_space import StateSpace
+
+_LOG_FLOOR = -20.0
+
+
+class Proposal(ABC):
+    r"""Expected sizes of candidates; :attr:`depends_on_energy` says what they rest on.
+
+    :param uniform_share: Share of the uniform distribution that is mixed in, in [0, 1].
+    :raises ValueError: If the share is out of range.
+    """
+
+    depends_on_energy: ClassVar[bool] = True
+
+    def __init__(self, uniform_share: float = 0.1) -> None:
+        if not 0 <= uniform_share <= 1:
+            raise ValueError(f"Expected uniform_share in [0, 1], but got {uniform_share}.")
+        self.uniform_share = uniform_share
+
+    @abstractmethod
+    def log_sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+    ) -> Tensor:
+        """Log sizes of all candidates.
+
+        :param energy: The energy.
+        :param space: Its state space.
+        :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+        :param context: Tensors of full batch rank.
+        :param objective: The objective to match.
+        :returns: ``batch_shape + (D,)``, or ``batch_shape + (D, K_max)`` if categorical
+            and the objective's sampling unit is the neighbor.
+        """
+
+    def sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+        candidates: Tensor | None,
+    ) -> Tensor:
+        """Normalized sizes of all candidates, flattened.
+
+        :param candidates: Which entries may be visited, None for all.
+        :returns: ``batch_shape + (candidates,)``, zero where nothing may be visited. Sizes
+            below 2e-9 of the largest are raised to it, so that none is lost to rounding.
+        """
+        batch_rank = encoded.dim() - len(space.encoded_shape)
+        log_sizes = self.log_sizes(energy, space, encoded, context, objective).detach()
+        log_sizes = log_sizes.flatten(batch_rank)
+        if candidates is None:
+            candidates = torch.ones((), dtype=torch.bool, device=encoded.device)
+        candidates = candidates.expand(
+            candidates.shape if candidates.dim() > 0 else log_sizes.shape
+        ).reshape(log_sizes.shape)
+        log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
+        top = log_sizes.amax(-1, keepdim=True).clamp(min=torch.finfo(log_sizes.dtype).min)
+        sizes = (log_sizes - top).clamp(min=_LOG_FLOOR).exp() * candidates
+        count = candidates.sum(-1, keepdim=True).clamp(min=1)
+        total = sizes.sum(-1, keepdim=True).clamp(min=torch.finfo(sizes.dtype).tiny)
+        share = self.uniform_share
+        return (1 - share) * sizes / total + share * candidates / count
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(uniform_share={self.uniform_share})"
+
+
+class Uniform(Proposal):
+    """Every candidate alike. Costs nothing.
+
+    Example:
+
+        >>> Uniform()
+        Uniform(uniform_share=1.0)
+    """
+
+    depends_on_energy = False
+
+    def __init__(self) -> None:
+        super().__init__(uniform_share=1.0)
+
+    def log_sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+    ) -> Tensor:
+        """Zeros."""
+        return torch.zeros_like(_per_unit(space, encoded, objective))
+
+
+class Activity(Proposal):
+    r"""Active sites first, for sparse data: half of the mass on sites off the background.
+
+    The idea of [1], with a fixed number of draws: the sites that differ from the
+    background (the first state, or category 0) get ``active_share`` of the mass.
+
+    :param active_share: Mass of the active sites, in (0, 1).
+    :param uniform_share: Share of the uniform distribution that is mixed in.
+
+    **References**
+
+    [1] Yann Dauphin, Yoshua Bengio (2013) "Stochastic ratio matching of RBMs for sparse
+        high-dimensional inputs", NeurIPS.
+    """
+
+    depends_on_energy = False
+
+    def __init__(self, active_share: float = 0.5, uniform_share: float = 0.1) -> None:
+        super().__init__(uniform_share)
+        if not 0 < active_share < 1:
+            raise ValueError(f"Expected active_share in (0, 1), but got {active_share}.")
+        self.active_share = active_share
+
+    def log_sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+    ) -> Tensor:
+        """Each site's part of the mass of its group."""
+        first = encoded if space.is_binary else 1 - encoded[..., 0]
+        on = first != space.states[0]
+        count = on.sum(-1, keepdim=True)
+        each_on = self.active_share / count.clamp(min=1)
+        each_off = (1 - self.active_share) / (space.num_sites - count).clamp(min=1)
+        sizes = torch.where(on, each_on, each_off).log().to(encoded.dtype)
+        table = _per_unit(space, encoded, objective)
+        return sizes if table.dim() == sizes.dim() else sizes[..., None].expand(table.shape)
+
+
+class GradientGuided(Proposal):
+    r"""Sizes from first-order gaps: :math:`q \propto \phi'(\tilde\delta)`.
+
+    The Taylor gap :math:`\tilde\delta = \langle x - x', \nabla_x E(x) \rangle` is read off
+    one gradient in :math:`x` [1], and matched to the *gradient* of the objective, which is
+    what training feels. For the squared ratio this is Eq. 10 of [1],
+    :math:`q \propto e^{2\tilde\delta}`.
+
+    :param uniform_share: Share of the uniform distribution that is mixed in.
+
+    .. note:: Costs one energy and its gradient in ``x``.
+
+    **References**
+
+    [1] Meng Liu, Haoran Liu, Shuiwang Ji (2023) "Gradient-guided importance sampling
+        for learning binary energy-based models", ICLR.
+    """
+
+    def log_sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+    ) -> Tensor:
+        """Logarithm of the objective's derivative at the Taylor gaps."""
+        with torch.no_grad():
+            gaps = taylor_gaps(energy, space, encoded, context)
+            return objective.log_derivative(_site_gaps(space, encoded, gaps, objective))
+
+
+class Oracle(Proposal):
+    r"""Sizes from the exact gaps, for tests: what the best guidance could reach.
+
+    :param uniform_share: Share of the uniform distribution that is mixed in.
+
+    .. note:: Costs as much as the exact sum.
+    """
+
+    def __init__(self, uniform_share: float = 0.0) -> None:
+        super().__init__(uniform_share)
+
+    def log_sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+    ) -> Tensor:
+        """Logarithm of the objective's derivative at the exact gaps."""
+        with torch.no_grad():
+            gaps = exact_gap_table(energy, space, encoded, context)
+            return objective.log_derivative(_site_gaps(space, encoded, gaps, objective))
+
+
+def exact_gap_table(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> Tensor:
+    """Gaps to all flips or categories; 0 at current and missing categories.
+
+    :returns: Shape of ``encoded``.
+    """
+    if has_gap_table(energy):
+        return gap_table(energy, encoded, context)
+    neighbors, exists = all_neighbors(space, encoded)
+    gaps = energy_gaps(energy, space, encoded, neighbors, context).movedim(0, -1)
+    if space.is_binary:
+        return gaps
+    gaps = gaps * exists.movedim(0, -1)
+    index = neighbors.sites * space.max_categories + neighbors.categories
+    table = gaps.new_zeros((*gaps.shape[:-1], space.encoded_shape.numel()))
+    return table.scatter_add(-1, index.movedim(0, -1), gaps).view(encoded.shape)
+
+
+def _per_unit(space: StateSpace, encoded: Tensor, objective: Objective) -> Tensor:
+    """A tensor of the shape of the candidates."""
+    sitewise = objective.sampling_unit == "site" and not space.is_binary
+    return encoded[..., 0] if sitewise else encoded
+
+
+def _site_gaps(space: StateSpace, encoded: Tensor, gaps: Tensor, objective: Objective) -> Tensor:
+    """Gaps of the objective's sampling unit, from gaps to all categories."""
+    if objective.sampling_unit == "neighbor" or space.is_binary:
+        return gaps
+    other = space.category_mask(encoded.device) & (encoded < 0.5)
+    return gaps.masked_fill(~other, -torch.inf).logsumexp(-1)
+
+
+_BUILT_IN: dict[str, type[Proposal]] = {
+    "activity": Activity,
+    "gradient": GradientGuided,
+    "oracle": Oracle,
+    "uniform": Uniform,
+}
+
+
+def as_proposal(proposal: str | Proposal) -> Proposal:
+    """Look up a built-in proposal by its name; objects pass through.
+
+    :param proposal: ``"uniform"``, ``"gradient"``, ``"activity"``, ``"oracle"``, or a
+        :class:`Proposal`.
+    :returns: The proposal.
+    :raises ValueError: If the name is unknown.
+    :raises TypeError: If it is neither a name nor a :class:`Proposal`.
+
+    Example:
+
+        >>> as_proposal("gradient")
+        GradientGuided(uniform_share=0.1)
+    """
+    if isinstance(proposal, Proposal):
+        return proposal
+    if not isinstance(proposal, str):
+        raise TypeError(
+            f"Expected a proposal's name or a Proposal, but got {type(proposal).__name__}."
+        )
+    if proposal not in _BUILT_IN:
+        raise ValueError(f"Expected proposal to be one of {sorted(_BUILT_IN)}, but got {proposal!r}.")
+    return _BUILT_IN[proposal]()

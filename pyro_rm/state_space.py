@@ -1,0 +1,224 @@
+"""What a datum is: how many sites, how many categories a site, and the values they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+
+class _TwoStates(constraints.Constraint):
+    """A site that takes one of two given values."""
+
+    is_discrete = True
+    event_dim = 0
+
+    def __init__(self, states: tuple[float, float]) -> None:
+        self.states = states
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value == self.states[0]) | (value == self.states[1])
+
+    def __repr__(self) -> str:
+        return f"TwoStates{self.states}"
+
+
+class _Categories(constraints.Constraint):
+    """A site that takes an integer code below its number of categories."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, num_categories: tuple[int, ...]) -> None:
+        self.num_categories = num_categories
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        upper = torch.tensor(self.num_categories, device=value.device)
+        return ((value >= 0) & (value < upper) & (value == value.floor())).all(-1)
+
+    def __repr__(self) -> str:
+        return f"Categories{self.num_categories}"
+
+
+@dataclass(frozen=True)
+class StateSpace:
+    r"""The space of data: :math:`D` sites with two or more values each.
+
+    A binary space holds vectors of floats in ``states``; a categorical space holds
+    vectors of integer codes :math:`0 \ldots K_d - 1`. Energies see data in *encoded*
+    form, in which they can be differentiated: binary data as they are,
+    ``batch_shape + (D,)``, and categorical data as one-hot floats,
+    ``batch_shape + (D, K_max)``. Categories that a site does not have are padding:
+    they are never visited.
+
+    :param num_sites: Number of sites :math:`D`, at least 1.
+    :param num_categories: Categories a site: one number, or one for each site.
+    :param states: The two values of a binary site, ``(0, 1)`` or ``(-1, 1)``.
+    :raises ValueError: If a size is out of range.
+
+    Example:
+
+        >>> StateSpace(3).num_states
+        8
+        >>> space = StateSpace(2, num_categories=(2, 3))
+        >>> space.encode(torch.tensor([1, 2]), torch.float32)
+        tensor([[0., 1., 0.],
+                [0., 0., 1.]])
+
+    .. note:: A frozen value: it can be compared, hashed and shared.
+    """
+
+    num_sites: int
+    num_categories: int | tuple[int, ...] = 2
+    states: tuple[float, float] = (0, 1)
+
+    def __post_init__(self) -> None:
+        if int(self.num_sites) != self.num_sites or self.num_sites < 1:
+            raise ValueError(
+                f"Expected num_sites to be a positive integer, but got {self.num_sites}."
+            )
+        per_site = self.num_categories
+        if not isinstance(per_site, int):
+            per_site = tuple(int(k) for k in per_site)
+            if len(per_site) != self.num_sites:
+                raise ValueError(
+                    f"Expected one number of categories for each of {self.num_sites} sites, "
+                    f"but got {len(per_site)}."
+                )
+            if len(set(per_site)) == 1:
+                per_site = per_site[0]
+            object.__setattr__(self, "num_categories", per_site)
+        smallest = per_site if isinstance(per_site, int) else min(per_site)
+        if smallest < 2:
+            raise ValueError(f"Expected at least 2 categories at every site, but got {smallest}.")
+        object.__setattr__(self, "states", tuple(self.states))
+        if self.states not in ((0, 1), (-1, 1)):
+            raise ValueError(f"Expected states to be (0, 1) or (-1, 1), but got {self.states}.")
+        if self.states != (0, 1) and not self.is_binary:
+            raise ValueError(
+                f"Expected states (0, 1) for categorical sites, but got {self.states}: "
+                "categories are coded 0, 1, ..., K - 1."
+            )
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every site has two values."""
+        return self.num_categories == 2
+
+    @property
+    def max_categories(self) -> int:
+        """The largest number of categories of a site."""
+        k = self.num_categories
+        return k if isinstance(k, int) else max(k)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The number of categories of every site."""
+        k = self.num_categories
+        return (k,) * self.num_sites if isinstance(k, int) else k
+
+    @property
+    def num_states(self) -> int:
+        """The number of states in the space, as an exact integer."""
+        product = 1
+        for k in self.categories:
+            product *= k
+        return product
+
+    @property
+    def encoded_shape(self) -> torch.Size:
+        """Shape of an encoded datum: ``(D,)``, or ``(D, K_max)`` if categorical."""
+        if self.is_binary:
+            return torch.Size((self.num_sites,))
+        return torch.Size((self.num_sites, self.max_categories))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The constraint that a datum satisfies."""
+        if not self.is_binary:
+            return _Categories(self.categories)
+        site = constraints.boolean if self.states == (0, 1) else _TwoStates(self.states)
+        return constraints.independent(site, 1)
+
+    def category_mask(self, device: torch.device | None = None) -> Tensor:
+        """Which categories exist at which site.
+
+        :param device: Where to put the mask.
+        :returns: Booleans of shape ``(D, K_max)``.
+        """
+        return _category_mask(self.categories, str(device or "cpu"))
+
+    def encode(self, value: Tensor, dtype: torch.dtype) -> Tensor:
+        """Turn data into floats that energies can be differentiated in.
+
+        :param value: Data, of shape ``batch_shape + (D,)``.
+        :param dtype: A floating point type.
+        :returns: Shape ``batch_shape + encoded_shape``.
+        """
+        if self.is_binary:
+            return value.to(dtype)
+        return torch.nn.functional.one_hot(value.long(), self.max_categories).to(dtype)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """Turn encoded data into data: floats if binary, integer codes if categorical.
+
+        :param encoded: Shape ``batch_shape + encoded_shape``.
+        :returns: Shape ``batch_shape + (D,)``.
+        """
+        return encoded if self.is_binary else encoded.argmax(-1)
+
+    def validate(self, value: Tensor, active: Tensor | None = None) -> None:
+        """Check the shape, the type and the values of data.
+
+        :param value: Data, of shape ``batch_shape + (D,)``.
+        :param active: Booleans; values are free where they are False.
+        :raises TypeError: If ``value`` is not a tensor of numbers.
+        :raises ValueError: If the shape or a value is not of this space.
+        """
+        if not isinstance(value, Tensor) or value.dtype.is_complex:
+            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"Expected data as a tensor of real numbers, but got {kind}.")
+        if value.dim() < 1 or value.shape[-1] != self.num_sites:
+            raise ValueError(
+                f"Expected data of shape batch_shape + ({self.num_sites},), "
+                f"but got {tuple(value.shape)}. Flatten images and graphs to vectors of sites."
+            )
+        if value.numel() == 0:
+            raise ValueError(
+                f"Expected at least one datum, but got an empty batch of shape {tuple(value.shape)}."
+            )
+        if self.is_binary:
+            bad = (value != self.states[0]) & (value != self.states[1])
+            expected = f"values in {{{self.states[0]}, {self.states[1]}}}"
+        else:
+            upper = torch.tensor(self.categories, device=value.device)
+            bad = ~((value >= 0) & (value < upper) & (value == torch.round(value)))
+            expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
+        if active is not None:
+            bad = bad & active
+        if bad.any():
+            raise ValueError(self._bad_values(value.expand(bad.shape), bad, expected))
+
+    def _bad_values(self, value: Tensor, bad: Tensor, expected: str) -> str:
+        where = tuple(bad.nonzero()[0].tolist())
+        message = (
+            f"Expected {expected}, but got {value[where].item():.6g} at index {where} "
+            f"({int(bad.sum())} of {bad.numel()} cells are outside the support)."
+        )
+        if value[bad].isnan().any():
+            message += " Mark missing cells as inactive, active=~x.isnan(), or fill them."
+        elif self.is_binary and bool(torch.isin(value, torch.tensor([-1, 0, 1])).all()):
+            other = (-1, 1) if self.states == (0, 1) else (0, 1)
+            message += f" If the data are coded in {other}, say states={other}."
+        return message
+
+
+@lru_cache(maxsize=64)
+def _category_mask(categories: tuple[int, ...], device: str) -> Tensor:
+    k = torch.tensor(categories)
+    return (torch.arange(int(k.max())) < k[:, None]).to(device)
