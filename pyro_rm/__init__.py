@@ -1,0 +1,18 @@
+"""Fit discrete energy-based models in Pyro without computing a partition function."""
+
+from pyro_rm import distributions, energies, poutine
+from pyro_rm._version import __version__
+from pyro_rm.estimators import Estimator, estimate
+from pyro_rm.infer import RatioMatchingLoss
+from pyro_rm.state_space import StateSpace
+
+__all__ = [
+    "Estimator",
+    "RatioMatchingLoss",
+    "StateSpace",
+    "__version__",
+    "distributions",
+    "energies",
+    "estimate",
+    "poutine",
+]

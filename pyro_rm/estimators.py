@@ -1,0 +1,235 @@
+"""Objective x proposal x design: the estimate of the sum over neighbors, for each datum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rm.designs import AllNeighbors, Design, as_design
+from pyro_rm.energy_gaps import (
+    Context,
+    Energy,
+    EnergyError,
+    energy_dtype,
+    energy_gaps,
+    gap_table,
+    has_gap_table,
+    is_validating,
+)
+from pyro_rm.neighborhoods import Neighbors, all_neighbors, candidates, substitutions
+from pyro_rm.objectives import Objective, as_objective
+from pyro_rm.proposals import Proposal, as_proposal
+from pyro_rm.state_space import StateSpace
+
+NumNeighbors = int | Literal["all"] | None
+_DEFAULT_NEIGHBORS = 10
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How the sum of an objective over all neighbors is estimated.
+
+    :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
+    :param num_neighbors: Neighbors visited a datum. ``"all"`` is the exact sum; None is
+        exact where the energy gives all gaps in closed form, else 10.
+    :param proposal: Name or :class:`~pyro_rm.proposals.Proposal`.
+    :param design: Name or :class:`~pyro_rm.designs.Design`.
+    :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
+    :raises ValueError: If an option is out of range.
+
+    .. note:: Unbiased in value and gradient if the design is. Costs one energy and
+        ``num_neighbors`` neighbors a datum, and the proposal.
+    """
+
+    objective: str | Objective = "pseudolikelihood"
+    num_neighbors: NumNeighbors = None
+    proposal: str | Proposal = "uniform"
+    design: str | Design = "proportional_to_size"
+    max_neighbors_per_chunk: int | None = None
+    _objective: Objective = field(init=False, repr=False)
+    _proposal: Proposal = field(init=False, repr=False)
+    _design: Design = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_objective", as_objective(self.objective))
+        object.__setattr__(self, "_proposal", as_proposal(self.proposal))
+        object.__setattr__(self, "_design", as_design(self.design))
+        s = self.num_neighbors
+        if s is not None and s != "all" and (not isinstance(s, int) or s < 1):
+            raise ValueError(
+                f"Expected num_neighbors to be a positive integer, 'all' or None, but got {s!r}."
+            )
+
+    def num_draws(self, energy: Energy, space: StateSpace) -> int | None:
+        """Draws of the sampling unit for each datum; None where the sum is exact."""
+        s = self.num_neighbors
+        if s == "all" or isinstance(self._design, AllNeighbors):
+            return None
+        if s is None:
+            if has_gap_table(energy):
+                return None
+            s = _DEFAULT_NEIGHBORS
+        substituted = space.max_categories - 1
+        units = space.num_sites
+        if self._objective.sampling_unit == "site":
+            s = max(1, s // substituted)
+        else:
+            units = sum(k - 1 for k in space.categories)
+        return None if self._design.exhausts and s >= units else s
+
+    def is_deterministic(self, energy: Energy, space: StateSpace) -> bool:
+        """Whether the same data give the same estimate: the sum is exact."""
+        return self.num_draws(energy, space) is None
+
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        value: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Tensor:
+        """Estimates for each datum, ``batch_shape``.
+
+        :param energy: The energy.
+        :param space: Its state space.
+        :param value: Data, ``batch_shape + (D,)``.
+        :param context: Tensors of full batch rank.
+        :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are
+            False are never flipped or counted, and may be NaN.
+        """
+        if is_validating():
+            space.validate(value, active)
+            check_modules(energy)
+        if active is not None:
+            value = torch.where(active, value, float(space.states[0]))
+        encoded = space.encode(value, energy_dtype(energy, value))
+        draws = self.num_draws(energy, space)
+        if draws is None:
+            return self._exact(energy, space, encoded, context, active)
+        return self._sampled(energy, space, encoded, context, active, draws)
+
+    def _exact(
+        self, energy: Energy, space: StateSpace, x: Tensor, context: Context, active: Tensor | None
+    ) -> Tensor:
+        if has_gap_table(energy):
+            gaps = gap_table(energy, x, context)
+            mask = candidates(space, x, None)
+            if not space.is_binary:
+                gaps, mask = gaps.movedim(-1, 0), None if mask is None else mask.movedim(-1, 0)
+            else:
+                gaps = gaps[None]
+        else:
+            neighbors, exists = all_neighbors(space, x)
+            flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
+            gaps = flat.unflatten(0, (-1, space.num_sites)).movedim(1, -1)
+            mask = None
+            if not space.is_binary:
+                mask = exists.unflatten(0, (-1, space.num_sites)).movedim(1, -1)
+        terms = self._contributions(gaps, mask)
+        if active is not None:
+            terms = torch.where(active, terms, 0.0)
+        return terms.sum(-1)
+
+    def _sampled(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        x: Tensor,
+        context: Context,
+        active: Tensor | None,
+        draws: int,
+    ) -> Tensor:
+        sitewise = self._objective.sampling_unit == "site"
+        with torch.no_grad():
+            mask = candidates(space, x, active, sites=sitewise)
+            sizes = self._proposal.sizes(energy, space, x, context, self._objective, mask)
+            draw = self._design.draw(sizes, draws)
+            exists = None
+            if space.is_binary:
+                neighbors = Neighbors(draw.index)
+            elif sitewise:
+                neighbors, exists = substitutions(space, x, draw.index)
+            else:
+                k = space.max_categories
+                neighbors = Neighbors(draw.index // k, draw.index % k)
+        flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
+        gaps = flat.unflatten(0, (-1, draws))
+        if exists is not None:
+            exists = exists.unflatten(0, (-1, draws))
+        visited = draw.weights > 0
+        terms = self._contributions(torch.where(visited, gaps, 0.0), exists)
+        return (torch.where(visited, terms, 0.0) * draw.weights).sum(0)
+
+    def _contributions(self, gaps: Tensor, exists: Tensor | None) -> Tensor:
+        """Contributions of gaps ``(substitutions, ...)``, summed over the substitutions."""
+        if self._objective.sampling_unit == "site":
+            if exists is not None:
+                gaps = gaps.masked_fill(~exists, -torch.inf)
+            terms = self._objective(gaps.logsumexp(0) if gaps.shape[0] > 1 else gaps[0])
+        else:
+            terms = self._objective(gaps)
+            terms = (terms if exists is None else torch.where(exists, terms, 0.0)).sum(0)
+        if is_validating() and not terms.detach().isfinite().all():
+            raise EnergyError(
+                f"Expected finite contributions, but {self._objective!r} overflowed at a gap of "
+                f"{gaps.detach().max().item():.4g} in {gaps.dtype}. Use "
+                "objective='pseudolikelihood', which grows linearly, or a lower learning rate."
+            )
+        return terms
+
+
+def check_modules(energy: Energy) -> None:
+    """Refuse layers that give a datum and its neighbors different energies.
+
+    :raises EnergyError: If dropout or batch normalization is in training mode.
+    """
+    if not isinstance(energy, nn.Module):
+        return
+    for name, module in energy.named_modules():
+        random = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if module.training and (random or isinstance(module, nn.modules.batchnorm._BatchNorm)):
+            raise EnergyError(
+                f"Expected an energy without dropout or batch normalization in training mode, "
+                f"but got {type(module).__name__} at {name!r}: a datum and its neighbors would "
+                "see different energies. Remove it, or call .eval() on it."
+            )
+
+
+def estimate(
+    energy: Energy,
+    x: Tensor,
+    *,
+    objective: str | Objective = "pseudolikelihood",
+    num_neighbors: NumNeighbors = None,
+    proposal: str | Proposal = "uniform",
+    design: str | Design = "proportional_to_size",
+    state_space: StateSpace | None = None,
+    context: Tensor | Context = (),
+    active: Tensor | None = None,
+    max_neighbors_per_chunk: int | None = None,
+) -> Tensor:
+    """Estimate of the objective for each datum, without a Pyro program.
+
+    :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
+    :param x: Data, ``batch_shape + (D,)``.
+    :param state_space: The space, where the energy does not say it.
+    :param context: Tensors whose leading dimensions are ``batch_shape``.
+    :param active: Booleans that broadcast to ``x``; see :class:`Estimator`, also for the
+        other parameters.
+    :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
+
+    Example:
+
+        >>> estimate(lambda x: x.sum(-1), torch.zeros(2, 3), state_space=StateSpace(3))
+        tensor([0.9398, 0.9398])
+    """
+    space = state_space or getattr(energy, "state_space", None)
+    if space is None:
+        raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+    estimator = Estimator(objective, num_neighbors, proposal, design, max_neighbors_per_chunk)
+    wide = (context,) if isinstance(context, Tensor) else tuple(context)
+    return estimator(energy, space, x, wide, active)
