@@ -58,7 +58,6 @@ class Surrogate(_TorchDistribution):
 
     def _estimate(self, value: Tensor) -> Tensor:
         model = self.model
-        model.state_space.validate(value[..., :1, :] if value.dim() > 1 else value)
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
         wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
         return -self.weight * self.estimator(model.energy, model.state_space, wide)
