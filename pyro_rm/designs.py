@@ -20,7 +20,7 @@ class Draw(NamedTuple):
     A weight of zero marks padding: a row that had fewer candidates than draws.
     """
 
-    index: Tensor
+    candidates: Tensor
     weights: Tensor
 
 

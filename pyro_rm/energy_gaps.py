@@ -92,7 +92,8 @@ def _check_energies(result: Tensor, batch_shape: torch.Size, input_shape: tuple[
     if not finite.all():
         bad = result[~finite].flatten()[0].item()
         raise EnergyError(
-            f"Expected finite energies, but got {bad} ({int((~finite).sum())} of {finite.numel()}). "
+            f"Expected finite energies, but got {bad} "
+            f"({int((~finite).sum())} of {finite.numel()}). "
             "Lower the learning rate, clip gradients, or bound the parameters."
         )
 

@@ -150,12 +150,12 @@ class Estimator:
             draw = self._design.draw(sizes, draws)
             exists = None
             if space.is_binary:
-                neighbors = Neighbors(draw.index)
+                neighbors = Neighbors(draw.candidates)
             elif sitewise:
-                neighbors, exists = substitutions(space, x, draw.index)
+                neighbors, exists = substitutions(space, x, draw.candidates)
             else:
                 k = space.max_categories
-                neighbors = Neighbors(draw.index // k, draw.index % k)
+                neighbors = Neighbors(draw.candidates // k, draw.candidates % k)
         flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
         gaps = flat.unflatten(0, (-1, draws))
         if exists is not None:

@@ -1,4 +1,4 @@
-r"""What an energy gap costs: :math:`\phi(\delta)` with its derivative, consistency and sampling unit.
+r"""What an energy gap costs: :math:`\phi(\delta)`, its derivative and its consistency.
 
 An objective sums a function :math:`\phi` of the energy gaps
 :math:`\delta = E(x) - E(x')` between a datum and its neighbors. If

@@ -105,6 +105,10 @@ class RatioMatchingMessenger(Messenger):
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
+        handled = _find_surrogate(msg["fn"])
+        if handled is not None:  # an inner handler was first, and its estimator stands
+            self.models[msg["name"]] = handled.model
+            return
         model = find_model(msg["fn"])
         if model is None:
             return

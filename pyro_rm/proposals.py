@@ -232,7 +232,7 @@ def exact_gap_table(
         return gap_table(energy, encoded, context)
     neighbors, exists = all_neighbors(space, encoded)
     gaps = energy_gaps(energy, space, encoded, neighbors, context).movedim(0, -1)
-    if space.is_binary:
+    if neighbors.categories is None:
         return gaps
     gaps = gaps * exists.movedim(0, -1)
     index = neighbors.sites * space.max_categories + neighbors.categories
@@ -283,5 +283,7 @@ def as_proposal(proposal: str | Proposal) -> Proposal:
             f"Expected a proposal's name or a Proposal, but got {type(proposal).__name__}."
         )
     if proposal not in _BUILT_IN:
-        raise ValueError(f"Expected proposal to be one of {sorted(_BUILT_IN)}, but got {proposal!r}.")
+        raise ValueError(
+            f"Expected proposal to be one of {sorted(_BUILT_IN)}, but got {proposal!r}."
+        )
     return _BUILT_IN[proposal]()

@@ -190,7 +190,8 @@ class StateSpace:
             )
         if value.numel() == 0:
             raise ValueError(
-                f"Expected at least one datum, but got an empty batch of shape {tuple(value.shape)}."
+                f"Expected at least one datum, but got an empty batch of shape "
+                f"{tuple(value.shape)}."
             )
         if self.is_binary:
             bad = (value != self.states[0]) & (value != self.states[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from pyro_rm.state_space import StateSpace
 
 
-class IsingFunction(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class IsingFunction:
     r"""The Ising energy of given tensors, :math:`E(x) = -\tfrac12 x^\top J x - h^\top x`.
 
     :param couplings: Symmetric :math:`J` with zero diagonal, ``batch_shape + (D, D)``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class MLPEnergy(LinearFirstEnergy):
         super().__init__(space, hidden_sizes[0], centered=centered)
         nn.init.uniform_(self.weight, -(num_sites**-0.5), num_sites**-0.5)
         layers: list[nn.Module] = [activation()]
-        for before, after in zip(hidden_sizes[:-1], hidden_sizes[1:], strict=True):
+        for before, after in pairwise(hidden_sizes):
             layers += [nn.Linear(before, after), activation()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden_sizes[-1], 1))
 
