@@ -87,7 +87,7 @@ def main() -> None:
     figure, axes = plt.subplots(len(panels), 10, figsize=(8, 3.6))
     for row, (name, batch) in zip(axes, panels.items(), strict=True):
         for axis, image in zip(row, batch, strict=True):
-            axis.imshow(image.view(8, 8), cmap="gray_r", vmin=0, vmax=1)
+            axis.imshow(image.view(8, 8).numpy(), cmap="gray_r", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         row[0].set_ylabel(name)
     arguments.out.mkdir(parents=True, exist_ok=True)
