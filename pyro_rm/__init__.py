@@ -3,7 +3,13 @@
 from pyro_rm import distributions, energies, poutine
 from pyro_rm._version import __version__
 from pyro_rm.estimators import Estimator, estimate
-from pyro_rm.infer import RatioMatchingLoss
+from pyro_rm.infer import (
+    RatioMatchingLoss,
+    full_ratio_matching,
+    full_squared_ratio,
+    rmwggis,
+    rmwrand,
+)
 from pyro_rm.state_space import StateSpace
 
 __all__ = [
@@ -14,5 +20,9 @@ __all__ = [
     "distributions",
     "energies",
     "estimate",
+    "full_ratio_matching",
+    "full_squared_ratio",
     "poutine",
+    "rmwggis",
+    "rmwrand",
 ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyro
 from pyro.infer import ELBO, Trace_ELBO
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_rm.designs import Design
+from pyro_rm.energy_gaps import is_validating
 from pyro_rm.estimators import Estimator, NumNeighbors
 from pyro_rm.objectives import Objective
 from pyro_rm.poutine import RatioMatchingMessenger, handle
-from pyro_rm.proposals import Proposal
+from pyro_rm.proposals import GradientGuided, Proposal
 
 
 class RatioMatchingLoss(ELBO):
@@ -59,13 +61,16 @@ class RatioMatchingLoss(ELBO):
             objective, num_neighbors, proposal, design, max_neighbors_per_chunk
         )
 
-    def _handled(self, model: Any) -> Any:
-        return handle(
-            model,
-            lambda: RatioMatchingMessenger(
+    def _handled(self, model: Any, used: list[RatioMatchingMessenger] | None = None) -> Any:
+        def make() -> RatioMatchingMessenger:
+            messenger = RatioMatchingMessenger(
                 self.estimator, self.weight, stochastic=True, strict=True
-            ),
-        )
+            )
+            if used is not None:
+                used.append(messenger)
+            return messenger
+
+        return handle(model, make)
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         return self.elbo._get_trace(self._handled(model), guide, args, kwargs)
@@ -80,4 +85,92 @@ class RatioMatchingLoss(ELBO):
 
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss, as a number; gradients are left in the parameters."""
-        return self.elbo.loss_and_grads(self._handled(model), guide, *args, **kwargs)
+        messengers: list[RatioMatchingMessenger] = []
+        result = self.elbo.loss_and_grads(self._handled(model, messengers), guide, *args, **kwargs)
+        if is_validating():
+            for messenger in messengers:
+                _check_trained(messenger)
+        return result
+
+
+def _check_trained(messenger: RatioMatchingMessenger) -> None:
+    """Refuse energies whose parameters no optimizer of SVI would see."""
+    store = pyro.get_param_store()
+    known = {id(store[name].unconstrained()) for name in store}
+    for site, model in messenger.models.items():
+        if not isinstance(model.energy, nn.Module):
+            continue
+        for name, parameter in model.energy.named_parameters():
+            if parameter.requires_grad and id(parameter) not in known:
+                raise ValueError(
+                    f"Expected the parameters of the energy at site {site!r} in the param store, "
+                    f"but {name!r} is not there and would silently not train. Add "
+                    "pyro.module(name, energy) to the model, or freeze the energy by "
+                    "energy.requires_grad_(False)."
+                )
+
+
+def rmwggis(num_neighbors: int, *, biased: bool = False) -> RatioMatchingLoss:
+    r"""RMwGGIS [1]: the squared ratio (Eq. 4), sampled with gradient guidance.
+
+    :param num_neighbors: Neighbors visited a datum.
+    :param biased: Eq. 12, without weights, instead of the unbiased Eq. 7.
+    :returns: The loss. It learns the energy divided by :math:`\kappa = 4` (no
+        :math:`\kappa` is known for the biased one).
+
+    **References**
+
+    [1] Meng Liu, Haoran Liu, Shuiwang Ji (2023) "Gradient-guided importance sampling
+        for learning binary energy-based models", ICLR.
+
+    Example:
+
+        >>> rmwggis(10).estimator.design
+        'with_replacement'
+    """
+    return RatioMatchingLoss(
+        "squared_ratio",
+        num_neighbors,
+        proposal=GradientGuided(uniform_share=0.0),
+        design="unweighted" if biased else "with_replacement",
+    )
+
+
+def rmwrand(num_neighbors: int) -> RatioMatchingLoss:
+    """RMwRAND, the control of the RMwGGIS paper: the squared ratio, sampled uniformly.
+
+    :param num_neighbors: Neighbors visited a datum.
+    :returns: The loss, unbiased for Eq. 4.
+
+    Example:
+
+        >>> rmwrand(10).estimator.proposal
+        'uniform'
+    """
+    return RatioMatchingLoss("squared_ratio", num_neighbors, design="with_replacement")
+
+
+def full_ratio_matching() -> RatioMatchingLoss:
+    """Ratio matching over all neighbors, Eq. 3 of the RMwGGIS paper.
+
+    :returns: The loss, exact.
+
+    Example:
+
+        >>> full_ratio_matching().estimator.num_neighbors
+        'all'
+    """
+    return RatioMatchingLoss("ratio_matching", "all")
+
+
+def full_squared_ratio() -> RatioMatchingLoss:
+    """The squared ratio over all neighbors, Eq. 4 of the RMwGGIS paper.
+
+    :returns: The loss, exact; it learns the energy divided by four.
+
+    Example:
+
+        >>> full_squared_ratio().estimator.objective
+        'squared_ratio'
+    """
+    return RatioMatchingLoss("squared_ratio", "all")

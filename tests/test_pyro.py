@@ -196,3 +196,45 @@ def test_errors():
     torch.nn.init.constant_(energy.bias, float("nan"))
     with pytest.raises(ValueError, match=r"At site 'x'.*finite"):
         loss.loss(model, no_guide, DATA)
+
+
+def test_an_energy_that_would_not_train_is_refused():
+    energy = MLPEnergy(5, (4,))
+
+    def model(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy), obs=x)
+
+    svi = SVI(model, no_guide, pyro.optim.Adam({}), loss=pyro_rm.RatioMatchingLoss())
+    with pytest.raises(ValueError, match="silently not train"):
+        svi.step(DATA)
+    energy.requires_grad_(False)
+    svi.step(DATA)
+
+
+@pytest.mark.parametrize("loss", [
+    pyro_rm.rmwggis(3),
+    pyro_rm.rmwggis(3, biased=True),
+    pyro_rm.rmwrand(3),
+    pyro_rm.full_ratio_matching(),
+    pyro_rm.full_squared_ratio(),
+])  # fmt: skip
+def test_the_methods_of_the_paper_train(loss):
+    energy = MLPEnergy(5, (16,))
+
+    def model(x):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy), obs=x)
+
+    svi = SVI(model, no_guide, pyro.optim.Adam({"lr": 0.01}), loss=loss)
+    before = pyro_rm.estimate(energy, DATA, num_neighbors="all").sum()
+    for _ in range(100):
+        svi.step(DATA)
+    assert pyro_rm.estimate(energy, DATA, num_neighbors="all").sum() < before
+
+
+def test_public_names_are_sorted_and_importable():
+    for module in (pyro_rm, pyro_rm.energies):
+        assert list(module.__all__) == sorted(module.__all__)
+        assert all(hasattr(module, name) for name in module.__all__)
