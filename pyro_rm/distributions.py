@@ -25,6 +25,8 @@ class EnergyModel(TorchDistribution):
     :param energy: A callable or module on encoded data, ``batch_shape + encoded_shape``
         to ``batch_shape``.
     :param state_space: The space, where the energy does not say it.
+    :param active: Booleans that broadcast to ``batch_shape + (D,)``: sites that are False
+        are never flipped or counted, and may be NaN (padding, clamped or missing cells).
     :raises ValueError: If the space is unknown.
 
     Example:
@@ -42,6 +44,7 @@ class EnergyModel(TorchDistribution):
         energy: Energy,
         *,
         state_space: StateSpace | None = None,
+        active: Tensor | None = None,
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
@@ -50,8 +53,17 @@ class EnergyModel(TorchDistribution):
             raise ValueError("Expected an energy with a state_space, or the argument state_space.")
         self.energy = energy
         self.state_space: StateSpace = space
+        self.active = active
         event_shape = torch.Size((space.num_sites,))
-        super().__init__(batch_shape or torch.Size(), event_shape, validate_args=validate_args)
+        batch_shape = torch.Size() if batch_shape is None else batch_shape
+        if active is not None:
+            if active.dtype != torch.bool or active.shape[-1:] != event_shape:
+                raise ValueError(
+                    f"Expected active as booleans of shape (..., {space.num_sites}), but got "
+                    f"{active.dtype} of shape {tuple(active.shape)}."
+                )
+            batch_shape = torch.broadcast_shapes(batch_shape, active.shape[:-1])
+        super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
@@ -65,6 +77,7 @@ class EnergyModel(TorchDistribution):
             new,
             self.energy,
             state_space=self.state_space,
+            active=self.active,
             batch_shape=torch.Size(batch_shape),
             validate_args=False,
         )
@@ -172,6 +185,8 @@ class NormalizedModel(TorchDistribution):
                 f"Expected at most {max_states} states, but got {space.num_states}; "
                 "raise max_states if memory allows."
             )
+        if model.active is not None:
+            raise ValueError("Expected a model of all sites, but got one with inactive sites.")
         if model.batch_shape:
             raise ValueError(f"Expected an empty batch shape, but got {tuple(model.batch_shape)}.")
         self.model = model

@@ -60,7 +60,9 @@ class Surrogate(_TorchDistribution):
         model = self.model
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
         wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
-        return -self.weight * self.estimator(model.energy, model.state_space, wide)
+        return -self.weight * self.estimator(
+            model.energy, model.state_space, wide, active=model.active
+        )
 
 
 def find_model(fn: Any) -> EnergyModel | None:

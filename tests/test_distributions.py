@@ -63,6 +63,9 @@ def test_expand_keeps_class_and_support():
 def test_errors():
     with pytest.raises(ValueError, match="at most 4 states"):
         NormalizedModel(Ising(torch.zeros(3, 3)), max_states=4)
+    some = EnergyModel(IsingEnergy(3), active=torch.tensor([True, False, True]))
+    with pytest.raises(ValueError, match="inactive sites"):
+        NormalizedModel(some)
     with pytest.raises(ValueError, match="empty batch shape"):
         NormalizedModel(Ising(torch.zeros(2, 3, 3)))
     with pytest.raises(ValueError, match="state_space"):

@@ -238,3 +238,25 @@ def test_public_names_are_sorted_and_importable():
     for module in (pyro_rm, pyro_rm.energies):
         assert list(module.__all__) == sorted(module.__all__)
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize("num_neighbors", [2, "all"])
+def test_missing_cells_are_inactive_sites(num_neighbors):
+    energy = MLPEnergy(5, (4,))
+    data = DATA.clone()
+    data[::2, 1:4] = float("nan")
+    active = ~data.isnan()
+
+    def model(x, active):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy, active=active), obs=x)
+
+    loss = pyro_rm.RatioMatchingLoss(num_neighbors=num_neighbors)
+    svi = SVI(model, no_guide, pyro.optim.Adam({"lr": 0.01}), loss=loss)
+    assert svi.step(data, active) > 0
+    if num_neighbors == "all":
+        expected = pyro_rm.estimate(energy, data, num_neighbors="all", active=active).sum()
+        assert svi.evaluate_loss(data, active) == pytest.approx(expected.item(), rel=1e-5)
+    with pytest.raises(ValueError, match="active"):
+        EnergyModel(energy, active=torch.ones(4))
