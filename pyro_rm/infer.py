@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyro
 from pyro.infer import ELBO, Trace_ELBO
+from pyro.poutine import trace
 from torch import Tensor, nn
 
 from pyro_rm.designs import Design
@@ -86,25 +86,27 @@ class RatioMatchingLoss(ELBO):
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss, as a number; gradients are left in the parameters."""
         messengers: list[RatioMatchingMessenger] = []
-        result = self.elbo.loss_and_grads(self._handled(model, messengers), guide, *args, **kwargs)
+        with trace(param_only=True) as captured:  # what SVI hands to its optimizer
+            result = self.elbo.loss_and_grads(
+                self._handled(model, messengers), guide, *args, **kwargs
+            )
         if is_validating():
+            seen = {id(site["value"].unconstrained()) for site in captured.trace.nodes.values()}
             for messenger in messengers:
-                _check_trained(messenger)
+                _check_trained(messenger, seen)
         return result
 
 
-def _check_trained(messenger: RatioMatchingMessenger) -> None:
-    """Refuse energies whose parameters no optimizer of SVI would see."""
-    store = pyro.get_param_store()
-    known = {id(store[name].unconstrained()) for name in store}
+def _check_trained(messenger: RatioMatchingMessenger, seen: set[int]) -> None:
+    """Refuse energies whose parameters the optimizer of SVI would not see."""
     for site, model in messenger.models.items():
         if not isinstance(model.energy, nn.Module):
             continue
         for name, parameter in model.energy.named_parameters():
-            if parameter.requires_grad and id(parameter) not in known:
+            if parameter.requires_grad and id(parameter) not in seen:
                 raise ValueError(
-                    f"Expected the parameters of the energy at site {site!r} in the param store, "
-                    f"but {name!r} is not there and would silently not train. Add "
+                    f"Expected the parameters of the energy at site {site!r} as param sites, "
+                    f"but {name!r} is none and would silently not train. Add "
                     "pyro.module(name, energy) to the model, or freeze the energy by "
                     "energy.requires_grad_(False)."
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch import Tensor
 from pyro_rm.state_space import StateSpace
 
 
-class Neighbors(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Neighbors:
     """Some neighbors of every datum of a batch: which site changes, and to what.
 
     :param sites: Indices of sites, of shape ``neighbors + batch_shape`` (one leading

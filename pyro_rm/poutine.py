@@ -65,17 +65,11 @@ class Surrogate(_TorchDistribution):
         )
 
 
-def find_model(fn: Any) -> EnergyModel | None:
-    """The energy-based model inside a distribution's wrappers, or None."""
+def _unwrap(fn: Any) -> Any:
+    """The distribution inside masks, reinterpreted dimensions and expansions."""
     while isinstance(fn, (MaskedDistribution, Independent, ExpandedDistribution)):
         fn = fn.base_dist
-    return fn if isinstance(fn, EnergyModel) else None
-
-
-def _find_surrogate(fn: Any) -> Surrogate | None:
-    while isinstance(fn, (MaskedDistribution, Independent, ExpandedDistribution)):
-        fn = fn.base_dist
-    return fn if isinstance(fn, Surrogate) else None
+    return fn
 
 
 def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
@@ -107,12 +101,11 @@ class RatioMatchingMessenger(Messenger):
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
-        handled = _find_surrogate(msg["fn"])
-        if handled is not None:  # an inner handler was first, and its estimator stands
-            self.models[msg["name"]] = handled.model
+        model = _unwrap(msg["fn"])
+        if isinstance(model, Surrogate):  # an inner handler was first, and its estimator stands
+            self.models[msg["name"]] = model.model
             return
-        model = find_model(msg["fn"])
-        if model is None:
+        if not isinstance(model, EnergyModel):
             return
         if not msg["is_observed"]:
             if self.strict:
@@ -132,8 +125,8 @@ class RatioMatchingMessenger(Messenger):
         msg["fn"] = _replace(msg["fn"], self.estimator, self.weight)
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        surrogate = _find_surrogate(msg["fn"])
-        if surrogate is None or not msg["is_observed"]:
+        surrogate = _unwrap(msg["fn"])
+        if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
         try:
             surrogate.prime(msg["value"])
@@ -141,12 +134,13 @@ class RatioMatchingMessenger(Messenger):
             raise EnergyError(f"At site {msg['name']!r}: {error}") from error
 
     def __exit__(self, *args: Any) -> Any:
+        result = super().__exit__(*args)  # leave the stack before anything is raised
         if args[0] is None and not self.models:
             raise ValueError(
                 "Expected an observed energy-based site in the model, but found none. Add "
                 "pyro.sample(name, pyro_rm.distributions.EnergyModel(energy), obs=data)."
             )
-        return super().__exit__(*args)
+        return result
 
 
 class _HandledModule(nn.Module):

@@ -80,10 +80,8 @@ class Proposal(ABC):
         log_sizes = self.log_sizes(energy, space, encoded, context, objective).detach()
         log_sizes = log_sizes.flatten(batch_rank)
         if candidates is None:
-            candidates = torch.ones((), dtype=torch.bool, device=encoded.device)
-        candidates = candidates.expand(
-            candidates.shape if candidates.dim() > 0 else log_sizes.shape
-        ).reshape(log_sizes.shape)
+            candidates = torch.ones_like(log_sizes, dtype=torch.bool)
+        candidates = candidates.reshape(log_sizes.shape)
         log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
         top = log_sizes.amax(-1, keepdim=True).clamp(min=torch.finfo(log_sizes.dtype).min)
         sizes = (log_sizes - top).clamp(min=_LOG_FLOOR).exp() * candidates

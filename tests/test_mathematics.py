@@ -14,7 +14,13 @@ from pyro_rm.designs import (
     systematic_draw,
 )
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, restore_temperature
-from pyro_rm.energy_gaps import energy_gaps, gap_table, generic_energy_gaps, taylor_gaps
+from pyro_rm.energy_gaps import (
+    energy_gaps,
+    gap_table,
+    generic_energy_gaps,
+    has_gap_table,
+    taylor_gaps,
+)
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
@@ -196,6 +202,11 @@ def test_fast_gaps_agree_with_the_generic_path(make, dtype):
         fast = energy_gaps(energy, space, x, neighbors)
         chunked = energy_gaps(energy, space, x, neighbors, max_neighbors_per_chunk=20)
         torch.testing.assert_close(chunked, fast)
+    tempered = restore_temperature(energy, "squared_ratio")
+    torch.testing.assert_close(energy_gaps(tempered, space, x, neighbors), 4 * fast)
+    assert has_gap_table(tempered) == has_gap_table(energy)
+    if has_gap_table(tempered):
+        torch.testing.assert_close(gap_table(tempered, x), 4 * table)
     bound = 32 * torch.finfo(dtype).eps * (1 + energy(x).abs().max())
     assert ((fast - generic)[exists.expand_as(generic)].abs() <= bound).all()
 

@@ -182,6 +182,7 @@ def test_errors():
         loss.loss(unobserved, no_guide)
     with pytest.raises(ValueError, match="found none"):
         loss.loss(without, no_guide)
+    assert pyro.poutine.runtime._PYRO_STACK == []
     with pytest.raises(ValueError, match="deterministic"):
         ratio_matching(model, Estimator(num_neighbors=2))(DATA)
     ratio_matching(model, Estimator(num_neighbors=2), stochastic=True)(DATA)
@@ -208,8 +209,44 @@ def test_an_energy_that_would_not_train_is_refused():
     svi = SVI(model, no_guide, pyro.optim.Adam({}), loss=pyro_rm.RatioMatchingLoss())
     with pytest.raises(ValueError, match="silently not train"):
         svi.step(DATA)
+    pyro.module("energy", energy)  # in the store, but not in the model
+    with pytest.raises(ValueError, match="silently not train"):
+        svi.step(DATA)
     energy.requires_grad_(False)
     svi.step(DATA)
+
+
+def test_pyro_modules_with_local_parameters_train():
+    class Energy(pyro.nn.PyroModule):
+        state_space = pyro_rm.StateSpace(5)
+
+        def __init__(self):
+            super().__init__()
+            self.linear = pyro.nn.PyroModule[torch.nn.Linear](5, 1)
+
+        def forward(self, x):
+            return self.linear(x)[..., 0]
+
+    class Model(pyro.nn.PyroModule):
+        def __init__(self):
+            super().__init__()
+            self.energy = Energy()
+
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", EnergyModel(self.energy), obs=x)
+
+    with pyro.settings.context(module_local_params=True):  # Pyro's own SVI does not take these
+        loss = pyro_rm.RatioMatchingLoss(num_neighbors="all")(Model(), no_guide)
+        optimizer = torch.optim.Adam(loss.parameters(), lr=0.1)
+        losses = []
+        for _ in range(20):
+            optimizer.zero_grad()
+            value = loss(DATA)
+            value.backward()
+            optimizer.step()
+            losses.append(value.item())
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("loss", [
