@@ -271,12 +271,6 @@ def test_the_methods_of_the_paper_train(loss):
     assert pyro_rm.estimate(energy, DATA, num_neighbors="all").sum() < before
 
 
-def test_public_names_are_sorted_and_importable():
-    for module in (pyro_rm, pyro_rm.energies):
-        assert list(module.__all__) == sorted(module.__all__)
-        assert all(hasattr(module, name) for name in module.__all__)
-
-
 @pytest.mark.parametrize("num_neighbors", [2, "all"])
 def test_missing_cells_are_inactive_sites(num_neighbors):
     energy = MLPEnergy(5, (4,))

@@ -1,11 +1,14 @@
-"""Markov steps on an energy, batched over chains."""
+"""Gibbs sweeps: every site redrawn from its conditional."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pyro_rm.energy_gaps import Context, Energy, energy_gaps
+from pyro_rm.markov_steps.transition import Transition
 from pyro_rm.neighborhoods import neighbor_states, substitutions
 from pyro_rm.state_space import StateSpace
 
@@ -75,3 +78,27 @@ def gibbs_sweep(
             new = torch.where(keep.view(index.shape[1:]), new, encoded)
         encoded = new
     return encoded
+
+
+@dataclass(frozen=True)
+class GibbsSweep:
+    """:func:`gibbs_sweep` as a :class:`~pyro_rm.markov_steps.MarkovStep`.
+
+    Example:
+
+        >>> space = StateSpace(4)
+        >>> GibbsSweep()(lambda x: x.sum(-1), space, torch.zeros(2, 4)).acceptance
+        tensor([1., 1.])
+    """
+
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Transition:
+        """One sweep over all active sites."""
+        moved = gibbs_sweep(energy, space, encoded, context, active)
+        return Transition(moved, moved.new_ones(moved.shape[: -len(space.encoded_shape)]))

@@ -1,0 +1,56 @@
+"""The verb that handles a model, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyro.poutine.messenger import Messenger
+from torch import nn
+
+from pyro_rm.estimators import Estimator
+from pyro_rm.poutine.messenger import RatioMatchingMessenger
+
+
+class _HandledModule(nn.Module):
+    """A handled module: keeps its parameters visible."""
+
+    def __init__(self, module: nn.Module, make: Callable[[], Messenger]) -> None:
+        super().__init__()
+        self.module, self.make = module, make
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module under a fresh handler."""
+        with self.make():
+            return self.module(*args, **kwargs)
+
+
+def handle(model: Any, make: Callable[[], Messenger]) -> Any:
+    """Run a model under a fresh messenger at each call; modules stay modules."""
+    if isinstance(model, nn.Module):
+        return _HandledModule(model, make)
+
+    def handled(*args: Any, **kwargs: Any) -> Any:
+        with make():
+            return model(*args, **kwargs)
+
+    return handled
+
+
+def ratio_matching(
+    model: Any,
+    estimator: Estimator | None = None,
+    *,
+    weight: float = 1.0,
+    stochastic: bool = False,
+) -> Any:
+    """Handle a model so that its observed energy-based sites score by an objective.
+
+    :param model: A Pyro program or module.
+    :param estimator: Defaults to the exact sum of the pseudolikelihood.
+    :param weight: Learning rate of the generalized posterior; to be calibrated.
+    :param stochastic: Allow estimators with sampling noise. NUTS fails silently with them.
+    :returns: The handled model, a module if ``model`` is one.
+    """
+    chosen = estimator or Estimator(num_neighbors="all")
+    return handle(model, lambda: RatioMatchingMessenger(chosen, weight, stochastic=stochastic))

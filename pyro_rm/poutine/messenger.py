@@ -1,0 +1,91 @@
+"""The messenger that replaces an intractable likelihood by minus an objective's estimate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribution
+from pyro.poutine.messenger import Messenger
+
+from pyro_rm.distributions import EnergyModel
+from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.estimators import Estimator
+from pyro_rm.poutine.surrogate import Surrogate
+
+
+def _unwrap(fn: Any) -> Any:
+    """The distribution inside masks, reinterpreted dimensions and expansions."""
+    while isinstance(fn, (MaskedDistribution, Independent, ExpandedDistribution)):
+        fn = fn.base_dist
+    return fn
+
+
+def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
+    if isinstance(fn, EnergyModel):
+        return Surrogate(fn, estimator, weight)
+    inner = _replace(fn.base_dist, estimator, weight)
+    if isinstance(fn, MaskedDistribution):
+        return inner.mask(fn._mask)
+    if isinstance(fn, Independent):
+        return inner.to_event(fn.reinterpreted_batch_ndims)
+    return inner.expand(fn.batch_shape)
+
+
+class RatioMatchingMessenger(Messenger):
+    """Replaces the distribution at every observed energy-based site by a :class:`Surrogate`.
+
+    :param estimator: How the objective is estimated.
+    :param weight: Learning rate of the generalized posterior.
+    :param stochastic: Whether estimators with sampling noise are allowed.
+    :param strict: Whether an unobserved energy-based site is an error.
+    """
+
+    def __init__(
+        self, estimator: Estimator, weight: float = 1.0, *, stochastic: bool, strict: bool = False
+    ) -> None:
+        super().__init__()
+        self.estimator, self.weight = estimator, weight
+        self.stochastic, self.strict = stochastic, strict
+        self.models: dict[str, EnergyModel] = {}
+
+    def _pyro_sample(self, msg: Any) -> None:
+        model = _unwrap(msg["fn"])
+        if isinstance(model, Surrogate):  # an inner handler was first, and its estimator stands
+            self.models[msg["name"]] = model.model
+            return
+        if not isinstance(model, EnergyModel):
+            return
+        if not msg["is_observed"]:
+            if self.strict:
+                raise ValueError(
+                    f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
+                    "latent. Pass obs=, or condition the model on data."
+                )
+            return
+        deterministic = self.estimator.is_deterministic(model.energy, model.state_space)
+        if not (self.stochastic or deterministic):
+            raise ValueError(
+                f"Expected a deterministic estimator at site {msg['name']!r}, but got "
+                f"{self.estimator}: fresh noise at each evaluation silently breaks NUTS and "
+                "biases nonlinear bounds. Use num_neighbors='all', or say stochastic=True."
+            )
+        self.models[msg["name"]] = model
+        msg["fn"] = _replace(msg["fn"], self.estimator, self.weight)
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        surrogate = _unwrap(msg["fn"])
+        if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
+            return
+        try:
+            surrogate.prime(msg["value"])
+        except EnergyError as error:
+            raise EnergyError(f"At site {msg['name']!r}: {error}") from error
+
+    def __exit__(self, *args: Any) -> Any:
+        result = super().__exit__(*args)  # leave the stack before anything is raised
+        if args[0] is None and not self.models:
+            raise ValueError(
+                "Expected an observed energy-based site in the model, but found none. Add "
+                "pyro.sample(name, pyro_rm.distributions.EnergyModel(energy), obs=data)."
+            )
+        return result

@@ -1,0 +1,61 @@
+"""What stands in the place of an intractable likelihood: minus an objective's estimate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+from pyro_rm.distributions import EnergyModel
+from pyro_rm.estimators import Estimator
+
+
+class Surrogate(TorchDistribution):
+    """Minus the weighted estimate of an objective, in the place of a log probability.
+
+    The handler computes it at the sample statement; ``log_prob`` of that very tensor
+    returns it, and of any other one computes it anew.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
+    has_rsample = False
+    has_enumerate_support = False
+
+    def __init__(self, model: EnergyModel, estimator: Estimator, weight: float) -> None:
+        self.model, self.estimator, self.weight = model, estimator, weight
+        self._computed: tuple[Tensor, Tensor] | None = None
+        super().__init__(model.batch_shape, model.event_shape, validate_args=False)
+
+    @constraints.dependent_property(is_discrete=True, event_dim=1)
+    def support(self) -> constraints.Constraint:
+        """The support of the model."""
+        return self.model.support
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Surrogate:
+        """The surrogate of the expanded model."""
+        return Surrogate(self.model.expand(batch_shape), self.estimator, self.weight)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """A draw of the model."""
+        return self.model.sample(sample_shape)
+
+    def prime(self, value: Tensor) -> None:
+        """Compute the estimate now, while the program's context is open."""
+        self._computed = (value, self._estimate(value))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Minus the weighted estimate, of the broadcast batch shape."""
+        if self._computed is not None and self._computed[0] is value:
+            return self._computed[1]
+        return self._estimate(value)
+
+    def _estimate(self, value: Tensor) -> Tensor:
+        model = self.model
+        batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
+        wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
+        return -self.weight * self.estimator(
+            model.energy, model.state_space, wide, active=model.active
+        )

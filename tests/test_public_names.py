@@ -1,0 +1,19 @@
+"""Every package's public names are sorted, importable and its own."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+import pyro_rm
+
+PACKAGES = ["pyro_rm"] + [
+    f"pyro_rm.{module.name}" for module in pkgutil.iter_modules(pyro_rm.__path__) if module.ispkg
+]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_public_names(name):
+    package = importlib.import_module(name)
+    assert list(package.__all__) == sorted(package.__all__)
+    assert all(hasattr(package, attribute) for attribute in package.__all__)
