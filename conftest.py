@@ -1,5 +1,7 @@
 """Every test starts alike: fixed seed, empty param store, validation on."""
 
+from pathlib import Path
+
 import pyro
 import pytest
 import torch
@@ -19,3 +21,12 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of the real data sets beside the project; skips where they are missing."""
+    folder = Path(__file__).parent.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real data sets in ../shared/data, which are not part of the project")
+    return folder
