@@ -2,7 +2,7 @@
 
 from pyro_rm import distributions, energies, poutine
 from pyro_rm._version import __version__
-from pyro_rm.estimators import Estimator, estimate
+from pyro_rm.estimators import Estimator, estimate, estimate_terms
 from pyro_rm.infer import (
     RatioMatchingLoss,
     full_ratio_matching,
@@ -20,6 +20,7 @@ __all__ = [
     "distributions",
     "energies",
     "estimate",
+    "estimate_terms",
     "full_ratio_matching",
     "full_squared_ratio",
     "poutine",

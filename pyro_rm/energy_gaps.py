@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from pyro_rm.neighborhoods import Neighbors, neighbor_states
@@ -77,11 +77,13 @@ def evaluate_energy(
     return result
 
 
-def _check_energies(result: Tensor, batch_shape: torch.Size, input_shape: tuple[int, ...]) -> None:
+def _check_energies(
+    result: Tensor, batch_shape: torch.Size, input_shape: tuple[int, ...], what: str = "energy"
+) -> None:
     if not isinstance(result, Tensor) or result.shape != batch_shape:
         got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise EnergyError(
-            f"Expected the energy of an input of shape {input_shape} to have shape "
+            f"Expected the {what} of an input of shape {input_shape} to have shape "
             f"{tuple(batch_shape)}, but got {got}. An energy maps batch_shape + event_shape to "
             "batch_shape for any number of leading dimensions: reduce over the last ones, and "
             "give batched parameters room on the left, e.g. (particles, 1, ...)."
@@ -96,6 +98,23 @@ def _check_energies(result: Tensor, batch_shape: torch.Size, input_shape: tuple[
             f"({int((~finite).sum())} of {finite.numel()}). "
             "Lower the learning rate, clip gradients, or bound the parameters."
         )
+
+
+def check_modules(energy: Energy) -> None:
+    """Refuse layers that give a datum and its neighbors different energies.
+
+    :raises EnergyError: If dropout or batch normalization is in training mode.
+    """
+    if not isinstance(energy, nn.Module):
+        return
+    for name, module in energy.named_modules():
+        random = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if module.training and (random or isinstance(module, nn.modules.batchnorm._BatchNorm)):
+            raise EnergyError(
+                f"Expected an energy without dropout or batch normalization in training mode, "
+                f"but got {type(module).__name__} at {name!r}: a datum and its neighbors would "
+                "see different energies. Remove it, or call .eval() on it."
+            )
 
 
 def energy_gaps(
@@ -175,7 +194,10 @@ def _along_neighbors(context: Tensor, count: int, rank: int, batch: torch.Size) 
 
 def gap_table(energy: Energy, encoded: Tensor, context: Context = ()) -> Tensor:
     """All gaps of an energy that has :func:`has_gap_table`, in the shape of ``encoded``."""
-    return energy.gap_table(encoded, *context)  # type: ignore[attr-defined]
+    table: Tensor = energy.gap_table(encoded, *context)  # type: ignore[attr-defined]
+    if is_validating():
+        _check_energies(table, encoded.shape, tuple(encoded.shape), "gap table")
+    return table
 
 
 def taylor_gaps(

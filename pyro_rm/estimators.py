@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.energy_gaps import (
     Context,
     Energy,
     EnergyError,
+    check_modules,
     energy_dtype,
     energy_gaps,
     gap_table,
@@ -23,6 +24,7 @@ from pyro_rm.neighborhoods import Neighbors, all_neighbors, candidates, substitu
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
+from pyro_rm.terms import Terms
 
 NumNeighbors = int | Literal["all"] | None
 _DEFAULT_NEIGHBORS = 10
@@ -92,7 +94,18 @@ class Estimator:
         context: Context = (),
         active: Tensor | None = None,
     ) -> Tensor:
-        """Estimates for each datum, ``batch_shape``.
+        """Estimates for each datum, ``batch_shape``; parameters as for :meth:`terms`."""
+        return self.terms(energy, space, value, context, active).value
+
+    def terms(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        value: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Terms:
+        """Contributions and weights, whose sum of products is the estimate.
 
         :param energy: The energy.
         :param space: Its state space.
@@ -100,6 +113,9 @@ class Estimator:
         :param context: Tensors of full batch rank.
         :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are
             False are never flipped or counted, and may be NaN.
+        :returns: Shapes ``units + batch_shape``.
+        :raises ValueError: If the data are not of the space, or an energy or a contribution
+            is not finite, where validation is on.
         """
         if is_validating():
             space.validate(value, active)
@@ -114,7 +130,7 @@ class Estimator:
 
     def _exact(
         self, energy: Energy, space: StateSpace, x: Tensor, context: Context, active: Tensor | None
-    ) -> Tensor:
+    ) -> Terms:
         if has_gap_table(energy):
             gaps = gap_table(energy, x, context)
             mask = candidates(space, x, None)
@@ -130,9 +146,10 @@ class Estimator:
             if not space.is_binary:
                 mask = exists.unflatten(0, (-1, space.num_sites)).movedim(1, -1)
         terms = self._contributions(gaps, mask)
+        weights = torch.ones_like(terms[..., :1]) if active is None else active.to(terms.dtype)
         if active is not None:
             terms = torch.where(active, terms, 0.0)
-        return terms.sum(-1)
+        return Terms(terms.movedim(-1, 0), weights.expand(terms.shape).movedim(-1, 0))
 
     def _sampled(
         self,
@@ -142,7 +159,7 @@ class Estimator:
         context: Context,
         active: Tensor | None,
         draws: int,
-    ) -> Tensor:
+    ) -> Terms:
         sitewise = self._objective.sampling_unit == "site"
         with torch.no_grad():
             mask = candidates(space, x, active, sites=sitewise)
@@ -162,7 +179,7 @@ class Estimator:
             exists = exists.unflatten(0, (-1, draws))
         visited = draw.weights > 0
         terms = self._contributions(torch.where(visited, gaps, 0.0), exists)
-        return (torch.where(visited, terms, 0.0) * draw.weights).sum(0)
+        return Terms(torch.where(visited, terms, 0.0), draw.weights)
 
     def _contributions(self, gaps: Tensor, exists: Tensor | None) -> Tensor:
         """Contributions of gaps ``(substitutions, ...)``, summed over the substitutions."""
@@ -180,23 +197,6 @@ class Estimator:
                 "objective='pseudolikelihood', which grows linearly, or a lower learning rate."
             )
         return terms
-
-
-def check_modules(energy: Energy) -> None:
-    """Refuse layers that give a datum and its neighbors different energies.
-
-    :raises EnergyError: If dropout or batch normalization is in training mode.
-    """
-    if not isinstance(energy, nn.Module):
-        return
-    for name, module in energy.named_modules():
-        random = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
-        if module.training and (random or isinstance(module, nn.modules.batchnorm._BatchNorm)):
-            raise EnergyError(
-                f"Expected an energy without dropout or batch normalization in training mode, "
-                f"but got {type(module).__name__} at {name!r}: a datum and its neighbors would "
-                "see different energies. Remove it, or call .eval() on it."
-            )
 
 
 def estimate(
@@ -221,15 +221,69 @@ def estimate(
     :param active: Booleans that broadcast to ``x``; see :class:`Estimator`, also for the
         other parameters.
     :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
+    :raises ValueError: If an option is out of range, the data are not of the space, or the
+        energy is not finite, of the wrong shape, or not differentiable where that is needed.
 
     Example:
 
         >>> estimate(lambda x: x.sum(-1), torch.zeros(2, 3), state_space=StateSpace(3))
         tensor([0.9398, 0.9398])
     """
+    estimator = Estimator(objective, num_neighbors, proposal, design, max_neighbors_per_chunk)
+    return estimate_terms(
+        energy, x, estimator, state_space=state_space, context=context, active=active
+    ).value
+
+
+def estimate_terms(
+    energy: Energy,
+    x: Tensor,
+    estimator: Estimator | None = None,
+    *,
+    state_space: StateSpace | None = None,
+    context: Tensor | Context = (),
+    active: Tensor | None = None,
+) -> Terms:
+    """What :func:`estimate` sums: contributions, weights and their effective sample size.
+
+    :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
+    :param x: Data, ``batch_shape + (D,)``.
+    :param estimator: How to estimate; :class:`Estimator` with its defaults if None.
+    :param state_space: The space, where the energy does not say it.
+    :param context: Tensors whose leading dimensions are ``batch_shape``.
+    :param active: Booleans that broadcast to ``x``.
+    :returns: Shapes ``units + batch_shape``.
+    :raises ValueError: As :func:`estimate`.
+
+    Example:
+
+        >>> some = Estimator(num_neighbors=2)
+        >>> terms = estimate_terms(
+        ...     lambda x: x.sum(-1), torch.zeros(5, 4), some, state_space=StateSpace(4)
+        ... )
+        >>> terms.effective_sample_size
+        tensor([2., 2., 2., 2., 2.])
+    """
     space = state_space or getattr(energy, "state_space", None)
     if space is None:
         raise ValueError("Expected an energy with a state_space, or the argument state_space.")
-    estimator = Estimator(objective, num_neighbors, proposal, design, max_neighbors_per_chunk)
     wide = (context,) if isinstance(context, Tensor) else tuple(context)
-    return estimator(energy, space, x, wide, active)
+    if is_validating():
+        check_context(wide, x.shape[:-1])
+    return (estimator or Estimator()).terms(energy, space, x, wide, active)
+
+
+def check_context(context: Context, batch_shape: torch.Size) -> None:
+    """Refuse context whose leading dimensions do not broadcast to the batch.
+
+    :raises ValueError: If a tensor has too few dimensions, or others than the batch.
+    """
+    rank = len(batch_shape)
+    for tensor in context:
+        leading = tensor.shape[:rank]
+        fits = all(c in (1, b) for c, b in zip(leading, batch_shape, strict=False))
+        if len(leading) < rank or not fits:
+            raise ValueError(
+                f"Expected context whose leading dimensions are the batch shape "
+                f"{tuple(batch_shape)}, but got {tuple(tensor.shape)}."
+            )

@@ -1,0 +1,48 @@
+"""What an estimate is made of: weighted contributions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Terms(NamedTuple):
+    r"""What an estimate is made of: contributions of the visited units, and their weights.
+
+    Both have shape ``units + batch_shape``; a unit is a neighbor or a site, as the objective
+    says, and a weight of 0 marks padding. An exact sum has weights of 1.
+
+    Example:
+
+        >>> terms = Terms(torch.tensor([[0.5], [0.1]]), torch.tensor([[1.0], [5.0]]))
+        >>> terms.value
+        tensor([1.])
+        >>> terms.effective_sample_size
+        tensor([1.3846])
+    """
+
+    contributions: Tensor
+    weights: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The weighted sum, ``batch_shape``."""
+        return (self.contributions * self.weights).sum(0)
+
+    @property
+    def effective_sample_size(self) -> Tensor:
+        r"""Kish's :math:`(\sum w)^2 / \sum w^2`, ``batch_shape``; 0 where nothing was visited.
+
+        Far below the number of visited units, few of them carry the estimate: raise
+        ``num_neighbors`` or the proposal's ``uniform_share``.
+        """
+        tiny = torch.finfo(self.weights.dtype).tiny
+        return self.weights.sum(0).square() / self.weights.square().sum(0).clamp(min=tiny)
+
+    @property
+    def largest_share(self) -> Tensor:
+        """The largest weighted contribution's share of the value, ``batch_shape``."""
+        weighted = self.contributions * self.weights
+        return weighted.amax(0) / weighted.sum(0)
