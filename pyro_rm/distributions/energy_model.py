@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_gaps import Context, Energy
 from pyro_rm.state_space import StateSpace
 
 
@@ -23,14 +24,23 @@ class EnergyModel(TorchDistribution):
     :param energy: A callable or module on encoded data, ``batch_shape + encoded_shape``
         to ``batch_shape``.
     :param state_space: The space, where the energy does not say it.
+    :param context: A tensor or a tuple of them, for conditional models: the energy is
+        called as ``energy(x, *context)``. Shapes ``batch_shape + ...``.
+    :param context_event_dim: How many trailing dimensions of each context tensor are not
+        batch dimensions: one number, or one for each.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``: sites that are False
         are never flipped or counted, and may be NaN (padding, clamped or missing cells).
-    :raises ValueError: If the space is unknown.
+    :raises ValueError: If the space is unknown, or a shape does not fit.
 
     Example:
 
         >>> EnergyModel(lambda x: x.sum(-1), state_space=StateSpace(3)).event_shape
         torch.Size([3])
+        >>> def conditional(x, field):
+        ...     return -(field * x).sum(-1)
+        >>> field = torch.zeros(7, 3)
+        >>> EnergyModel(conditional, state_space=StateSpace(3), context=field).batch_shape
+        torch.Size([7])
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
@@ -42,6 +52,8 @@ class EnergyModel(TorchDistribution):
         energy: Energy,
         *,
         state_space: StateSpace | None = None,
+        context: Tensor | Context = (),
+        context_event_dim: int | tuple[int, ...] = 1,
         active: Tensor | None = None,
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
@@ -52,15 +64,19 @@ class EnergyModel(TorchDistribution):
         self.energy = energy
         self.state_space: StateSpace = space
         self.active = active
+        self.context = (context,) if isinstance(context, Tensor) else tuple(context)
+        self.context_event_dim = _per_tensor(context_event_dim, self.context)
         event_shape = torch.Size((space.num_sites,))
-        batch_shape = torch.Size() if batch_shape is None else batch_shape
-        if active is not None:
-            if active.dtype != torch.bool or active.shape[-1:] != event_shape:
-                raise ValueError(
-                    f"Expected active as booleans of shape (..., {space.num_sites}), but got "
-                    f"{active.dtype} of shape {tuple(active.shape)}."
-                )
-            batch_shape = torch.broadcast_shapes(batch_shape, active.shape[:-1])
+        if active is not None and (active.dtype != torch.bool or active.shape[-1:] != event_shape):
+            raise ValueError(
+                f"Expected active as booleans of shape (..., {space.num_sites}), but got "
+                f"{active.dtype} of shape {tuple(active.shape)}."
+            )
+        batch_shape = torch.broadcast_shapes(
+            torch.Size() if batch_shape is None else batch_shape,
+            torch.Size() if active is None else active.shape[:-1],
+            *(c.shape[: c.dim() - d] for c, d in self._contexts()),
+        )
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
@@ -75,12 +91,25 @@ class EnergyModel(TorchDistribution):
             new,
             self.energy,
             state_space=self.state_space,
+            context=self.context,
+            context_event_dim=self.context_event_dim,
             active=self.active,
             batch_shape=torch.Size(batch_shape),
             validate_args=False,
         )
         new._validate_args = self._validate_args
         return new
+
+    def wide_context(self, batch_shape: torch.Size) -> Context:
+        """The context at the full rank of a batch shape, as energies take it.
+
+        :param batch_shape: A shape that :attr:`batch_shape` broadcasts to.
+        :returns: Tensors of shape ``batch_shape + ...``, without copies.
+        """
+        return tuple(c.expand(batch_shape + c.shape[c.dim() - d :]) for c, d in self._contexts())
+
+    def _contexts(self) -> Iterator[tuple[Tensor, int]]:
+        return zip(self.context, self.context_event_dim, strict=True)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Refused: the partition function is unknown."""
@@ -96,3 +125,16 @@ class EnergyModel(TorchDistribution):
             f"Expected an observed site, but {type(self).__name__} cannot be sampled yet: pass "
             "obs=, or run a Markov chain on its energy."
         )
+
+
+def _per_tensor(event_dim: int | tuple[int, ...], context: Context) -> tuple[int, ...]:
+    dims = (event_dim,) * len(context) if isinstance(event_dim, int) else tuple(event_dim)
+    if len(dims) != len(context) or any(
+        d < 0 or d > c.dim() for c, d in zip(context, dims, strict=True)
+    ):
+        raise ValueError(
+            f"Expected context_event_dim to say how many trailing dimensions of each context "
+            f"tensor are not batch dimensions, but got {event_dim} for shapes "
+            f"{[tuple(c.shape) for c in context]}."
+        )
+    return dims

@@ -1,7 +1,7 @@
 """Effect handlers that let energy-based sites score without a partition function."""
 
 from pyro_rm.poutine.handlers import handle, ratio_matching
-from pyro_rm.poutine.messenger import RatioMatchingMessenger
+from pyro_rm.poutine.messenger import Estimators, RatioMatchingMessenger
 from pyro_rm.poutine.surrogate import Surrogate
 
-__all__ = ["RatioMatchingMessenger", "Surrogate", "handle", "ratio_matching"]
+__all__ = ["Estimators", "RatioMatchingMessenger", "Surrogate", "handle", "ratio_matching"]

@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import nn
 
 from pyro_rm.estimators import Estimator
-from pyro_rm.poutine.messenger import RatioMatchingMessenger
+from pyro_rm.poutine.messenger import Estimators, RatioMatchingMessenger
 
 
 class _HandledModule(nn.Module):
@@ -39,7 +39,7 @@ def handle(model: Any, make: Callable[[], Messenger]) -> Any:
 
 def ratio_matching(
     model: Any,
-    estimator: Estimator | None = None,
+    estimator: Estimators | None = None,
     *,
     weight: float = 1.0,
     stochastic: bool = False,
@@ -47,7 +47,8 @@ def ratio_matching(
     """Handle a model so that its observed energy-based sites score by an objective.
 
     :param model: A Pyro program or module.
-    :param estimator: Defaults to the exact sum of the pseudolikelihood.
+    :param estimator: How the objective is estimated: one estimator, or a mapping or a
+        function from a site's name to its own. The exact sum of the pseudolikelihood if None.
     :param weight: Learning rate of the generalized posterior; to be calibrated.
     :param stochastic: Allow estimators with sampling noise. NUTS fails silently with them.
     :returns: The handled model, a module if ``model`` is one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribution
@@ -20,6 +21,26 @@ def _unwrap(fn: Any) -> Any:
     return fn
 
 
+Estimators = Estimator | Mapping[str, Estimator] | Callable[[str], Estimator]
+
+
+def _estimator_at(estimators: Estimators, site: str) -> Estimator:
+    """The estimator of a site: one for all, or looked up by the site's name."""
+    if isinstance(estimators, Estimator):
+        return estimators
+    if isinstance(estimators, Mapping):
+        if site not in estimators:
+            raise ValueError(
+                f"Expected an estimator for the energy-based site {site!r}, but got some for "
+                f"{sorted(estimators)} only."
+            )
+        return estimators[site]
+    chosen = estimators(site)
+    if not isinstance(chosen, Estimator):
+        raise TypeError(f"Expected an Estimator for site {site!r}, but got {chosen!r}.")
+    return chosen
+
+
 def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
     if isinstance(fn, EnergyModel):
         return Surrogate(fn, estimator, weight)
@@ -34,14 +55,15 @@ def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
 class RatioMatchingMessenger(Messenger):
     """Replaces the distribution at every observed energy-based site by a :class:`Surrogate`.
 
-    :param estimator: How the objective is estimated.
+    :param estimator: How the objective is estimated: one estimator for all sites, or a
+        mapping or a function from a site's name to its own.
     :param weight: Learning rate of the generalized posterior.
     :param stochastic: Whether estimators with sampling noise are allowed.
     :param strict: Whether an unobserved energy-based site is an error.
     """
 
     def __init__(
-        self, estimator: Estimator, weight: float = 1.0, *, stochastic: bool, strict: bool = False
+        self, estimator: Estimators, weight: float = 1.0, *, stochastic: bool, strict: bool = False
     ) -> None:
         super().__init__()
         self.estimator, self.weight = estimator, weight
@@ -62,15 +84,16 @@ class RatioMatchingMessenger(Messenger):
                     "latent. Pass obs=, or condition the model on data."
                 )
             return
-        deterministic = self.estimator.is_deterministic(model.energy, model.state_space)
+        estimator = _estimator_at(self.estimator, msg["name"])
+        deterministic = estimator.is_deterministic(model.energy, model.state_space)
         if not (self.stochastic or deterministic):
             raise ValueError(
                 f"Expected a deterministic estimator at site {msg['name']!r}, but got "
-                f"{self.estimator}: fresh noise at each evaluation silently breaks NUTS and "
+                f"{estimator}: fresh noise at each evaluation silently breaks NUTS and "
                 "biases nonlinear bounds. Use num_neighbors='all', or say stochastic=True."
             )
         self.models[msg["name"]] = model
-        msg["fn"] = _replace(msg["fn"], self.estimator, self.weight)
+        msg["fn"] = _replace(msg["fn"], estimator, self.weight)
 
     def _pyro_post_sample(self, msg: Any) -> None:
         surrogate = _unwrap(msg["fn"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
+from pyro.nn import PyroModule
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -56,6 +58,13 @@ class Surrogate(TorchDistribution):
         model = self.model
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
         wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
-        return -self.weight * self.estimator(
-            model.energy, model.state_space, wide, active=model.active
-        )
+        context = model.wide_context(batch_shape)
+        with _cached_samples(model.energy):
+            return -self.weight * self.estimator(
+                model.energy, model.state_space, wide, context, model.active
+            )
+
+
+def _cached_samples(energy: Any) -> AbstractContextManager[Any]:
+    """Let the weights that a Pyro module samples be the same for a datum and its neighbors."""
+    return energy._pyro_context if isinstance(energy, PyroModule) else nullcontext()
