@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from pyro_rm.energy_gaps import Energy, EnergyError, energy_dtype, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
 
@@ -71,3 +75,126 @@ def state_chunks(
     for start in range(0, space.num_states, chunk_size):
         stop = min(start + chunk_size, space.num_states)
         yield states_at(space, torch.arange(start, stop, device=device))
+
+
+def outer_energies(energy: Energy, space: StateSpace, left: Tensor, right: Tensor) -> Tensor:
+    """Energies of the sums of every pair of partial states.
+
+    :param energy: The energy. Its optional method ``outer_energies(left, right)`` is used
+        where it has one: pairwise energies need one matrix product for the whole block.
+    :param space: Its state space.
+    :param left: Encoded data that are zero at some sites, ``(L,) + encoded_shape``.
+    :param right: The same, zero at all other sites, ``(R,) + encoded_shape``.
+    :returns: Shape ``(L, R)``.
+    """
+    own = getattr(energy, "outer_energies", None)
+    if own is not None:
+        return own(left, right)
+    return evaluate_energy(energy, space, left[:, None] + right)
+
+
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    r"""Exact sums of an energy over all states, a block at a time.
+
+    A block holds every combination of some *left* parts (the leading sites) with all
+    *right* parts (the trailing ones), see :func:`outer_energies`.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param block_size: States a block, about; bounds the memory.
+
+    Example:
+
+        >>> Enumeration(lambda x: 0 * x.sum(-1), StateSpace(3)).log_partition()
+        tensor(2.0794)
+
+    .. note:: A pass costs one energy a state. Nothing is kept but one number a block, also
+        under differentiation, where the backward pass computes the blocks once more.
+    """
+
+    energy: Energy
+    space: StateSpace
+    block_size: int = 2**16
+
+    @property
+    def _layout(self) -> tuple[int, int, int]:
+        """The first right site, the number of right parts, and of left parts a block."""
+        first, width = self.space.num_sites, 1
+        while first > 0 and width * self.space.categories[first - 1] <= self.block_size**0.5:
+            first -= 1
+            width *= self.space.categories[first]
+        return first, width, max(1, self.block_size // width)
+
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks cover the space."""
+        _, width, rows = self._layout
+        return -(-self.space.num_states // (width * rows))
+
+    def block(self, number: int) -> Tensor:
+        """Energies of the states of a block, in the order of :func:`states_at`, flat."""
+        first, width, rows = self._layout
+        stop = min((number + 1) * rows, self.space.num_states // width)
+        left = self._encoded(torch.arange(number * rows, stop) * width)
+        right = self._encoded(torch.arange(width))
+        left[:, first:] = 0
+        right[:, :first] = 0
+        energies = outer_energies(self.energy, self.space, left, right).flatten()
+        if not energies.detach().isfinite().all():
+            raise EnergyError("Expected finite energies of all states, but got others.")
+        return energies
+
+    def log_partition(self) -> Tensor:
+        """The logarithm of the partition function, differentiable in the energy."""
+        return self.log_block_sums().logsumexp(0)
+
+    def log_block_sums(self) -> Tensor:
+        """Logarithms of the sums of ``exp(-E)`` over each block, ``(num_blocks,)``."""
+        return self._over_blocks(lambda energies: (-energies).logsumexp(0))
+
+    def mean_energy(self) -> Tensor:
+        """The energy's expectation under the model, differentiable in the energy."""
+        log_partition = self.log_partition()
+        return self._over_blocks(lambda e: (e * (-e - log_partition).exp()).sum()).sum()
+
+    @torch.no_grad()
+    def draw(self, num_draws: int, log_block_sums: Tensor | None = None) -> Tensor:
+        """Exact, independent draws.
+
+        :param num_draws: How many.
+        :param log_block_sums: What :meth:`log_block_sums` returned, to save that pass.
+        :returns: Data, ``(num_draws, D)``.
+        """
+        sums = self.log_block_sums() if log_block_sums is None else log_block_sums
+        _, width, rows = self._layout
+        chosen, counts = _categorical(sums.detach(), num_draws).unique(return_counts=True)
+        index = [torch.empty(0, dtype=torch.long, device=sums.device)]
+        for k, n in zip(chosen.tolist(), counts.tolist(), strict=True):
+            index.append(k * width * rows + _categorical(-self.block(k), n))
+        return states_at(self.space, torch.cat(index)[torch.randperm(num_draws)])
+
+    def _encoded(self, index: Tensor) -> Tensor:
+        states = states_at(self.space, index)
+        return self.space.encode(states, energy_dtype(self.energy, states))
+
+    def _over_blocks(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of the energies of each block, ``(num_blocks,)``."""
+
+        def at(number: int) -> Tensor:
+            return function(self.block(number))
+
+        if self.num_blocks == 1 or not torch.is_grad_enabled():
+            return torch.stack([at(k) for k in range(self.num_blocks)])
+        once_more: list[Any] = [
+            checkpoint(at, k, use_reentrant=False, preserve_rng_state=False)
+            for k in range(self.num_blocks)
+        ]
+        return torch.stack(once_more)
+
+
+def _categorical(logits: Tensor, num_draws: int) -> Tensor:
+    """Independent draws of indices, by inversion in double precision."""
+    cumulative = logits.double().softmax(0).cumsum(0)
+    uniform = torch.rand(num_draws, dtype=torch.float64, device=logits.device) * cumulative[-1]
+    return torch.searchsorted(cumulative, uniform, right=True).clamp(max=len(logits) - 1)

@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energy_gaps import energy_dtype, evaluate_energy
-from pyro_rm.enumeration import index_of, state_chunks, states_at
+from pyro_rm.enumeration import Enumeration
 
 
 class NormalizedModel(TorchDistribution):
@@ -19,6 +19,7 @@ class NormalizedModel(TorchDistribution):
 
     :param model: An :class:`EnergyModel` without batch dimensions.
     :param max_states: Refuse larger supports.
+    :param block_size: States to evaluate at once, about.
     :raises ValueError: If the support is larger, or the model has a batch shape.
 
     Example:
@@ -30,32 +31,31 @@ class NormalizedModel(TorchDistribution):
         >>> exact.log_prob(torch.ones(3))
         tensor(-2.0794)
 
-    .. note:: Costs one energy a state at construction, and keeps one number a state.
+    .. note:: Each of ``log_partition``, ``sample`` and ``entropy`` costs one energy a state,
+        ``log_partition`` once; memory is bounded by ``block_size``.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     has_rsample = False
     has_enumerate_support = False
 
-    def __init__(self, model: EnergyModel, *, max_states: int = 2**20) -> None:
+    def __init__(
+        self, model: EnergyModel, *, max_states: int = 2**24, block_size: int = 2**16
+    ) -> None:
         space = model.state_space
         if space.num_states > max_states:
             raise ValueError(
                 f"Expected at most {max_states} states, but got {space.num_states}; "
-                "raise max_states if memory allows."
+                "raise max_states if time allows."
             )
         if model.active is not None:
             raise ValueError("Expected a model of all sites, but got one with inactive sites.")
         if model.batch_shape:
             raise ValueError(f"Expected an empty batch shape, but got {tuple(model.batch_shape)}.")
         self.model = model
-        energies = [
-            evaluate_energy(model.energy, space, space.encode(x, energy_dtype(model.energy, x)))
-            for x in state_chunks(space)
-        ]
-        unnormalized = -torch.cat(energies)
-        self.log_partition = unnormalized.logsumexp(0)
-        self._log_probs = unnormalized - self.log_partition
+        self._enumeration = Enumeration(model.energy, space, block_size)
+        self._log_block_sums = self._enumeration.log_block_sums()
+        self.log_partition = self._log_block_sums.logsumexp(0)
         super().__init__(torch.Size(), model.event_shape, validate_args=False)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
@@ -65,18 +65,17 @@ class NormalizedModel(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Exact log probabilities, ``batch_shape``; differentiable in the energy."""
-        self.model.state_space.validate(value)
-        return self._log_probs[index_of(self.model.state_space, value)]
+        space, energy = self.model.state_space, self.model.energy
+        space.validate(value)
+        encoded = space.encode(value, energy_dtype(energy, value))
+        return -evaluate_energy(energy, space, encoded) - self.log_partition
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Exact draws, ``sample_shape + (D,)``."""
         shape = torch.Size(sample_shape)
-        uniform = torch.rand(shape, dtype=torch.float64, device=self._log_probs.device)
-        cumulative = self._log_probs.detach().double().exp().cumsum(0)
-        index = torch.searchsorted(cumulative, uniform * cumulative[-1], right=True)
-        last = self.model.state_space.num_states - 1
-        return states_at(self.model.state_space, index.clamp(max=last))
+        draws = self._enumeration.draw(shape.numel(), self._log_block_sums)
+        return draws.view(shape + self.event_shape)
 
     def entropy(self) -> Tensor:
         """Exact entropy in nats."""
-        return -(self._log_probs.exp() * self._log_probs).sum()
+        return self._enumeration.mean_energy() + self.log_partition

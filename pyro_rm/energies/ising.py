@@ -44,6 +44,10 @@ class IsingFunction:
         """Gaps of all flips, ``batch_shape + (D,)``: one matrix product."""
         return (sum(self.state_space.states) - 2 * x) * self.local_fields(x)
 
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
+        return self(left)[:, None] + self(right) - left @ self.couplings @ right.mT
+
 
 class IsingEnergy(nn.Module):
     r"""Ising model with trainable couplings and fields.
@@ -91,6 +95,10 @@ class IsingEnergy(nn.Module):
     def gap_table(self, x: Tensor) -> Tensor:
         """Gaps of all flips, ``batch_shape + (D,)``."""
         return self._function().gap_table(x)
+
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``."""
+        return self._function().outer_energies(left, right)
 
     def _function(self) -> IsingFunction:
         return IsingFunction(self.couplings, self.fields, self.state_space)

@@ -53,6 +53,11 @@ class LinearFirstEnergy(nn.Module, ABC):
         energies = self.trunk(torch.cat([features[None], features + self._change(x, neighbors)]))
         return energies[:1] - energies[1:]
 
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``; one trunk each."""
+        rest = self.features(right) - self.features(torch.zeros_like(right[:1]))
+        return self.trunk(self.features(left)[:, None] + rest)
+
     def _change(self, x: Tensor, neighbors: Neighbors) -> Tensor:
         """What the neighbors change in the features, ``neighbors + batch_shape + (H,)``."""
         if neighbors.categories is None:

@@ -63,6 +63,11 @@ class PottsEnergy(nn.Module):
         local = self._local_fields(x)
         return local - (local * x).sum(-1, keepdim=True)
 
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
+        pairs = (self._local_fields(left) - self.fields).flatten(-2) @ right.flatten(-2).mT
+        return self(left)[:, None] + self(right) - pairs
+
     def _local_fields(self, x: Tensor) -> Tensor:
         matrix = self.couplings.flatten(2).flatten(0, 1)
         return (x.flatten(-2) @ matrix).view(x.shape) + self.fields

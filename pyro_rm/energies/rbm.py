@@ -59,8 +59,15 @@ class RBMEnergy(LinearFirstEnergy):
 
     def forward(self, x: Tensor) -> Tensor:
         """Free energies of encoded data, ``batch_shape``."""
-        axes = (-1,) if self.state_space.is_binary else (-2, -1)
-        return super().forward(x) - (x * self.visible_bias).sum(axes)
+        return super().forward(x) - self._visible(x)
+
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Free energies of all sums of partial states, ``(L, R)``."""
+        visible = self._visible(left)[:, None] + self._visible(right)
+        return super().outer_energies(left, right) - visible
+
+    def _visible(self, x: Tensor) -> Tensor:
+        return (x * self.visible_bias).sum((-1,) if self.state_space.is_binary else (-2, -1))
 
     def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.enumeration import outer_energies
 from pyro_rm.neighborhoods import Neighbors
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.state_space import StateSpace
@@ -63,6 +64,10 @@ class TemperedEnergy(nn.Module):
         if isinstance(beta, Tensor):
             beta = beta.view(beta.shape + (1,) * len(self.state_space.encoded_shape))
         return beta * table
+
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``; for one temperature."""
+        return self.inverse_temperature * outer_energies(self.energy, self.state_space, left, right)
 
 
 def restore_temperature(
