@@ -22,7 +22,8 @@ class EnergyModel(TorchDistribution):
     r"""A discrete energy-based model :math:`p(x) \propto e^{-E(x)}` with any energy.
 
     :param energy: A callable or module on encoded data, ``batch_shape + encoded_shape``
-        to ``batch_shape``.
+        to ``batch_shape``. One with batched parameters says so by an attribute
+        ``batch_shape``.
     :param state_space: The space, where the energy does not say it.
     :param context: A tensor or a tuple of them, for conditional models: the energy is
         called as ``energy(x, *context)``. Shapes ``batch_shape + ...``.
@@ -74,6 +75,7 @@ class EnergyModel(TorchDistribution):
             )
         batch_shape = torch.broadcast_shapes(
             torch.Size() if batch_shape is None else batch_shape,
+            getattr(energy, "batch_shape", torch.Size()),
             torch.Size() if active is None else active.shape[:-1],
             *(c.shape[: c.dim() - d] for c, d in self._contexts()),
         )

@@ -56,9 +56,8 @@ class Ising(EnergyModel):
         if validate and not torch.allclose(couplings, couplings.mT):
             raise ValueError("Expected symmetric couplings, but got others; use (J + J.mT) / 2.")
         self.couplings, self.fields = couplings, fields
-        batch_shape = torch.broadcast_shapes(couplings.shape[:-2], fields.shape[:-1])
         function = IsingFunction(couplings, fields, StateSpace(size, states=states))
-        super().__init__(function, batch_shape=batch_shape, validate_args=validate_args)
+        super().__init__(function, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Ising:
         """The same model with a larger batch shape."""

@@ -28,6 +28,11 @@ class IsingFunction:
         """The type of the couplings."""
         return self.couplings.dtype
 
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape of the parameters."""
+        return torch.broadcast_shapes(self.couplings.shape[:-2], self.fields.shape[:-1])
+
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each site feels, ``J x + h``; ``batch_shape + (D,)``."""
         if self.couplings.dim() == 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
@@ -22,7 +23,6 @@ class TemperedEnergy(nn.Module):
 
     Example:
 
-        >>> import torch
         >>> hot = TemperedEnergy(lambda x: x.sum(-1), 0.5, state_space=StateSpace(3))
         >>> hot(torch.ones(3))
         tensor(1.5000)
@@ -42,6 +42,14 @@ class TemperedEnergy(nn.Module):
         self.state_space: StateSpace = space
         self.energy = energy
         self.inverse_temperature = inverse_temperature
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape of the parameters."""
+        beta = self.inverse_temperature
+        own = beta.shape if isinstance(beta, Tensor) else torch.Size()
+        inner = getattr(self.energy, "batch_shape", torch.Size())
+        return torch.broadcast_shapes(own, inner)
 
     @property
     def has_gap_table(self) -> bool:

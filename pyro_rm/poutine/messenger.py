@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pyro
 from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribution
-from pyro.poutine.messenger import Messenger
+from pyro.poutine.mask_messenger import MaskMessenger
+from pyro.poutine.messenger import Messenger, block_messengers
+from pyro.poutine.plate_messenger import PlateMessenger
 
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_gaps import EnergyError
@@ -21,6 +24,7 @@ def _unwrap(fn: Any) -> Any:
     return fn
 
 
+_OF_DATA = (MaskMessenger, PlateMessenger)
 Estimators = Estimator | Mapping[str, Estimator] | Callable[[str], Estimator]
 
 
@@ -99,8 +103,13 @@ class RatioMatchingMessenger(Messenger):
         surrogate = _unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
+        stack = pyro.poutine.runtime._PYRO_STACK
+        within = {id(handler) for handler in stack[stack.index(self) :]}
         try:
-            surrogate.prime(msg["value"])
+            # Weights that the energy samples are shared by all data: neither local to a plate
+            # of the model nor masked with its rows.
+            with block_messengers(lambda m: isinstance(m, _OF_DATA) and id(m) in within):
+                surrogate.prime(msg["value"])
         except EnergyError as error:
             raise EnergyError(f"At site {msg['name']!r}: {error}") from error
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
 from pyro.nn import PyroModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_rm.distributions import EnergyModel
@@ -65,6 +66,12 @@ class Surrogate(TorchDistribution):
             )
 
 
-def _cached_samples(energy: Any) -> AbstractContextManager[Any]:
-    """Let the weights that a Pyro module samples be the same for a datum and its neighbors."""
-    return energy._pyro_context if isinstance(energy, PyroModule) else nullcontext()
+@contextmanager
+def _cached_samples(energy: Any) -> Iterator[None]:
+    """Let the weights that Pyro modules sample be the same for a datum and its neighbors."""
+    modules = energy.modules() if isinstance(energy, nn.Module) else ()
+    with ExitStack() as contexts:
+        for module in modules:
+            if isinstance(module, PyroModule):
+                contexts.enter_context(module._pyro_context)
+        yield
