@@ -7,11 +7,16 @@ from pyro_rm.infer.methods_of_the_paper import (
     rmwrand,
 )
 from pyro_rm.infer.ratio_matching_loss import RatioMatchingLoss
+from pyro_rm.infer.schedules import warmup_cosine
+from pyro_rm.infer.training import TrainingResult, train
 
 __all__ = [
     "RatioMatchingLoss",
+    "TrainingResult",
     "full_ratio_matching",
     "full_squared_ratio",
     "rmwggis",
     "rmwrand",
+    "train",
+    "warmup_cosine",
 ]

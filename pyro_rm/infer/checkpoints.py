@@ -1,0 +1,68 @@
+"""Files that a run is resumed from: written whole or not at all, read without code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write a checkpoint so that a crash leaves the old file or the new one, whole.
+
+    :param state: Tensors, numbers and strings in dicts, lists and tuples.
+    :param path: The file to write or to replace; its folder is created.
+
+    Example:
+
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "run.pt"
+        >>> save_checkpoint({"step": 3}, path)
+        >>> load_checkpoint(path)
+        {'step': 3}
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU; it can hold no code.
+
+    :param path: The file.
+    :returns: What :func:`save_checkpoint` was given.
+    """
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def random_state() -> dict[str, Tensor]:
+    """The states of torch's global generators, by device."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda:{k}": s for k, s in enumerate(torch.cuda.get_rng_state_all())}
+    if torch.backends.mps.is_available():
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(states: dict[str, Tensor]) -> None:
+    """Restore the generators of :func:`random_state`; devices that are missing are skipped."""
+    present = random_state()
+    for device, state in states.items():
+        if device == "cpu":
+            torch.set_rng_state(state)
+        elif device == "mps" and device in present:
+            torch.mps.set_rng_state(state)
+        elif device in present:
+            torch.cuda.set_rng_state(state, device)
