@@ -1,0 +1,206 @@
+"""Graphs as binary vectors over node pairs, padded to a common size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Graphs of different sizes in one batch.
+
+    :param pairs: 1 where a pair of nodes is connected, ``(B, D)``. Undirected graphs have a
+        site for each pair ``i < j``, directed ones for each ordered pair, in row-major
+        order; pairs of nodes that a graph does not have are 0.
+    :param num_nodes: Nodes of each graph, ``(B,)``.
+    :param max_nodes: Nodes of the padding.
+    :param directed: Whether pairs are ordered.
+    :param features: Features of nodes, ``(B, max_nodes, F)``, or None.
+    """
+
+    pairs: Tensor
+    num_nodes: Tensor
+    max_nodes: int
+    directed: bool = False
+    features: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.pairs.shape[0]
+
+    @property
+    def active(self) -> Tensor:
+        """Which pairs exist, ``(B, D)``: what estimators and samplers take as ``active``."""
+        return active_pairs(self.num_nodes, self.max_nodes, directed=self.directed)
+
+    def densities(self, strength: float = 1.0) -> Tensor:
+        """Edge densities by number of nodes, shrunk to the density of all graphs.
+
+        :param strength: Graphs' worth of pairs at the overall density that each number of
+            nodes is given; without it, rare sizes rest on a single graph.
+        :returns: Shape ``(max_nodes + 1,)``.
+        """
+        possible = self.active.sum(-1).to(self.pairs.dtype)
+        zeros = self.pairs.new_zeros(self.max_nodes + 1)
+        edges = zeros.index_add(0, self.num_nodes, self.pairs.sum(-1))
+        pairs = zeros.index_add(0, self.num_nodes, possible)
+        nodes = torch.arange(self.max_nodes + 1)
+        prior = strength * nodes * (nodes - 1) / (1 if self.directed else 2) + 1e-9
+        return (edges + prior * self.pairs.sum() / possible.sum()) / (pairs + prior)
+
+
+def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -> Tensor:
+    """Which node pairs graphs of given sizes have.
+
+    :param num_nodes: Nodes of each graph, ``batch_shape``.
+    :param max_nodes: Nodes of the padding.
+    :param directed: Whether pairs are ordered.
+    :returns: Booleans, ``batch_shape + (D,)``.
+
+    Example:
+
+        >>> active_pairs(torch.tensor([2, 3]), 3)
+        tensor([[ True, False, False],
+                [ True,  True,  True]])
+    """
+    first, second = np.nonzero(_pair_mask(max_nodes, directed))
+    largest = torch.from_numpy(np.maximum(first, second))
+    return largest.to(num_nodes.device) < num_nodes[..., None]
+
+
+def encode_graphs(
+    graphs: Sequence[nx.Graph],
+    *,
+    max_nodes: int | None = None,
+    node_features: str | None = None,
+) -> GraphBatch:
+    """Turn graphs into padded vectors over node pairs; nodes keep the order of each graph.
+
+    :param graphs: Graphs of one kind, directed or not, without self-loops.
+    :param max_nodes: Nodes of the padding, those of the largest graph by default.
+    :param node_features: Name of a node attribute, a number or a vector, to take along.
+    :returns: The batch; :func:`decode_graphs` is the inverse.
+    :raises TypeError: If a graph is a multigraph, or directed and undirected ones are mixed.
+    :raises ValueError: If there is no graph, or a graph has no nodes, self-loops, more than
+        ``max_nodes`` nodes, or nodes without the features.
+
+    Example:
+
+        >>> batch = encode_graphs([nx.path_graph(2), nx.path_graph(3)])
+        >>> batch.pairs
+        tensor([[1., 0., 0.],
+                [1., 0., 1.]])
+        >>> batch.num_nodes
+        tensor([2, 3])
+    """
+    if len(graphs) == 0:
+        raise ValueError("Expected at least one graph, but got none.")
+    largest = max(len(graph) for graph in graphs)
+    max_nodes = largest if max_nodes is None else max_nodes
+    directed = graphs[0].is_directed()
+    for index, graph in enumerate(graphs):
+        _check_graph(graph, index, max_nodes, directed)
+    mask = _pair_mask(max_nodes, directed)
+    pairs = np.zeros((len(graphs), int(mask.sum())))
+    for row, graph in zip(pairs, graphs, strict=True):
+        adjacency = np.zeros(mask.shape)
+        adjacency[: len(graph), : len(graph)] = nx.to_numpy_array(graph, weight=None)
+        row[:] = adjacency[mask]
+    features = None
+    if node_features is not None:
+        features = _features(graphs, max_nodes, node_features)
+    return GraphBatch(
+        torch.from_numpy(pairs).to(torch.get_default_dtype()),
+        torch.tensor([len(graph) for graph in graphs]),
+        max_nodes,
+        directed,
+        features,
+    )
+
+
+def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -> list[nx.Graph]:
+    """Turn padded vectors over node pairs into graphs; padding is not read.
+
+    :param pairs: 1 where a pair is connected, ``(B, D)``.
+    :param num_nodes: Nodes of each graph, ``(B,)``.
+    :param directed: Whether pairs are ordered.
+    :returns: Graphs on nodes 0, 1, ...
+    :raises ValueError: If no number of nodes has ``D`` pairs, or a graph is larger.
+
+    Example:
+
+        >>> (graph,) = decode_graphs(torch.tensor([[1.0, 0.0, 1.0]]), torch.tensor([3]))
+        >>> sorted(graph.edges)
+        [(0, 1), (1, 2)]
+    """
+    num_pairs = pairs.shape[-1]
+    max_nodes = round((1 + (1 + (4 if directed else 8) * num_pairs) ** 0.5) / 2)
+    mask = _pair_mask(max_nodes, directed)
+    if mask.sum() != num_pairs:
+        raise ValueError(
+            f"Expected the pairs of some number of nodes, but got {num_pairs} sites."
+            + ("" if directed else " Say directed=True if pairs are ordered.")
+        )
+    if int(num_nodes.max()) > max_nodes:
+        raise ValueError(f"Expected at most {max_nodes} nodes, but got {int(num_nodes.max())}.")
+    graphs = []
+    for row, count in zip(pairs.cpu().numpy(), num_nodes.tolist(), strict=True):
+        adjacency = np.zeros(mask.shape)
+        adjacency[mask] = row
+        if not directed:
+            adjacency += adjacency.T
+        kind = nx.DiGraph if directed else nx.Graph
+        graph = nx.empty_graph(count, create_using=kind)
+        graph.add_edges_from(np.argwhere(adjacency[:count, :count] == 1).tolist())
+        graphs.append(graph)
+    return graphs
+
+
+def _pair_mask(max_nodes: int, directed: bool) -> np.ndarray:
+    """Which entries of an adjacency matrix are sites."""
+    off_diagonal = ~np.eye(max_nodes, dtype=bool)
+    return off_diagonal if directed else np.triu(off_diagonal)
+
+
+def _check_graph(graph: nx.Graph, index: int, max_nodes: int, directed: bool) -> None:
+    name = f"graph {index}"
+    if graph.is_multigraph():
+        raise TypeError(
+            f"Expected graphs without parallel edges, but {name} is a {type(graph).__name__}. "
+            "Merge them by nx.Graph(graph) or nx.DiGraph(graph)."
+        )
+    if graph.is_directed() != directed:
+        raise TypeError(f"Expected directed or undirected graphs only, but {name} differs.")
+    if len(graph) == 0:
+        raise ValueError(f"Expected graphs with at least one node, but {name} is empty.")
+    if len(graph) > max_nodes:
+        raise ValueError(
+            f"Expected graphs of at most max_nodes={max_nodes} nodes, but {name} has "
+            f"{len(graph)}. Raise max_nodes."
+        )
+    if nx.number_of_selfloops(graph) > 0:
+        raise ValueError(
+            f"Expected graphs without self-loops, but {name} has some. Remove them by "
+            "graph.remove_edges_from(list(nx.selfloop_edges(graph)))."
+        )
+
+
+def _features(graphs: Sequence[nx.Graph], max_nodes: int, name: str) -> Tensor:
+    rows = []
+    for index, graph in enumerate(graphs):
+        values = nx.get_node_attributes(graph, name)
+        if len(values) < len(graph):
+            raise ValueError(
+                f"Expected every node to have the attribute {name!r}, but graph {index} has "
+                f"nodes without it."
+            )
+        rows.append(np.array([values[node] for node in graph], dtype=float).reshape(len(graph), -1))
+    features = torch.zeros(len(graphs), max_nodes, rows[0].shape[1])
+    for index, row in enumerate(rows):
+        features[index, : len(row)] = torch.from_numpy(row)
+    return features
