@@ -1,0 +1,71 @@
+"""Vectors over node pairs as adjacency matrices, differentiably."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+def num_pairs(num_nodes: int, *, directed: bool = False) -> int:
+    """Pairs of different nodes, unordered or ordered.
+
+    Example:
+
+        >>> num_pairs(4), num_pairs(4, directed=True)
+        (6, 12)
+    """
+    ordered = num_nodes * (num_nodes - 1)
+    return ordered if directed else ordered // 2
+
+
+def adjacency_matrix(x: Tensor, *, directed: bool = False) -> Tensor:
+    """Adjacency matrices of vectors over node pairs.
+
+    :param x: Entries of pairs in row-major order, ``batch_shape + (D,)``: of the upper
+        triangle, or of everything off the diagonal if directed.
+    :param directed: Whether pairs are ordered.
+    :returns: Shape ``batch_shape + (nodes, nodes)``, with zero diagonal.
+    :raises ValueError: If no number of nodes has ``D`` pairs.
+
+    Example:
+
+        >>> adjacency_matrix(torch.tensor([1.0, 0.0, 1.0]))
+        tensor([[0., 1., 0.],
+                [1., 0., 1.],
+                [0., 1., 0.]])
+    """
+    nodes, position = _positions(x.shape[-1], directed, str(x.device))
+    padded = torch.nn.functional.pad(x, (0, 1))
+    return padded.index_select(-1, position).unflatten(-1, (nodes, nodes))
+
+
+def pair_ends(sites: int, *, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """The smaller and the larger node of each unordered pair, ``(D,)`` each.
+
+    Example:
+
+        >>> pair_ends(3)
+        (tensor([0, 0, 1]), tensor([1, 2, 2]))
+    """
+    nodes, _ = _positions(sites, False, "cpu")
+    first, second = torch.triu_indices(nodes, nodes, 1, device=device)
+    return first, second
+
+
+@lru_cache(maxsize=64)
+def _positions(sites: int, directed: bool, device: str) -> tuple[int, Tensor]:
+    """Number of nodes, and the site that each entry of the matrix holds (D: none)."""
+    nodes = round((1 + (1 + (4 if directed else 8) * sites) ** 0.5) / 2)
+    if num_pairs(nodes, directed=directed) != sites:
+        raise ValueError(
+            f"Expected the {'ordered' if directed else 'unordered'} pairs of some number of "
+            f"nodes, n (n - 1){'' if directed else ' / 2'}, but got {sites} sites."
+        )
+    where = ~torch.eye(nodes, dtype=torch.bool)
+    matrix = torch.full((nodes, nodes), sites)
+    matrix[where if directed else where.triu()] = torch.arange(sites)
+    if not directed:
+        matrix = torch.minimum(matrix, matrix.T)
+    return nodes, matrix.flatten().to(device)

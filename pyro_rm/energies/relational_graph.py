@@ -1,0 +1,133 @@
+"""Relational graph convolutions over all node pairs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
+from pyro_rm.state_space import StateSpace
+
+_TYPICAL_NODES = 8.0
+
+
+class RelationalGraphEnergy(nn.Module):
+    r"""An energy of graphs: graph convolutions over edges and over non-edges [1].
+
+    With the adjacency matrix :math:`A` of :math:`n` nodes and that of its complement
+    :math:`\bar A`, each layer is
+
+    .. math::
+
+        h \leftarrow \text{SiLU}\!\left(
+            h W + \tfrac{2}{n} A h W_1 + \tfrac{2}{n} \bar A h W_0 + b_\ell \right),
+
+    and the energy is a sum over nodes of a two-layer network. It does not depend on the
+    order of nodes, and is differentiable in the adjacency. Directed graphs have relations
+    of their own for incoming arcs. A datum is a vector over node pairs in row-major order
+    (:func:`pyro_rm.datasets.encode_graphs`); the context is the number of nodes, where
+    graphs are padded, then features of nodes, then a noise level, where there are such.
+
+    :param max_nodes: Nodes of the padding, at least 2.
+    :param num_hidden: Width of the layers.
+    :param num_layers: Number of convolutions.
+    :param num_features: Features of a node.
+    :param num_levels: Noise levels, each with its own shifts :math:`b_\ell`; None for an
+        energy that takes no level.
+    :param directed: Whether pairs are ordered.
+    :raises ValueError: If there are less than two nodes.
+
+    Example:
+
+        >>> energy = RelationalGraphEnergy(max_nodes=5, num_hidden=8)
+        >>> energy(torch.zeros(3, 10), torch.tensor([3, 4, 5])).shape
+        torch.Size([3])
+
+    .. note:: An energy costs a product of :math:`A` with a matrix of ``num_hidden`` columns
+        a layer, and no tensor of the complement.
+
+    **References**
+
+    [1] Michael Schlichtkrull, Thomas Kipf, Peter Bloem, Rianne van den Berg, Ivan Titov, Max
+        Welling (2018) "Modeling relational data with graph convolutional networks", ESWC.
+    """
+
+    def __init__(
+        self,
+        max_nodes: int,
+        *,
+        num_hidden: int = 32,
+        num_layers: int = 5,
+        num_features: int = 0,
+        num_levels: int | None = None,
+        directed: bool = False,
+    ) -> None:
+        super().__init__()
+        if max_nodes < 2:
+            raise ValueError(f"Expected max_nodes of at least 2, but got {max_nodes}.")
+        self.directed = directed
+        self.num_features = num_features
+        self.num_levels = num_levels
+        self.state_space = StateSpace(num_pairs(max_nodes, directed=directed))
+        parts = 5 if directed else 3  # the node itself, then edges and non-edges a direction
+        widths = [2 + num_features] + [num_hidden] * (num_layers - 1)
+        self.layers = nn.ModuleList(nn.Linear(w, parts * num_hidden, bias=False) for w in widths)
+        self.shifts = nn.Parameter(0.1 * torch.randn(num_levels or 1, num_layers, num_hidden))
+        self.readout = nn.Sequential(
+            nn.Linear(num_hidden, num_hidden), nn.SiLU(), nn.Linear(num_hidden, 1)
+        )
+
+    def resized(self, max_nodes: int) -> RelationalGraphEnergy:
+        """The same energy for another padding; parameters are shared.
+
+        :param max_nodes: Nodes of the padding. Small graphs are cheaper without much of it.
+        :returns: An energy with its own state space.
+        """
+        other = copy.copy(self)
+        other.state_space = StateSpace(num_pairs(max_nodes, directed=self.directed))
+        return other
+
+    def forward(self, x: Tensor, num_nodes: Tensor | None = None, *context: Tensor) -> Tensor:
+        """Energies of encoded graphs.
+
+        :param x: Pairs, ``batch_shape + (D,)``.
+        :param num_nodes: Nodes of each graph, ``batch_shape``; None if there is no padding.
+        :param context: Features, ``batch_shape + (nodes, F)``, and level, ``batch_shape``,
+            as the energy was made to take them.
+        :returns: Shape ``batch_shape``.
+        """
+        expected = (self.num_features > 0) + (self.num_levels is not None)
+        if len(context) != expected:
+            raise ValueError(
+                f"Expected {expected} tensors of context after the number of nodes (features "
+                f"and level, where the energy has them), but got {len(context)}."
+            )
+        matrix = adjacency_matrix(x, directed=self.directed)
+        nodes = matrix.shape[-1]
+        size = x.new_full(x.shape[:-1], nodes) if num_nodes is None else num_nodes.to(x.dtype)
+        size = size[..., None, None].expand((*x.shape[:-1], 1, 1))
+        exists = (torch.arange(nodes, device=x.device)[:, None] < size).to(x.dtype)
+        inputs = [exists, exists * size / _TYPICAL_NODES]
+        if self.num_features:
+            inputs.append((exists * context[0]).expand((*exists.shape[:-1], self.num_features)))
+        level = 0 if self.num_levels is None else context[-1].long()
+        shifts = self.shifts[level].movedim(-2, 0)
+        hidden = torch.cat(inputs, -1)
+        for layer, shift in zip(self.layers, shifts, strict=True):
+            messages = self._messages(matrix, layer(hidden), 2 / size)
+            hidden = silu(messages + shift[..., None, :]) * exists
+        return (self.readout(hidden) * exists).sum((-2, -1))
+
+    def _messages(self, matrix: Tensor, transformed: Tensor, scale: Tensor) -> Tensor:
+        """What each node receives; zero transforms at padded nodes keep them out."""
+        own, *relations = transformed.chunk(5 if self.directed else 3, -1)
+        received = torch.zeros_like(own)
+        for near, far, direction in zip(
+            relations[::2], relations[1::2], (matrix, matrix.mT), strict=False
+        ):
+            # complement @ far, without the complement: everybody, less oneself and neighbors
+            received = received + direction @ (near - far) + far.sum(-2, keepdim=True) - far
+        return own + scale * received
