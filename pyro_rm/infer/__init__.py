@@ -6,17 +6,21 @@ from pyro_rm.infer.methods_of_the_paper import (
     rmwggis,
     rmwrand,
 )
+from pyro_rm.infer.noise_levels import NoiseLevels, background_draw, sample_by_levels
 from pyro_rm.infer.ratio_matching_loss import RatioMatchingLoss
 from pyro_rm.infer.schedules import warmup_cosine
 from pyro_rm.infer.training import TrainingResult, train
 
 __all__ = [
+    "NoiseLevels",
     "RatioMatchingLoss",
     "TrainingResult",
+    "background_draw",
     "full_ratio_matching",
     "full_squared_ratio",
     "rmwggis",
     "rmwrand",
+    "sample_by_levels",
     "train",
     "warmup_cosine",
 ]
