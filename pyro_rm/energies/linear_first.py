@@ -50,7 +50,17 @@ class LinearFirstEnergy(nn.Module, ABC):
         """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
         features = self.features(x)
         features = features.expand((*neighbors.sites.shape[1:], features.shape[-1]))
-        energies = self.trunk(torch.cat([features[None], features + self._change(x, neighbors)]))
+        return self.trunk_gaps(features, features + self._change(x, neighbors))
+
+    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+        """Differences of trunks, ``neighbors + batch_shape``.
+
+        Subclasses that subtract before their last sum lose less to rounding.
+
+        :param features: Pre-activations of the data, ``batch_shape + (H,)``.
+        :param changed: Those of neighbors, ``neighbors + batch_shape + (H,)``.
+        """
+        energies = self.trunk(torch.cat([features[None], changed]))
         return energies[:1] - energies[1:]
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:

@@ -61,3 +61,9 @@ class MLPEnergy(LinearFirstEnergy):
     def trunk(self, features: Tensor) -> Tensor:
         """Energies of pre-activations of the first layer."""
         return torch.squeeze(self.layers(features), -1)
+
+    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+        """Differences of trunks: hidden units are subtracted before the last layer sums them."""
+        hidden = self.layers[:-1](torch.cat([features[None], changed]))
+        last: Tensor = self.layers[-1].weight[0]  # type: ignore[index]
+        return (hidden[:1] - hidden[1:]) @ last

@@ -57,6 +57,10 @@ class RBMEnergy(LinearFirstEnergy):
         """The hidden units' part of the energy."""
         return -softplus(features).sum(-1)
 
+    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+        """Differences of trunks, subtracted for each hidden unit."""
+        return (softplus(changed) - softplus(features)).sum(-1)
+
     def forward(self, x: Tensor) -> Tensor:
         """Free energies of encoded data, ``batch_shape``."""
         return super().forward(x) - self._visible(x)
