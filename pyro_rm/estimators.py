@@ -64,6 +64,12 @@ class Estimator:
             raise ValueError(
                 f"Expected num_neighbors to be a positive integer, 'all' or None, but got {s!r}."
             )
+        bound = self.max_neighbors_per_chunk
+        if bound is not None and (not isinstance(bound, int) or bound < 1):
+            raise ValueError(
+                f"Expected max_neighbors_per_chunk to be a positive integer or None, "
+                f"but got {bound!r}."
+            )
 
     def num_draws(self, energy: Energy, space: StateSpace) -> int | None:
         """Draws of the sampling unit for each datum; None where the sum is exact."""

@@ -10,6 +10,7 @@ from pyro_rm.designs import (
     ProportionalToSize,
     Unweighted,
     WithReplacement,
+    as_design,
     inclusion_probabilities,
     systematic_draw,
 )
@@ -270,12 +271,20 @@ def test_bad_data(x, message):
         estimate(MLPEnergy(3, (4,)), x)
 
 
+@pytest.mark.parametrize("x", [torch.zeros(2, 3, dtype=torch.complex64), [[0.0, 1.0, 0.0]]])
+def test_data_of_the_wrong_type(x):
+    with pytest.raises(TypeError, match="Expected data as a tensor of real numbers, but got"):
+        MLPEnergy(3, (4,)).state_space.validate(x)
+
+
 @pytest.mark.parametrize(("energy", "options", "message"), [
     (lambda x: x.sum(-1) / 0, {}, "finite energies"),
     (lambda x: x, {}, "to have shape"),
     (lambda x: x.round().detach().sum(-1), {"proposal": "gradient"}, "differentiable in x"),
     (lambda x: 60 * x.sum(-1), {"objective": "squared_ratio"}, "overflowed"),
-    (torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Flatten(0)), {}, "dropout"),
+    (torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Flatten(0)), {}, "but got Dropout at '0'"),
+    (torch.nn.Sequential(torch.nn.BatchNorm1d(20)), {}, "but got BatchNorm1d at '0'"),
+    (lambda x: x.long().sum(-1), {}, "floating point type"),
 ])  # fmt: skip
 def test_bad_energies(energy, options, message):
     with pytest.raises(ValueError, match=message):
@@ -287,6 +296,13 @@ def test_bad_energies(energy, options, message):
 def test_bad_options():
     with pytest.raises(ValueError, match="num_neighbors"):
         Estimator(num_neighbors=0)
+    with pytest.raises(ValueError, match="max_neighbors_per_chunk"):
+        Estimator(max_neighbors_per_chunk=0)
+    with pytest.raises(ValueError, match="state_space"):
+        estimate(lambda x: x.sum(-1), torch.zeros(2, 3))
+    for lookup in (as_objective, as_proposal, as_design):
+        with pytest.raises(TypeError, match="but got int"):
+            lookup(3)
     for name in ("objective", "proposal", "design"):
         with pytest.raises(ValueError, match="to be one of"):
             Estimator(**{name: "nonsense"})

@@ -186,6 +186,8 @@ def test_errors():
     with pytest.raises(ValueError, match="deterministic"):
         ratio_matching(model, Estimator(num_neighbors=2))(DATA)
     ratio_matching(model, Estimator(num_neighbors=2), stochastic=True)(DATA)
+    with pytest.raises(ValueError, match="positive weight"):
+        pyro_rm.RatioMatchingLoss(weight=0)
     with pytest.raises(ValueError, match="without jit"):
         pyro_rm.RatioMatchingLoss(elbo=JitTrace_ELBO())
     with pytest.raises(NotImplementedError, match="partition function"):

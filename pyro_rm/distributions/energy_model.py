@@ -113,6 +113,13 @@ class EnergyModel(TorchDistribution):
     def _contexts(self) -> Iterator[tuple[Tensor, int]]:
         return zip(self.context, self.context_event_dim, strict=True)
 
+    def __repr__(self) -> str:
+        energy = getattr(self.energy, "__name__", type(self.energy).__name__)
+        return (
+            f"{type(self).__name__}({energy}, num_sites={self.state_space.num_sites}, "
+            f"batch_shape={tuple(self.batch_shape)})"
+        )
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Refused: the partition function is unknown."""
         raise IntractableLikelihoodError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energies import IsingFunction
@@ -28,6 +29,11 @@ class Ising(EnergyModel):
         >>> Ising(torch.zeros(7, 3, 3), torch.zeros(3)).batch_shape
         torch.Size([7])
     """
+
+    arg_constraints: dict[str, constraints.Constraint] = {  # noqa: RUF012
+        "couplings": constraints.independent(constraints.real, 2),
+        "fields": constraints.real_vector,
+    }
 
     def __init__(
         self,

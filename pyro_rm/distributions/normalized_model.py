@@ -50,6 +50,8 @@ class NormalizedModel(TorchDistribution):
             )
         if model.active is not None:
             raise ValueError("Expected a model of all sites, but got one with inactive sites.")
+        if model.context:
+            raise ValueError("Expected a model without context, but got a conditional one.")
         if model.batch_shape:
             raise ValueError(f"Expected an empty batch shape, but got {tuple(model.batch_shape)}.")
         self.model = model
@@ -63,16 +65,28 @@ class NormalizedModel(TorchDistribution):
         """The support of the model."""
         return self.model.support
 
+    def expand(self, batch_shape: Any, _instance: Any = None) -> NormalizedModel:
+        """The same model with a larger batch shape: independent copies."""
+        new = self._get_checked_instance(NormalizedModel, _instance)
+        new.model, new.log_partition = self.model, self.log_partition
+        new._enumeration, new._log_block_sums = self._enumeration, self._log_block_sums
+        TorchDistribution.__init__(new, torch.Size(batch_shape), self.event_shape)
+        return new
+
+    def __repr__(self) -> str:
+        return f"NormalizedModel({self.model!r}, batch_shape={tuple(self.batch_shape)})"
+
     def log_prob(self, value: Tensor) -> Tensor:
-        """Exact log probabilities, ``batch_shape``; differentiable in the energy."""
+        """Exact log probabilities, of the broadcast batch shape; differentiable in the energy."""
         space, energy = self.model.state_space, self.model.energy
         space.validate(value)
         encoded = space.encode(value, energy_dtype(energy, value))
-        return -evaluate_energy(energy, space, encoded) - self.log_partition
+        log_prob = -evaluate_energy(energy, space, encoded) - self.log_partition
+        return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Exact draws, ``sample_shape + (D,)``."""
-        shape = torch.Size(sample_shape)
+        """Exact draws, ``sample_shape + batch_shape + (D,)``."""
+        shape = torch.Size(sample_shape) + self.batch_shape
         draws = self._enumeration.draw(shape.numel(), self._log_block_sums)
         return draws.view(shape + self.event_shape)
 

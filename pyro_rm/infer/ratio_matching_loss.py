@@ -81,6 +81,8 @@ class RatioMatchingLoss(ELBO):
                 f"Expected an ELBO without jit, but got {type(self.elbo).__name__}: it would "
                 "recompile at each call. Use the class without Jit in its name."
             )
+        if not weight > 0:
+            raise ValueError(f"Expected a positive weight, but got {weight}.")
         super().__init__(
             num_particles=self.elbo.num_particles,
             vectorize_particles=self.elbo.vectorize_particles,
