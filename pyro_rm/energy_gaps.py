@@ -216,18 +216,26 @@ def taylor_gaps(
 
     .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
     """
+    return energy_and_taylor_gaps(energy, space, encoded, context)[1]
+
+
+def energy_and_taylor_gaps(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> tuple[Tensor, Tensor]:
+    """Energies, detached, and :func:`taylor_gaps`, at the cost of the gaps."""
     with torch.enable_grad():
         point = encoded.detach().clone().requires_grad_()
-        total = evaluate_energy(energy, space, point, context).sum()
+        values = evaluate_energy(energy, space, point, context)
         gradient = None
-        if total.requires_grad:
-            (gradient,) = torch.autograd.grad(total, point, allow_unused=True)
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
     if gradient is None:
         raise EnergyError(
             "Expected an energy that is differentiable in x, but its gradient does not reach x "
-            "(rounding, indexing or .detach() cut it). Use proposal='uniform', or compute the "
-            "energy from x by differentiable operations."
+            "(rounding, indexing or .detach() cut it). Use what needs no gradient, "
+            "proposal='uniform' or GibbsSweep(), or compute the energy from x by "
+            "differentiable operations."
         )
     if space.is_binary:
-        return (2 * encoded - sum(space.states)) * gradient
-    return (gradient * encoded).sum(-1, keepdim=True) - gradient
+        return values.detach(), (2 * encoded - sum(space.states)) * gradient
+    return values.detach(), (gradient * encoded).sum(-1, keepdim=True) - gradient

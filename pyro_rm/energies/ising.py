@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.pairwise_walk import PairwiseWalk
 from pyro_rm.state_space import StateSpace
 
 
@@ -52,6 +53,10 @@ class IsingFunction:
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
         return self(left)[:, None] + self(right) - left @ self.couplings @ right.mT
+
+    def site_walk(self, x: Tensor) -> PairwiseWalk:
+        """A walk from given chains, ``batch_shape + (D,)``."""
+        return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
 
 
 class IsingEnergy(nn.Module):
@@ -104,6 +109,10 @@ class IsingEnergy(nn.Module):
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``."""
         return self._function().outer_energies(left, right)
+
+    def site_walk(self, x: Tensor) -> PairwiseWalk:
+        """A walk from given chains, ``batch_shape + (D,)``."""
+        return self._function().site_walk(x)
 
     def _function(self) -> IsingFunction:
         return IsingFunction(self.couplings, self.fields, self.state_space)

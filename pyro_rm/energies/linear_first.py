@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
+from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
 
 
@@ -68,6 +69,10 @@ class LinearFirstEnergy(nn.Module, ABC):
         rest = self.features(right) - self.features(torch.zeros_like(right[:1]))
         return self.trunk(self.features(left)[:, None] + rest)
 
+    def site_walk(self, x: Tensor) -> SiteWalk:
+        """A walk from given chains that keeps their features."""
+        return LinearFirstWalk(self, x)
+
     def _change(self, x: Tensor, neighbors: Neighbors) -> Tensor:
         """What the neighbors change in the features, ``neighbors + batch_shape + (H,)``."""
         if neighbors.categories is None:
@@ -78,6 +83,50 @@ class LinearFirstEnergy(nn.Module, ABC):
         return functional.embedding(first + neighbors.categories, self.weight) - (
             functional.embedding(first + current, self.weight)
         )
+
+
+class LinearFirstWalk(SiteWalk):
+    r"""A walk on :math:`E(x) = f(W^\top x + b) - a^\top x` that keeps the pre-activations.
+
+    :param energy: The energy, with trunk :math:`f`.
+    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
+    :param fields: :math:`a`, of ``encoded_shape``; None if there are none.
+
+    .. note:: A block of ``m`` sites costs ``m + 1`` trunks, or ``m * K`` if categorical.
+    """
+
+    def __init__(
+        self, energy: LinearFirstEnergy, encoded: Tensor, fields: Tensor | None = None
+    ) -> None:
+        super().__init__(energy, energy.state_space, encoded)
+        self.trunk, self.fields = energy.trunk, fields
+        self.scale = 2 if energy.centered else 1
+        self.weight = energy.weight.view(*self.space.encoded_shape, -1)
+        self.features = energy.features(self.encoded)
+
+    def gaps(self, block: Block) -> Tensor:
+        """Gaps to the values of some sites."""
+        now, rows = self.at(self.encoded, block), self.weight[block]
+        features = self.features[..., None, :]
+        if self.space.is_binary:
+            step = sum(self.space.states) - 2 * now
+            changed = features + (self.scale * step)[..., None] * rows
+            energies = self.trunk(torch.cat([features, changed], -2))
+            gaps = energies[..., :1] - energies[..., 1:]
+            return gaps if self.fields is None else gaps + step * self.fields[block]
+        others = features[..., None, :] - now[..., None, :] @ rows
+        values = -self.trunk(others + rows)
+        if self.fields is not None:
+            values = values + self.fields[block]
+        return values - (values * now).sum(-1, keepdim=True)
+
+    def move(self, block: Block, values: Tensor) -> None:
+        """Give some sites new encoded values."""
+        rank = self.features.dim() - 1
+        change = (values - self.at(self.encoded, block)).flatten(rank)
+        rows = self.weight[block]
+        self.features = self.features + self.scale * change @ rows.view(-1, rows.shape[-1])
+        super().move(block, values)
 
 
 def current_categories(x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.pairwise_walk import PairwiseWalk
 from pyro_rm.state_space import StateSpace
 
 
@@ -67,6 +68,10 @@ class PottsEnergy(nn.Module):
         """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
         pairs = (self._local_fields(left) - self.fields).flatten(-2) @ right.flatten(-2).mT
         return self(left)[:, None] + self(right) - pairs
+
+    def site_walk(self, x: Tensor) -> PairwiseWalk:
+        """A walk from given chains, ``batch_shape + (D, K)``."""
+        return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
 
     def _local_fields(self, x: Tensor) -> Tensor:
         matrix = self.couplings.flatten(2).flatten(0, 1)

@@ -6,7 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from pyro_rm.energies.linear_first import LinearFirstEnergy, current_categories, site_changes
+from pyro_rm.energies.linear_first import (
+    LinearFirstEnergy,
+    LinearFirstWalk,
+    current_categories,
+    site_changes,
+)
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 
@@ -83,3 +88,23 @@ class RBMEnergy(LinearFirstEnergy):
             bias = self.visible_bias
             visible = bias[neighbors.sites, neighbors.categories] - bias[neighbors.sites, current]
         return super().energy_gaps(x, neighbors) + visible
+
+    def site_walk(self, x: Tensor) -> LinearFirstWalk:
+        """A walk from given chains that keeps the input of the hidden units."""
+        return LinearFirstWalk(self, x, self.visible_bias)
+
+    def hidden_logits(self, x: Tensor) -> Tensor:
+        """Log odds of the hidden units given the visible ones, ``batch_shape + (H,)``."""
+        return self.features(x)
+
+    def visible_logits(self, hidden: Tensor) -> Tensor:
+        """Logits of the visible units given the hidden ones.
+
+        :param hidden: Hidden units, ``batch_shape + (H,)``.
+        :returns: Log odds of the second state, ``batch_shape + (D,)``, or logits of the
+            categories, ``batch_shape + (D, K_max)``.
+        """
+        shape = self.visible_bias.shape
+        inputs = (hidden @ self.weight.mT).view(*hidden.shape[:-1], *shape) + self.visible_bias
+        low, high = self.state_space.states
+        return (high - low) * inputs

@@ -11,6 +11,7 @@ from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
 from pyro_rm.enumeration import outer_energies
 from pyro_rm.neighborhoods import Neighbors
 from pyro_rm.objectives import Objective, as_objective
+from pyro_rm.site_walks import Block, SiteWalk, site_walk
 from pyro_rm.state_space import StateSpace
 
 
@@ -67,7 +68,14 @@ class TemperedEnergy(nn.Module):
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """All gaps, where the energy underneath has them."""
-        table = gap_table(self.energy, x, context)
+        return self._heat(gap_table(self.energy, x, context))
+
+    def site_walk(self, x: Tensor, *context: Tensor) -> SiteWalk:
+        """The walk of the energy underneath, at this temperature."""
+        return _TemperedWalk(site_walk(self.energy, self.state_space, x, context), self._heat)
+
+    def _heat(self, table: Tensor) -> Tensor:
+        """A table of gaps, ``batch_shape + encoded_shape``, at this temperature."""
         beta = self.inverse_temperature
         if isinstance(beta, Tensor):
             beta = beta.view(beta.shape + (1,) * len(self.state_space.encoded_shape))
@@ -76,6 +84,20 @@ class TemperedEnergy(nn.Module):
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``; for one temperature."""
         return self.inverse_temperature * outer_energies(self.energy, self.state_space, left, right)
+
+
+class _TemperedWalk(SiteWalk):
+    """A walk that another one walks, with its gaps at another temperature."""
+
+    def __init__(self, walk: SiteWalk, heat: Callable[[Tensor], Tensor]) -> None:
+        self.walk, self.heat, self.space = walk, heat, walk.space
+        self.encoded = walk.encoded  # the same tensor: moves are in place
+
+    def gaps(self, block: Block) -> Tensor:
+        return self.heat(self.walk.gaps(block))
+
+    def move(self, block: Block, values: Tensor) -> None:
+        self.walk.move(block, values)
 
 
 def restore_temperature(

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, energy_gaps
-from pyro_rm.markov_steps.transition import Transition
-from pyro_rm.neighborhoods import neighbor_states, substitutions
+from pyro_rm.energy_gaps import Context, Energy, EnergyError, is_validating
+from pyro_rm.markov_steps import randomness
+from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains
+from pyro_rm.site_walks import Block, SiteWalk, site_walk
 from pyro_rm.state_space import StateSpace
-
-
-def site_conditionals(
-    energy: Energy, space: StateSpace, encoded: Tensor, site: int, context: Context = ()
-) -> tuple[Tensor, Tensor]:
-    """What a site can become, with the model's conditional probabilities.
-
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
-    :param site: Index of the site.
-    :param context: Tensors of full batch rank.
-    :returns: States, ``(K,) + batch_shape + encoded_shape`` with the current one first, and
-        their probabilities, ``(K,) + batch_shape``.
-
-    .. note:: Costs one energy and one for each other value of the site.
-    """
-    batch_shape = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
-    sites = torch.full((1, *batch_shape), site, device=encoded.device)
-    neighbors, exists = substitutions(space, encoded, sites)
-    gaps = energy_gaps(energy, space, encoded, neighbors, context)
-    gaps = gaps.masked_fill(~exists.expand(gaps.shape), -torch.inf)
-    logits = torch.cat([torch.zeros_like(gaps[:1]), gaps])
-    states = torch.cat([encoded[None], neighbor_states(space, encoded, neighbors)])
-    return states, logits.softmax(0)
 
 
 @torch.no_grad()
@@ -61,23 +38,84 @@ def gibbs_sweep(
         >>> gibbs_sweep(lambda x: -9 * x.sum(-1), space, torch.zeros(2, 4)).shape
         torch.Size([2, 4])
 
-    .. note:: Costs ``1 + (K - 1)`` energies a site.
+    .. note:: Costs ``1 + (K - 1)`` energies a site; for pairwise energies one matrix product
+        in all, and for a linear first layer the rest of the network only. The order is the
+        same for all chains of a batch.
 
     **References**
 
     [1] Stuart Geman, Donald Geman (1984) "Stochastic relaxation, Gibbs distributions, and
         the Bayesian restoration of images", IEEE PAMI 6(6).
     """
-    for site in torch.randperm(space.num_sites).tolist():
-        states, probabilities = site_conditionals(energy, space, encoded, site, context)
-        chosen = torch.multinomial(probabilities.flatten(1).T, 1).view(probabilities.shape[1:])
-        index = chosen.view((1, *chosen.shape) + (1,) * len(space.encoded_shape))
-        new = states.gather(0, index.expand((1, *encoded.shape)))[0]
+    sites = [slice(site, site + 1) for site in range(space.num_sites)]
+    return redraw_blocks(energy, space, encoded, sites, context, active)
+
+
+def redraw_blocks(
+    energy: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    blocks: Sequence[Block],
+    context: Context = (),
+    active: Tensor | None = None,
+) -> Tensor:
+    """Redraw the sites of each block from their conditionals at once, in a random order.
+
+    :param blocks: Slices of one site, or index tensors of conditionally independent sites.
+    :returns: New chains.
+    :raises EnergyError: If validation is on and the sites of a block are seen to interact.
+    """
+    validating = is_validating()
+    if validating:
+        check_chains(energy, space, encoded, active)
+    if active is not None:
+        moving = active.reshape(-1, space.num_sites).any(0)
+        blocks = [block for block in blocks if moving[block].any()]
+    walk = site_walk(energy, space, encoded, context)
+    exists = None if space.is_binary else space.category_mask(encoded.device)
+    for number in randomness.shuffle(len(blocks)):
+        block = blocks[number]
+        gaps, before = walk.gaps(block), walk.at(walk.encoded, block)
+        if exists is None:
+            flips = randomness.flip_coins(gaps.sigmoid())
+            values = torch.where(flips, sum(space.states) - before, before)
+        else:
+            values = one_hot(randomness.choose(gaps.masked_fill(~exists[block], -torch.inf)), gaps)
         if active is not None:
-            keep = active.expand((*chosen.shape, space.num_sites))[..., site]
-            new = torch.where(keep.view(index.shape[1:]), new, encoded)
-        encoded = new
-    return encoded
+            here = active[..., block] if exists is None else active[..., block, None]
+            values = torch.where(here, values, before)
+        walk.move(block, values.to(before.dtype))
+        if validating and isinstance(block, Tensor):
+            _check_independence(walk, block, before, gaps)
+    return walk.encoded
+
+
+def _check_independence(walk: SiteWalk, block: Tensor, before: Tensor, gaps: Tensor) -> None:
+    """Refuse blocks whose conditionals changed as the block itself moved."""
+    exists = None if walk.space.is_binary else walk.space.category_mask(gaps.device)[block]
+
+    def conditionals(values: Tensor, gaps: Tensor) -> Tensor:
+        if exists is None:
+            return torch.where(values == walk.space.states[0], gaps, -gaps)
+        return gaps.masked_fill(~exists, -torch.inf).log_softmax(-1).masked_fill(~exists, 0.0)
+
+    old = conditionals(before, gaps)
+    new = conditionals(walk.at(walk.encoded, block), walk.gaps(block))
+    tolerance = torch.finfo(gaps.dtype).eps ** 0.5
+    changed = (old - new).abs() > tolerance * (1 + old.abs())
+    if changed.any():
+        position = changed.dim() - (1 if exists is None else 2)
+        site = block[changed.nonzero()[0, position]].item()
+        raise EnergyError(
+            f"Expected conditionally independent sites of one color, but the conditional of "
+            f"site {site} changed as the others moved. Color the graph of all interactions of "
+            "the energy, by ColoredGibbs.from_graph or from_couplings, or use GibbsSweep()."
+        )
+
+
+def one_hot(categories: Tensor, table: Tensor) -> Tensor:
+    """One-hot floats of chosen categories, like a table over them."""
+    return torch.zeros_like(table).scatter_(-1, categories[..., None], 1.0)
 
 
 @dataclass(frozen=True)
@@ -101,4 +139,4 @@ class GibbsSweep:
     ) -> Transition:
         """One sweep over all active sites."""
         moved = gibbs_sweep(energy, space, encoded, context, active)
-        return Transition(moved, moved.new_ones(moved.shape[: -len(space.encoded_shape)]))
+        return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.energy_gaps import Context, Energy, check_modules
 from pyro_rm.state_space import StateSpace
 
 
@@ -25,7 +26,9 @@ class MarkovStep(Protocol):
     """A step that leaves :math:`p(x) \\propto e^{-E(x)}` invariant.
 
     Implementations are frozen configurations without state. Parallel chains live in the
-    batch shape, each with its own randomness. No gradient is recorded.
+    batch shape, each with its own randomness. No gradient is recorded. A step that moves
+    several replicas of each chain says how many by an attribute ``num_replicas``; chains
+    then have that dimension in front, and replica 0 follows the model.
     """
 
     def __call__(
@@ -47,3 +50,85 @@ class MarkovStep(Protocol):
         :returns: New chains and their acceptance.
         """
         ...
+
+
+def num_replicas(step: MarkovStep) -> int | None:
+    """How many replicas of each chain a step moves; None if it moves the chains themselves."""
+    return getattr(step, "num_replicas", None)
+
+
+def add_replicas(step: MarkovStep, encoded: Tensor) -> Tensor:
+    """Chains as a step takes them: with replicas in front, all equal, if it moves several."""
+    count = num_replicas(step)
+    return encoded if count is None else encoded.expand((count, *encoded.shape)).clone()
+
+
+def first_replica(step: MarkovStep, encoded: Tensor) -> Tensor:
+    """The chains that follow the model: replica 0 if the step moves several."""
+    return encoded if num_replicas(step) is None else encoded[0]
+
+
+def batch_shape_of(space: StateSpace, encoded: Tensor) -> torch.Size:
+    """The batch shape of encoded chains."""
+    return encoded.shape[: encoded.dim() - len(space.encoded_shape)]
+
+
+def check_chains(
+    energy: Energy, space: StateSpace, encoded: Tensor, active: Tensor | None = None
+) -> None:
+    """Refuse what no step can move.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
+    :param active: Booleans that broadcast to ``batch_shape + (D,)``.
+    :raises EnergyError: If the energy has dropout or batch normalization in training mode.
+    :raises ValueError: If the chains are not encoded states of the space, or the clamp mask
+        does not fit.
+
+    Example:
+
+        >>> check_chains(lambda x: x.sum(-1), StateSpace(2), torch.zeros(5, 2))
+        >>> check_chains(lambda x: x.sum(-1), StateSpace(2), torch.zeros(5, 3))
+        Traceback (most recent call last):
+            ...
+        ValueError: Expected encoded chains of shape batch_shape + (2,), but got (5, 3).
+    """
+    check_modules(energy)
+    rank, shape = len(space.encoded_shape), tuple(encoded.shape)
+    if encoded.shape[encoded.dim() - rank :] != space.encoded_shape or encoded.dim() < rank:
+        expected = tuple(space.encoded_shape)
+        hint = "" if space.is_binary else " Encode categories by StateSpace.encode."
+        raise ValueError(
+            f"Expected encoded chains of shape batch_shape + {expected}, but got {shape}.{hint}"
+        )
+    if not _in_space(space, encoded):
+        kind = f"states {space.states}" if space.is_binary else "one-hot rows of categories"
+        raise ValueError(
+            f"Expected chains of {kind}, but got other values. Clamped sites need a value "
+            "too; encode data by StateSpace.encode."
+        )
+    if active is not None:
+        _check_active((*batch_shape_of(space, encoded), space.num_sites), active)
+
+
+def _in_space(space: StateSpace, encoded: Tensor) -> bool:
+    low, high = space.states
+    if not bool(((encoded == low) | (encoded == high)).all()):
+        return False
+    if space.is_binary:
+        return True
+    exists = space.category_mask(encoded.device)
+    return bool(((encoded.sum(-1) == 1) & ((encoded * ~exists).sum(-1) == 0)).all())
+
+
+def _check_active(shape: tuple[int, ...], active: Tensor) -> None:
+    try:
+        fits = torch.broadcast_shapes(shape, active.shape) == shape
+    except RuntimeError:
+        fits = False
+    if not fits or active.dtype != torch.bool:
+        raise ValueError(
+            f"Expected active as booleans that broadcast to batch_shape + (D,) = {shape}, but "
+            f"got {active.dtype} of shape {tuple(active.shape)}: True where a site may move."
+        )

@@ -1,0 +1,40 @@
+"""Walks on energies with pairwise interactions: a site looks at its own field only."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pyro_rm.energy_gaps import Energy
+from pyro_rm.site_walks import Block, SiteWalk
+from pyro_rm.state_space import StateSpace
+
+
+class PairwiseWalk(SiteWalk):
+    r"""A walk on :math:`E(x) = -\tfrac12 x^\top J x - h^\top x`.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
+    :param couplings: Symmetric, ``batch_shape + (D, D)``, or ``(D, K, D, K)`` for one-hot data.
+    :param fields: ``batch_shape + encoded_shape``.
+
+    .. note:: A block of ``m`` sites costs ``m / D`` of a matrix product.
+    """
+
+    def __init__(
+        self, energy: Energy, space: StateSpace, encoded: Tensor, couplings: Tensor, fields: Tensor
+    ) -> None:
+        super().__init__(energy, space, encoded)
+        self.couplings, self.fields = couplings, fields
+
+    def gaps(self, block: Block) -> Tensor:
+        """Gaps to the values of some sites."""
+        now = self.at(self.encoded, block)
+        fields = self.at(self.fields, block)
+        if self.space.is_binary:
+            rows = self.couplings[..., block, :]
+            local = (self.encoded[..., None, :] @ rows.mT)[..., 0, :] + fields
+            return (sum(self.space.states) - 2 * now) * local
+        rows = self.couplings[block].flatten(2).flatten(0, 1)  # (m * K, D * K)
+        local = (self.encoded.flatten(-2) @ rows.mT).view(now.shape) + fields
+        return local - (local * now).sum(-1, keepdim=True)

@@ -1,0 +1,96 @@
+"""The discrete Langevin step: all sites at once, corrected by Metropolis-Hastings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.markov_steps import randomness
+from pyro_rm.markov_steps.gibbs import one_hot
+from pyro_rm.markov_steps.metropolis import check_num_proposals, metropolis
+from pyro_rm.markov_steps.transition import Transition
+from pyro_rm.state_space import StateSpace
+
+
+@dataclass(frozen=True)
+class DiscreteLangevin:
+    r"""Discrete Langevin proposals [1], Metropolis adjusted: all sites may change at once.
+
+    Site by site, :math:`q(x_i' \mid x) \propto \exp(\delta_i / 2 - |x_i' - x_i|^2 / 2 \alpha)`
+    with the gap :math:`\delta_i` to the change of that site alone (exact where the energy has
+    a gap table, else of first order) and one-hot vectors for categories.
+
+    :param step_size: :math:`\alpha`; larger ones propose more changes and are accepted less.
+        Acceptance of about a half is a good aim.
+    :param num_proposals: Proposals one after the other in a step.
+
+    Example:
+
+        >>> from pyro_rm.energies import MLPEnergy
+        >>> energy = MLPEnergy(num_sites=8, hidden_sizes=(16,))
+        >>> moved, acceptance = DiscreteLangevin()(energy, energy.state_space, torch.zeros(2, 8))
+        >>> acceptance.shape
+        torch.Size([2])
+
+    .. note:: Costs ``num_proposals + 1`` energies with their gap table or gradient.
+
+    **References**
+
+    [1] Ruqi Zhang, Xingchao Liu, Qiang Liu (2022) "A Langevin-like sampler for discrete
+        distributions", ICML.
+    """
+
+    step_size: float = 0.2
+    num_proposals: int = 1
+
+    def __post_init__(self) -> None:
+        check_num_proposals(self.num_proposals)
+        if not self.step_size > 0:
+            raise ValueError(f"Expected step_size above 0, but got {self.step_size}.")
+
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Transition:
+        """Propose changes of all active sites."""
+        return metropolis(self, self.num_proposals, energy, space, encoded, context, active)
+
+    def table(
+        self, space: StateSpace, encoded: Tensor, gaps: Tensor, active: Tensor | None
+    ) -> Tensor:
+        """Log odds of each flip, or log probabilities of the categories of each site."""
+        if space.is_binary:
+            low, high = space.states
+            logits = gaps / 2 - (high - low) ** 2 / (2 * self.step_size)
+            return logits if active is None else logits.masked_fill(~active, -torch.inf)
+        other = encoded < 0.5
+        logits = gaps / 2 - other.to(gaps.dtype) / self.step_size
+        impossible = ~space.category_mask(encoded.device)
+        if active is not None:
+            impossible = impossible | (other & ~active[..., None])
+        return logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
+
+    def propose(
+        self, space: StateSpace, encoded: Tensor, table: Tensor, active: Tensor | None
+    ) -> Tensor:
+        """Draw every site."""
+        if space.is_binary:
+            flips = randomness.flip_coins(table.sigmoid())
+            return torch.where(flips, sum(space.states) - encoded, encoded)
+        return one_hot(randomness.choose(table), encoded)
+
+    def log_density(
+        self, space: StateSpace, encoded: Tensor, table: Tensor, proposed: Tensor
+    ) -> Tensor:
+        """The sum over sites."""
+        if space.is_binary:
+            return logsigmoid(torch.where(proposed != encoded, table, -table)).sum(-1)
+        return torch.where(proposed > 0.5, table, 0.0).sum((-2, -1))

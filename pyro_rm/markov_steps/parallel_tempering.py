@@ -1,0 +1,129 @@
+"""Parallel tempering: replicas at several temperatures that swap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from pyro_rm.energies import TemperedEnergy
+from pyro_rm.energy_gaps import Context, Energy, evaluate_energy, is_validating
+from pyro_rm.markov_steps import randomness
+from pyro_rm.markov_steps.transition import MarkovStep, Transition, check_chains
+from pyro_rm.state_space import StateSpace
+
+
+@dataclass(frozen=True)
+class ParallelTempering:
+    r"""Parallel tempering [1] on top of any step.
+
+    Chains have the temperatures as their first dimension, ``(T,) + batch_shape +
+    encoded_shape``; replica :math:`t` follows :math:`e^{-\beta_t E(x)}`, and replica 0 the
+    model. A step moves all replicas by ``step``, then proposes to swap the states of
+    neighboring temperatures: the even pairs, then the odd ones. Contexts have that dimension
+    too, or 1. Clamped sites must be the same in all replicas, and hold the same values.
+
+    The acceptance is that of the swaps, the mean over the pairs that a replica is in: it is
+    what the temperatures should be tuned by.
+
+    :param step: What moves each replica.
+    :param inverse_temperatures: :math:`1 = \beta_0 > \beta_1 > \dots \ge 0`, two or more.
+    :raises ValueError: If they are not.
+
+    Example:
+
+        >>> from pyro_rm.markov_steps import GibbsSweep
+        >>> step = ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.0))
+        >>> space = StateSpace(4)
+        >>> step(lambda x: x.sum(-1), space, torch.zeros(3, 7, 4)).acceptance.shape
+        torch.Size([3, 7])
+
+    .. note:: Costs ``T`` times the step and one energy a replica.
+
+    **References**
+
+    [1] Charles Geyer (1991) "Markov chain Monte Carlo maximum likelihood", in Computing
+        Science and Statistics, Proceedings of the 23rd Symposium on the Interface.
+    """
+
+    step: MarkovStep
+    inverse_temperatures: Sequence[float]
+
+    def __post_init__(self) -> None:
+        betas = tuple(float(beta) for beta in self.inverse_temperatures)
+        object.__setattr__(self, "inverse_temperatures", betas)
+        decreasing = all(a > b for a, b in pairwise(betas))
+        if len(betas) < 2 or betas[0] != 1 or betas[-1] < 0 or not decreasing:
+            raise ValueError(
+                f"Expected inverse temperatures from 1 strictly down to 0 or more, at least two, "
+                f"but got {betas}."
+            )
+
+    @property
+    def num_replicas(self) -> int:
+        """The number of temperatures."""
+        return len(self.inverse_temperatures)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Transition:
+        """Move all replicas, then swap."""
+        if is_validating():
+            check_chains(energy, space, encoded, active)
+            self._check_replicas(space, encoded, active)
+        rank = encoded.dim() - len(space.encoded_shape)
+        betas = encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
+        tempered = TemperedEnergy(energy, betas, state_space=space)
+        encoded = self.step(tempered, space, encoded, context, active).encoded
+        values = evaluate_energy(energy, space, encoded, context)
+        acceptance, pairs = torch.zeros_like(values), torch.zeros_like(betas)
+        for first in (0, 1):
+            low = torch.arange(first, self.num_replicas - 1, 2, device=encoded.device)
+            high = low + 1
+            if len(low) == 0:
+                continue
+            log_ratio = (betas[low] - betas[high]) * (values[low] - values[high])
+            probability = log_ratio.clamp(max=0.0).exp()
+            swapped = randomness.flip_coins(probability)
+            encoded = _swap(encoded, low, high, swapped)
+            values = _swap(values, low, high, swapped)
+            for side in (low, high):
+                acceptance[side] += probability
+                pairs[side] += 1
+        return Transition(encoded, acceptance / pairs)
+
+    def _check_replicas(self, space: StateSpace, encoded: Tensor, active: Tensor | None) -> None:
+        rank = encoded.dim() - len(space.encoded_shape)
+        if rank == 0 or encoded.shape[0] != self.num_replicas:
+            raise ValueError(
+                f"Expected chains with {self.num_replicas} temperatures as their first dimension, "
+                f"but got shape {tuple(encoded.shape)}. Start from "
+                "chains.expand((T, *chains.shape))."
+            )
+        if active is None:
+            return
+        active = active.expand((*encoded.shape[:rank], space.num_sites))
+        values = encoded if space.is_binary else encoded.argmax(-1)
+        if not ((active == active[:1]) & (active | (values == values[:1]))).all():
+            raise ValueError(
+                "Expected the same clamped sites and values in all replicas, but got different "
+                "ones: swaps would exchange them."
+            )
+
+
+def _swap(table: Tensor, low: Tensor, high: Tensor, swapped: Tensor) -> Tensor:
+    """Exchange the entries of pairs of replicas where they swapped."""
+    swapped = swapped.view(swapped.shape + (1,) * (table.dim() - swapped.dim()))
+    result = table.clone()
+    result[low] = torch.where(swapped, table[high], table[low])
+    result[high] = torch.where(swapped, table[low], table[high])
+    return result

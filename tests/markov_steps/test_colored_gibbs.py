@@ -1,0 +1,56 @@
+"""Colorings: found, checked, and refused where sites of one color interact."""
+
+import networkx as nx
+import pytest
+import torch
+
+from pyro_rm.energies import IsingFunction, PottsEnergy
+from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.markov_steps import ColoredGibbs
+from pyro_rm.state_space import StateSpace
+
+
+@pytest.mark.parametrize(
+    ("graph", "most"),
+    [
+        (nx.grid_2d_graph(4, 6, periodic=True), 2),
+        (nx.random_labeled_tree(20, seed=1), 2),
+        (nx.cycle_graph(5), 3),
+        (nx.complete_graph(4), 4),
+        (nx.empty_graph(3), 1),
+        (nx.erdos_renyi_graph(30, 0.2, seed=2), 6),
+    ],
+)
+def test_neighbors_get_different_colors(graph, most):
+    adjacency = torch.tensor(nx.to_numpy_array(graph))
+    for step in (ColoredGibbs.from_graph(graph), ColoredGibbs.from_couplings(adjacency)):
+        colors = torch.tensor(step.colors)
+        assert (colors[:, None] != colors)[adjacency > 0].all()
+        assert step.num_colors <= most
+
+
+def test_batches_of_couplings_share_one_coloring():
+    couplings = torch.zeros(2, 3, 3)
+    couplings[0, 0, 1] = couplings[0, 1, 0] = 1.0
+    couplings[1, 1, 2] = couplings[1, 2, 1] = 1.0
+    assert ColoredGibbs.from_couplings(couplings).colors in [(0, 1, 0), (1, 0, 1)]
+
+
+def test_interacting_sites_of_one_color_are_refused():
+    couplings = torch.zeros(4, 4)
+    couplings[1, 3] = couplings[3, 1] = 2.0
+    energy = IsingFunction(couplings, torch.zeros(4), StateSpace(4, states=(-1, 1)))
+    with pytest.raises(EnergyError, match=r"conditional of site [13] changed"):
+        ColoredGibbs((0, 1, 0, 1))(energy, energy.state_space, torch.ones(50, 4))
+    potts = PottsEnergy(3, 3)
+    torch.nn.init.normal_(potts.weight)
+    chains = potts.state_space.encode(torch.zeros(50, 3), torch.float32)
+    with pytest.raises(EnergyError, match=r"ColoredGibbs\.from_graph"):
+        ColoredGibbs((0, 1, 0))(potts, potts.state_space, chains)
+
+
+def test_bad_colors():
+    with pytest.raises(ValueError, match="without gaps"):
+        ColoredGibbs((0, 2))
+    with pytest.raises(ValueError, match="a color for each of 3 sites"):
+        ColoredGibbs((0, 1))(lambda x: x.sum(-1), StateSpace(3), torch.zeros(3))

@@ -1,0 +1,89 @@
+"""Parallel tempering leaves the product of all temperatures invariant, clamped or not."""
+
+import pytest
+import torch
+
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
+from pyro_rm.enumeration import index_of, states_at
+from pyro_rm.markov_steps import (
+    ColoredGibbs,
+    DiscreteLangevin,
+    GibbsSweep,
+    GibbsWithGradients,
+    ParallelTempering,
+    add_replicas,
+    first_replica,
+)
+from pyro_rm.state_space import StateSpace
+
+CASES = {
+    "gibbs": (GibbsSweep(), (1.0, 0.4, 0.1), lambda: IsingEnergy(2)),
+    "gradients": (GibbsWithGradients(), (1.0, 0.3), lambda: MLPEnergy(3, (4,))),
+    "langevin": (DiscreteLangevin(), (1.0, 0.0), lambda: RBMEnergy(2, 3)),
+    "categorical": (GibbsSweep(), (1.0, 0.5), lambda: PottsEnergy(2, 3)),
+    "colored": (ColoredGibbs((0, 1)), (1.0, 0.5, 0.0), lambda: IsingEnergy(2)),
+}
+
+
+def all_tuples(space, replicas):
+    """States of all replicas, ``(T, S ** T, D)``, the first replica leading."""
+    states = states_at(space, torch.arange(space.num_states))
+    index = torch.arange(space.num_states**replicas)
+    places = [space.num_states ** (replicas - 1 - t) for t in range(replicas)]
+    return torch.stack([states[index // place % space.num_states] for place in places])
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("clamped", [False, True], ids=["free", "clamped"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_product_of_all_temperatures_is_invariant(transition_matrix, name, clamped):
+    inner, betas, make = CASES[name]
+    energy = make()
+    for parameter in energy.parameters():
+        torch.nn.init.normal_(parameter)
+    space, step = energy.state_space, ParallelTempering(inner, betas)
+    states = all_tuples(space, len(betas))
+    active = None
+    if clamped:
+        active = torch.arange(space.num_sites) != 0
+        states = states[:, (states[..., 0] == states[:1, :, 0]).all(0)]
+    chains = space.encode(states, torch.float64)
+
+    def number(x):
+        total = 0
+        for replica in index_of(space, space.decode(x)):
+            total = total * space.num_states + replica
+        return total
+
+    size = space.num_states ** len(betas)
+    matrix = transition_matrix(
+        lambda x: step(energy, space, x, active=active).encoded, chains, number, size, chain_dim=1
+    )
+    exponent = (torch.tensor(betas)[:, None] * energy(chains)).sum(0).detach()
+    p = torch.zeros(size).index_put((number(chains),), torch.softmax(-exponent, 0))
+    torch.testing.assert_close(p @ matrix, p, rtol=0, atol=1e-10)
+    assert (matrix.diagonal()[number(chains)] < 1).all()
+
+
+def test_swaps_are_reported_and_replicas_added():
+    step = ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.0))
+    space = StateSpace(3)
+    chains = add_replicas(step, torch.zeros(5, 3))
+    assert chains.shape == (3, 5, 3)
+    flat = step(lambda x: 0 * x.sum(-1), space, chains)
+    assert (flat.acceptance == 1).all()  # all temperatures are alike
+    assert first_replica(step, flat.encoded).shape == (5, 3)
+    plain = torch.zeros(5, 3)
+    assert add_replicas(GibbsSweep(), plain) is plain
+    assert first_replica(GibbsSweep(), plain) is plain
+
+
+def test_errors():
+    for betas in [(1.0,), (0.9, 0.5), (1.0, 1.0), (1.0, -0.1), (1.0, 0.5, 0.7)]:
+        with pytest.raises(ValueError, match="from 1 strictly down"):
+            ParallelTempering(GibbsSweep(), betas)
+    step, space = ParallelTempering(GibbsSweep(), (1.0, 0.5)), StateSpace(2)
+    with pytest.raises(ValueError, match="2 temperatures as their first dimension"):
+        step(lambda x: x.sum(-1), space, torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="same clamped sites and values"):
+        step(lambda x: x.sum(-1), space, torch.eye(2), active=torch.tensor([True, False]))

@@ -1,0 +1,66 @@
+"""Each energy's own walk over sites against the generic one."""
+
+import pytest
+import torch
+
+from pyro_rm.energies import IsingEnergy, IsingFunction, MLPEnergy, PottsEnergy, RBMEnergy
+from pyro_rm.energies import TemperedEnergy as Tempered
+from pyro_rm.enumeration import states_at
+from pyro_rm.site_walks import SiteWalk, site_walk
+from pyro_rm.state_space import StateSpace
+
+
+def batched_ising():
+    couplings = torch.randn(3, 1, 5, 5)
+    couplings = (couplings + couplings.mT) * (1 - torch.eye(5))
+    return IsingFunction(couplings, torch.randn(3, 1, 5), StateSpace(5))
+
+
+ENERGIES = {
+    "ising": lambda: IsingEnergy(5, states=(-1, 1)),
+    "batched ising": batched_ising,
+    "potts": lambda: PottsEnergy(4, (2, 3, 4, 2)),
+    "rbm": lambda: RBMEnergy(5, 3, states=(-1, 1)),
+    "categorical rbm": lambda: RBMEnergy(4, 3, num_categories=(2, 3, 4, 2)),
+    "mlp": lambda: MLPEnergy(5, (6, 4)),
+    "categorical mlp": lambda: MLPEnergy(4, (6, 4), num_categories=3),
+    "tempered": lambda: Tempered(IsingEnergy(5), torch.tensor([[1.0], [0.5], [0.2]])),
+    "tempered mlp": lambda: Tempered(MLPEnergy(4, (5,), num_categories=3), 0.3),
+}
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", ENERGIES)
+def test_own_walks_see_what_the_generic_one_sees(name):
+    energy = ENERGIES[name]()
+    if isinstance(energy, torch.nn.Module):
+        for parameter in energy.parameters():
+            torch.nn.init.normal_(parameter)
+    space = energy.state_space
+    draw = lambda: space.encode(  # noqa: E731
+        states_at(space, torch.randint(space.num_states, (3, 7))), torch.float64
+    )
+    chains = draw()
+    own = site_walk(energy, space, chains)
+    generic = SiteWalk(lambda x: energy(x), space, chains)
+    assert type(own) is not SiteWalk
+    exists = None if space.is_binary else space.category_mask()
+    for block in [slice(1, 2), torch.tensor([0, 3]), slice(0, 3), torch.tensor([2])]:
+        got, expected = own.gaps(block), generic.gaps(block)
+        if exists is not None:
+            got = got * exists[block]
+        torch.testing.assert_close(got, expected)
+        values = own.at(draw(), block)
+        own.move(block, values)
+        generic.move(block, values)
+        torch.testing.assert_close(own.encoded, generic.encoded)
+    assert not torch.equal(own.encoded, chains)  # the chains given are not touched
+
+
+def test_a_context_reaches_the_generic_walk():
+    def energy(x, field):
+        return -(field * x).sum(-1)
+
+    field = torch.randn(4, 3)
+    walk = site_walk(energy, StateSpace(3), torch.zeros(4, 3), (field,))
+    torch.testing.assert_close(walk.gaps(torch.tensor([0, 2])), field[:, [0, 2]])
