@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -77,6 +78,12 @@ class RandomGraphEnergy(nn.Module):
         self.names = names
         self.decay = decay
         self.coefficients = nn.Parameter(torch.zeros(len(names)))
+
+    def resized(self, max_nodes: int) -> RandomGraphEnergy:
+        """The same energy for another padding; parameters are shared."""
+        other = copy.copy(self)
+        other.state_space = StateSpace(num_pairs(max_nodes))
+        return other
 
     def forward(self, x: Tensor, num_nodes: Tensor | None = None) -> Tensor:
         """Energies, ``batch_shape``; the number of nodes is accepted, and changes nothing."""

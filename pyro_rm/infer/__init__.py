@@ -1,5 +1,6 @@
 """Losses and inference for energy-based models."""
 
+from pyro_rm.infer.graph_generation import generate_graphs
 from pyro_rm.infer.methods_of_the_paper import (
     full_ratio_matching,
     full_squared_ratio,
@@ -18,6 +19,7 @@ __all__ = [
     "background_draw",
     "full_ratio_matching",
     "full_squared_ratio",
+    "generate_graphs",
     "rmwggis",
     "rmwrand",
     "sample_by_levels",
