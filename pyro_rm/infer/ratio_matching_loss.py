@@ -8,7 +8,7 @@ from typing import Any
 
 import pyro
 import torch
-from pyro.infer import ELBO, Trace_ELBO
+from pyro.infer import ELBO, RenyiELBO, ReweightedWakeSleep, Trace_ELBO, TraceTMC_ELBO
 from pyro.infer.elbo import ELBOModule
 from pyro.poutine import trace
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from pyro_rm.estimators import Estimator, NumNeighbors
 from pyro_rm.objectives import Objective
 from pyro_rm.poutine import RatioMatchingMessenger, handle
 from pyro_rm.proposals import Proposal
+
+_NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)
 
 
 class RatioMatchingLoss(ELBO):
@@ -60,7 +62,7 @@ class RatioMatchingLoss(ELBO):
         gradient, and their gradient does not vanish where the model is wrong: they train
         from a bad start, where ratio matching stalls and the others overflow. Each datum
         costs one energy and ``num_neighbors`` neighbors, or one gap table. With a nonlinear
-        ELBO (Renyi, enumerated classes) only the exact sum is unbiased.
+        ELBO (Renyi, enumerated classes) only the exact sum is unbiased; a warning says so.
     """
 
     def __init__(
@@ -104,7 +106,11 @@ class RatioMatchingLoss(ELBO):
     def _handled(self, model: Any, used: list[RatioMatchingMessenger] | None = None) -> Any:
         def make() -> RatioMatchingMessenger:
             messenger = RatioMatchingMessenger(
-                self._estimator_at, self.weight, stochastic=True, strict=True
+                self._estimator_at,
+                self.weight,
+                stochastic=True,
+                strict=True,
+                linear=not isinstance(self.elbo, _NONLINEAR),
             )
             if used is not None:
                 used.append(messenger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,6 +57,13 @@ def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
     return inner.expand(fn.batch_shape)
 
 
+def _is_enumerated(msg: Any) -> bool:
+    """Whether a site has batch dimensions that no plate declares: enumerated latents."""
+    declared = {frame.dim for frame in msg["cond_indep_stack"]}
+    shape = msg["fn"].batch_shape
+    return any(shape[dim] > 1 and dim not in declared for dim in range(-len(shape), 0))
+
+
 class RatioMatchingMessenger(Messenger):
     """Replaces the distribution at every observed energy-based site by a :class:`Surrogate`.
 
@@ -64,14 +72,22 @@ class RatioMatchingMessenger(Messenger):
     :param weight: Learning rate of the generalized posterior.
     :param stochastic: Whether estimators with sampling noise are allowed.
     :param strict: Whether an unobserved energy-based site is an error.
+    :param linear: Whether log probabilities enter the objective linearly, so that sampling
+        noise with mean zero leaves its mean alone.
     """
 
     def __init__(
-        self, estimator: Estimators, weight: float = 1.0, *, stochastic: bool, strict: bool = False
+        self,
+        estimator: Estimators,
+        weight: float = 1.0,
+        *,
+        stochastic: bool,
+        strict: bool = False,
+        linear: bool = True,
     ) -> None:
         super().__init__()
         self.estimator, self.weight = estimator, weight
-        self.stochastic, self.strict = stochastic, strict
+        self.stochastic, self.strict, self.linear = stochastic, strict, linear
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
@@ -103,6 +119,20 @@ class RatioMatchingMessenger(Messenger):
         surrogate = _unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
+        exact = surrogate.estimator.is_deterministic(
+            surrogate.model.energy, surrogate.model.state_space
+        )
+        if not exact and (not self.linear or _is_enumerated(msg)):
+            warnings.warn(
+                f"The sampled estimate at site {msg['name']!r} enters a nonlinear objective "
+                "(enumerated classes, or a Renyi, tensor Monte Carlo or wake-sleep bound), "
+                "which its noise biases. Use num_neighbors='all'.",
+                stacklevel=2,
+            )
+        self._prime(msg, surrogate)
+
+    def _prime(self, msg: Any, surrogate: Surrogate) -> None:
+        """Estimate now, with all plates known and the program's context still open."""
         stack = pyro.poutine.runtime._PYRO_STACK
         within = {id(handler) for handler in stack[stack.index(self) :]}
         try:

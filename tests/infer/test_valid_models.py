@@ -106,6 +106,7 @@ ELBOS = {
 }
 
 
+NONLINEAR = ("Renyi", "TraceTMC", "ReweightedWakeSleep")
 ROWS = [
     (name, elbo)
     for name, (_, guide) in MODELS.items()
@@ -118,7 +119,8 @@ ROWS = [
 def test_ok(name, elbo):
     """Every parameter gets a finite gradient that is not zero."""
     model, guide = MODELS[name]
-    loss = pyro_rm.RatioMatchingLoss(num_neighbors=3, elbo=copy(ELBOS[elbo]))
+    num_neighbors = "all" if elbo in NONLINEAR else 3
+    loss = pyro_rm.RatioMatchingLoss(num_neighbors=num_neighbors, elbo=copy(ELBOS[elbo]))
     loss.loss_and_grads(model, guide, DATA)
     parameters = list(pyro.get_param_store()._params.values())
     assert parameters
@@ -153,12 +155,35 @@ def test_error(model, message, elbo):
     assert pyro.poutine.runtime._PYRO_STACK == []
 
 
+@pytest.mark.parametrize("elbo", NONLINEAR)
+def test_warning_where_noise_biases_a_bound(elbo):
+    loss = pyro_rm.RatioMatchingLoss(num_neighbors=3, elbo=copy(ELBOS[elbo]))
+    with pytest.warns(UserWarning, match="at site 'x' enters a nonlinear objective"):
+        loss.loss_and_grads(latent, latent_guide, DATA)
+
+
+def test_warning_where_noise_biases_a_sum_over_classes():
+    loss = pyro_rm.RatioMatchingLoss(
+        num_neighbors=3, elbo=infer.TraceEnum_ELBO(max_plate_nesting=1)
+    )
+    with pytest.warns(UserWarning, match="at site 'x' enters a nonlinear objective"):
+        loss.differentiable_loss(enumerated, no_guide, DATA)
+
+
 @pytest.mark.parametrize(
     "jit", [infer.JitTrace_ELBO, infer.JitTraceEnum_ELBO, infer.JitTraceMeanField_ELBO]
 )
 def test_jit_is_refused(jit):
     with pytest.raises(ValueError, match="without jit"):
         pyro_rm.RatioMatchingLoss(elbo=jit())
+
+
+def test_observations_are_validated():
+    loss = pyro_rm.RatioMatchingLoss()
+    wrong = DATA.clone()
+    wrong[3, 1] = 0.7
+    with pytest.raises(ValueError, match=r"got 0.7 at index \(3, 1\)"):
+        loss.loss(plain, no_guide, wrong)
 
 
 def test_stein_variational_gradient_descent():

@@ -90,6 +90,11 @@ def test_conditioning_goes_inside():
     inside = ratio_matching(poutine.condition(unobserved, {"x": DATA}))
     expected = -pyro_rm.estimate(Ising(torch.zeros(5, 5), torch.ones(5)).energy, DATA).sum()
     torch.testing.assert_close(poutine.trace(inside).get_trace().log_prob_sum(), expected)
+    # outside it comes too late: the handler sees no observation
+    loss = pyro_rm.RatioMatchingLoss()
+    with pytest.raises(ValueError, match="to be observed"):
+        loss.loss(unobserved, lambda: None)
+    assert loss.loss(poutine.condition(unobserved, {"x": DATA}), lambda: None) > 0
 
 
 def test_reparameterized_priors():
