@@ -91,5 +91,6 @@ class NormalizedModel(TorchDistribution):
         return draws.view(shape + self.event_shape)
 
     def entropy(self) -> Tensor:
-        """Exact entropy in nats."""
-        return self._enumeration.mean_energy() + self.log_partition
+        """Exact entropy in nats, ``batch_shape``."""
+        entropy = self._enumeration.mean_energy() + self.log_partition
+        return entropy.expand(self.batch_shape)

@@ -1,0 +1,321 @@
+"""Annealing: unbiased weights by summing over every draw, honest ends, honest warnings."""
+
+import math
+from dataclasses import fields
+
+import pytest
+import torch
+
+from pyro_rm.distributions import EnergyModel
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
+from pyro_rm.enumeration import states_at
+from pyro_rm.evaluation import (
+    AISEnd,
+    AISEstimate,
+    ChowLiuTree,
+    IndependentSites,
+    annealed_importance_sampling,
+    exact_samples,
+    log_likelihood,
+    log_partition,
+)
+from pyro_rm.evaluation.annealing_paths import MixedEnergy, annealing_path
+from pyro_rm.markov_steps import GibbsSweep, Transition
+from pyro_rm.state_space import StateSpace
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+TARGETS = {
+    "ising": lambda: IsingEnergy(4, states=(-1, 1)),
+    "potts": lambda: PottsEnergy(3, (2, 3, 2)),
+    "rbm": lambda: RBMEnergy(4, 3),
+    "categorical rbm": lambda: RBMEnergy(2, 3, num_categories=(3, 2)),
+    "mlp": lambda: MLPEnergy(4, (5,)),
+}
+
+
+@pytest.fixture(params=TARGETS.values(), ids=TARGETS.keys())
+def target(request):
+    return randomized(request.param())
+
+
+def randomized(energy, scale=1.0):
+    for parameter in energy.parameters():
+        torch.nn.init.normal_(parameter, std=scale)
+    return energy
+
+
+def fitted_base(space, kind=IndependentSites):
+    index = torch.randint(space.num_states, (30,))
+    return kind.fit(states_at(space, index), space)
+
+
+def every_state(space):
+    states = states_at(space, torch.arange(space.num_states))
+    return states, space.encode(states, torch.float64)
+
+
+def with_draws(base, draws):
+    """The same base, which gives what a test prepared instead of drawing."""
+    kind = type("Given", (type(base),), {"sample": lambda self, num_samples: draws})
+    return kind(**{field.name: getattr(base, field.name) for field in fields(base)})
+
+
+def step_to(states):
+    """A step to given states, wherever the chains are."""
+
+    def step(energy, space, encoded):
+        return Transition(space.encode(states, encoded.dtype), torch.ones(len(states)))
+
+    return step
+
+
+@pytest.mark.filterwarnings("ignore:Base and model hardly overlap")
+@pytest.mark.parametrize("kind", [IndependentSites, ChowLiuTree])
+def test_weights_are_unbiased_in_both_directions(target, kind):
+    """The mean weight is exactly Z (or 1 / Z): a sum over all starts and all moves.
+
+    The step draws from the middle energy itself, whatever the state before.
+    """
+    space = target.state_space
+    base = fitted_base(space, kind)
+    states, encoded = every_state(space)
+    path = annealing_path(base, target, space)
+    before, after = torch.cartesian_prod(*[torch.arange(len(states))] * 2).unbind(-1)
+    log_ends = {1: base.log_prob(states), -1: torch.log_softmax(-target(encoded), 0)}
+    log_moves = torch.log_softmax(-path.energy_at(0.4)(encoded), 0)
+    result = annealed_importance_sampling(
+        target,
+        with_draws(base, states[before]),
+        exact_samples=states[before],
+        step=step_to(states[after]),
+        inverse_temperatures=torch.tensor([0.0, 0.4, 1.0]),
+        batch_size=len(before),
+        max_gap=math.inf,
+    )
+    expected = log_partition(target)
+    for end, sign in ((result.lower, 1), (result.upper, -1)):
+        log_probability = log_ends[sign][before] + log_moves[after]
+        total = (log_probability + end.log_weights).logsumexp(0)
+        torch.testing.assert_close(sign * total, expected)
+
+
+def test_path_ends_at_base_and_target(target):
+    space = target.state_space
+    base = fitted_base(space)
+    path = annealing_path(base, target, space)
+    _, encoded = every_state(space)
+    start = path.energy_at(0.0)(encoded)
+    torch.testing.assert_close(start + path.log_partition_at_base, base(encoded))
+    torch.testing.assert_close(path.energy_at(1.0)(encoded), target(encoded))
+
+
+def test_families_are_kept_and_pairwise_paths_are_geometric(target):
+    space = target.state_space
+    base = fitted_base(space)
+    path = annealing_path(base, target, space)
+    _, encoded = every_state(space)
+    member = path.energy_at(0.3)
+    if isinstance(target, RBMEnergy):
+        assert type(member) is RBMEnergy
+        torch.testing.assert_close(member.weight, 0.3 * target.weight)
+        return
+    assert isinstance(member, MixedEnergy) == isinstance(target, MLPEnergy)
+    constant = 0.7 * path.log_partition_at_base if not isinstance(target, MLPEnergy) else 0.0
+    mixed = MixedEnergy(base, target, 0.3, space)
+    torch.testing.assert_close(member(encoded) + constant, mixed(encoded))
+
+
+def test_mixed_gap_table_is_the_mixture():
+    target = randomized(IsingEnergy(4))
+    base = fitted_base(target.state_space)
+    mixed = MixedEnergy(base, target, 0.25, target.state_space)
+    _, x = every_state(target.state_space)
+    assert mixed.has_gap_table
+    expected = 0.75 * base.gap_table(x) + 0.25 * target.gap_table(x)
+    torch.testing.assert_close(mixed.gap_table(x), expected)
+    assert not MixedEnergy(base, MLPEnergy(4, (2,)), 0.5, target.state_space).has_gap_table
+
+
+def test_the_ends_contain_the_exact_value(target):
+    """Bounds fail with probability 1e-6 by construction; they must also be useful."""
+    space = target.state_space
+    result = annealed_importance_sampling(
+        target,
+        fitted_base(space),
+        exact_samples=exact_samples(target, 400),
+        num_chains=400,
+        inverse_temperatures=30,
+        progress=False,
+    )
+    exact = log_partition(target).item()
+    low, high = result.bounds(1e-6)
+    assert low <= exact <= high
+    assert high - low < 3
+    assert result.upper_is_bound
+    assert abs(result.gap) < 0.5
+
+
+def test_bound_is_the_smallest_group_with_the_markov_margin():
+    log_weights = torch.linspace(-1, 1, 16)
+    means = log_weights.view(4, 4).logsumexp(1) - math.log(4)
+    margin = math.log(0.01) / 4
+    assert AISEnd(log_weights, 1).bound(0.01) == pytest.approx((means.min() + margin).item())
+    assert AISEnd(log_weights, -1).bound(0.01) == pytest.approx(-(means.min() + margin).item())
+
+
+def test_bounds_fail_no_more_often_than_stated():
+    """Weights 4 with probability 1/4, else 0+: Markov's inequality is tight for one chain.
+
+    The mean weight is 1: about 500 of 2 000 bounds may fail; 640 have probability below 1e-11.
+    """
+    failures = 0
+    for _ in range(2000):
+        log_weights = torch.where(torch.rand(1) < 0.25, math.log(4), -50.0)
+        failures += AISEnd(log_weights, 1).bound(0.2501) > 0
+    assert 0 < failures < 640
+
+
+def test_errors_of_the_ends():
+    weights = torch.tensor([0.0, 0.0, 0.0])
+    assert AISEnd(weights, 1).standard_error == 0
+    assert AISEnd(weights, 1).effective_sample_size == pytest.approx(3)
+    one = AISEnd(torch.tensor([0.0, -100.0, -100.0]), 1)
+    assert one.effective_sample_size == pytest.approx(1)
+    estimate = AISEstimate(one)
+    assert math.isnan(estimate.gap)
+    assert estimate.bounds()[1] == math.inf
+    assert "lower" in str(estimate)
+
+
+def test_standard_error_is_the_spread_of_repeated_runs():
+    """Ratio of two standard deviations over 60 runs: within a factor 2 fails below 1e-6."""
+    target = randomized(IsingEnergy(4))
+    base = fitted_base(target.state_space)
+    runs = [
+        annealed_importance_sampling(
+            target, base, inverse_temperatures=4, num_chains=200, progress=False
+        ).lower
+        for _ in range(60)
+    ]
+    spread = torch.tensor([run.log_partition for run in runs]).std().item()
+    stated = sum(run.standard_error for run in runs) / len(runs)
+    assert 0.5 < spread / stated < 2
+
+
+def test_chains_and_data_give_a_diagnostic_and_no_bound():
+    target = randomized(IsingEnergy(4))
+    space = target.state_space
+    result = annealed_importance_sampling(
+        target,
+        fitted_base(space),
+        approximate_samples=exact_samples(target, 50),
+        num_chains=50,
+        inverse_temperatures=20,
+        progress=False,
+    )
+    assert not result.upper_is_bound
+    assert result.bounds()[1] == math.inf
+    assert "no bound" in str(result)
+
+
+def test_it_says_when_base_and_target_do_not_overlap():
+    """The base is sure of zeros, the model of ones: two temperatures cannot join them."""
+    target = IsingEnergy(12)
+    torch.nn.init.constant_(target.fields, 6.0)
+    base = IndependentSites.fit(torch.zeros(50, 12), target.state_space)
+    with pytest.warns(UserWarning, match="hardly overlap"):
+        annealed_importance_sampling(target, base, inverse_temperatures=2, num_chains=300)
+
+
+def test_it_says_when_the_ends_are_far_apart():
+    """Reverse chains that start where five coupled pairs disagree, and never move."""
+    target = IsingEnergy(10, states=(-1, 1))
+    with torch.no_grad():
+        target.weight[range(0, 10, 2), range(1, 10, 2)] = 0.8
+    astray = torch.tensor([-1.0, 1.0]).repeat(100, 5)
+    with pytest.warns(UserWarning, match="far apart") as caught:
+        result = annealed_importance_sampling(
+            target,
+            IndependentSites.uniform(target.state_space),
+            approximate_samples=astray,
+            step=lambda energy, space, encoded: Transition(encoded, torch.ones(len(encoded))),
+            inverse_temperatures=3,
+        )
+    expected = 10 * math.log(2) - 5 * 0.8  # as if every state were like these
+    assert result.upper.log_partition == pytest.approx(expected)
+    assert result.gap < -4
+    assert result.pessimistic == result.lower.log_partition
+    assert caught[0].filename == __file__
+
+
+def test_interrupting_keeps_the_complete_batches():
+    target = randomized(IsingEnergy(4))
+    calls = []
+
+    def step(energy, space, encoded):
+        calls.append(len(encoded))
+        if len(calls) > 7:
+            raise KeyboardInterrupt
+        return GibbsSweep()(energy, space, encoded)
+
+    base = fitted_base(target.state_space)
+    options = {"step": step, "num_chains": 40, "batch_size": 10, "inverse_temperatures": 4}
+    with pytest.warns(UserWarning, match="complete batches"):
+        result = annealed_importance_sampling(
+            target, base, exact_samples=exact_samples(target, 10), **options
+        )
+    assert len(result.lower.log_weights) == 30  # two steps a batch: the fourth was interrupted
+    assert result.upper is None
+    assert not result.upper_is_bound
+    with pytest.raises(KeyboardInterrupt):
+        annealed_importance_sampling(target, base, **options)
+
+
+def test_log_likelihood_is_exact_or_takes_the_pessimistic_end(target):
+    space = target.state_space
+    data, encoded = every_state(space)
+    exact = log_likelihood(EnergyModel(target), data)
+    torch.testing.assert_close(exact.per_datum.logsumexp(0), torch.tensor(0.0), atol=1e-9, rtol=0)
+    assert exact.annealed is None
+    assert exact.optimistic_mean == exact.mean
+    bracket = log_likelihood(
+        target,
+        data,
+        max_states=1,
+        num_chains=300,
+        inverse_temperatures=30,
+        num_steps=5,
+        progress=False,
+    )
+    assert bracket.annealed is not None
+    assert bracket.mean <= bracket.optimistic_mean
+    ends = (bracket.annealed.lower.log_partition, bracket.annealed.upper.log_partition)
+    assert bracket.log_partition == max(ends)
+    torch.testing.assert_close(bracket.per_datum, -target(encoded) - max(ends))
+    assert abs(bracket.mean - exact.mean) < 0.5
+    given = log_likelihood(target, data, partition=bracket.annealed)
+    torch.testing.assert_close(given.per_datum, bracket.per_datum)
+    assert log_likelihood(target, data, partition=0.0).log_partition == 0
+
+
+def test_errors():
+    target = IsingEnergy(3)
+    base = IndependentSites.uniform(StateSpace(3))
+    with pytest.raises(ValueError, match="do not overlap"):
+        annealed_importance_sampling(target, IndependentSites.uniform(StateSpace(4)))
+    other = StateSpace(3, states=(-1, 1))
+    with pytest.raises(ValueError, match="do not overlap"):
+        annealed_importance_sampling(target, IndependentSites.uniform(other))
+    x = torch.zeros(2, 3)
+    with pytest.raises(ValueError, match="both"):
+        annealed_importance_sampling(target, base, exact_samples=x, approximate_samples=x)
+    with pytest.raises(ValueError, match="two samples"):
+        annealed_importance_sampling(target, base, exact_samples=torch.zeros(3))
+    with pytest.raises(ValueError, match="at least 2 chains"):
+        annealed_importance_sampling(target, base, num_chains=1)
+    for betas in (1, torch.tensor([0.0, 0.5]), torch.tensor([0.0, 0.7, 0.6, 1.0])):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            annealed_importance_sampling(target, base, inverse_temperatures=betas)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        AISEnd(torch.zeros(4), 1).bound(1.5)
