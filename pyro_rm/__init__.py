@@ -10,10 +10,12 @@ from pyro_rm.infer import (
     rmwggis,
     rmwrand,
 )
+from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
 __all__ = [
     "Estimator",
+    "MarkovSampler",
     "RatioMatchingLoss",
     "StateSpace",
     "__version__",

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
 
@@ -31,6 +32,7 @@ class EnergyModel(TorchDistribution):
         batch dimensions: one number, or one for each.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``: sites that are False
         are never flipped or counted, and may be NaN (padding, clamped or missing cells).
+    :param sampler: How :meth:`sample` draws: the length, the step and the start of its chains.
     :raises ValueError: If the space is unknown, or a shape does not fit.
 
     Example:
@@ -56,6 +58,7 @@ class EnergyModel(TorchDistribution):
         context: Tensor | Context = (),
         context_event_dim: int | tuple[int, ...] = 1,
         active: Tensor | None = None,
+        sampler: MarkovSampler | None = None,
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
@@ -64,7 +67,7 @@ class EnergyModel(TorchDistribution):
             raise ValueError("Expected an energy with a state_space, or the argument state_space.")
         self.energy = energy
         self.state_space: StateSpace = space
-        self.active = active
+        self.active, self.sampler = active, sampler
         self.context = (context,) if isinstance(context, Tensor) else tuple(context)
         self.context_event_dim = _per_tensor(context_event_dim, self.context)
         event_shape = torch.Size((space.num_sites,))
@@ -96,6 +99,7 @@ class EnergyModel(TorchDistribution):
             context=self.context,
             context_event_dim=self.context_event_dim,
             active=self.active,
+            sampler=self.sampler,
             batch_shape=torch.Size(batch_shape),
             validate_args=False,
         )
@@ -129,11 +133,22 @@ class EnergyModel(TorchDistribution):
         )
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Not available yet: sampling needs a Markov chain."""
-        raise IntractableLikelihoodError(
-            f"Expected an observed site, but {type(self).__name__} cannot be sampled yet: pass "
-            "obs=, or run a Markov chain on its energy."
-        )
+        """Draws by the model's sampler: the ends of chains of ``num_steps`` steps.
+
+        :param sample_shape: How many draws.
+        :returns: Shape ``sample_shape + batch_shape + (D,)``; floats if binary, else codes.
+            Inactive sites keep their value in ``sampler.initial``.
+        :raises IntractableLikelihoodError: If the model has no sampler.
+        """
+        if self.sampler is None:
+            raise IntractableLikelihoodError(
+                f"Expected an observed site or a sampler, but {type(self).__name__} has none and "
+                "its exact draws are intractable. Pass obs=, or say how long to run a chain: "
+                "sampler=pyro_rm.MarkovSampler(num_steps=100)."
+            )
+        shape = torch.Size(sample_shape) + self.batch_shape
+        context = self.wide_context(shape)
+        return self.sampler(self.energy, self.state_space, shape, context, self.active)
 
 
 def _per_tensor(event_dim: int | tuple[int, ...], context: Context) -> tuple[int, ...]:

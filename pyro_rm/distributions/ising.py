@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energies import IsingFunction
+from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
 
@@ -22,6 +23,7 @@ class Ising(EnergyModel):
     :param couplings: Symmetric with zero diagonal, ``batch_shape + (D, D)``.
     :param fields: ``batch_shape + (D,)``; zeros if None.
     :param states: Values of a site, ``(0, 1)`` or ``(-1, 1)``.
+    :param sampler: How to draw; see :class:`EnergyModel`.
     :raises ValueError: If the couplings are not square, symmetric and zero on the diagonal.
 
     Example:
@@ -41,6 +43,7 @@ class Ising(EnergyModel):
         fields: Tensor | None = None,
         states: tuple[float, float] = (0, 1),
         *,
+        sampler: MarkovSampler | None = None,
         validate_args: bool | None = None,
     ) -> None:
         size = couplings.shape[-1]
@@ -63,7 +66,7 @@ class Ising(EnergyModel):
             raise ValueError("Expected symmetric couplings, but got others; use (J + J.mT) / 2.")
         self.couplings, self.fields = couplings, fields
         function = IsingFunction(couplings, fields, StateSpace(size, states=states))
-        super().__init__(function, validate_args=validate_args)
+        super().__init__(function, sampler=sampler, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Ising:
         """The same model with a larger batch shape."""

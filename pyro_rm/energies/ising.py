@@ -30,6 +30,11 @@ class IsingFunction:
         return self.couplings.dtype
 
     @property
+    def device(self) -> torch.device:
+        """Where the couplings are."""
+        return self.couplings.device
+
+    @property
     def batch_shape(self) -> torch.Size:
         """Batch shape of the parameters."""
         return torch.broadcast_shapes(self.couplings.shape[:-2], self.fields.shape[:-1])

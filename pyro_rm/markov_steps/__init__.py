@@ -6,6 +6,7 @@ from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
 from pyro_rm.markov_steps.gibbs import GibbsSweep, gibbs_sweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
+from pyro_rm.markov_steps.sampler import MarkovSampler, move, starting_data
 from pyro_rm.markov_steps.transition import (
     MarkovStep,
     Transition,
@@ -22,6 +23,7 @@ __all__ = [
     "GibbsSweep",
     "GibbsWithGradients",
     "HasHiddenUnits",
+    "MarkovSampler",
     "MarkovStep",
     "ParallelTempering",
     "Transition",
@@ -29,5 +31,7 @@ __all__ = [
     "check_chains",
     "first_replica",
     "gibbs_sweep",
+    "move",
     "num_replicas",
+    "starting_data",
 ]

@@ -1,0 +1,158 @@
+"""A documented chain that draws from a model: its start, its step, its length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import trange
+
+from pyro_rm.energy_gaps import Context, Energy, energy_dtype
+from pyro_rm.markov_steps.gibbs import GibbsSweep
+from pyro_rm.markov_steps.transition import (
+    MarkovStep,
+    Transition,
+    add_replicas,
+    check_chains,
+    first_replica,
+    num_replicas,
+)
+from pyro_rm.state_space import StateSpace
+
+
+@dataclass(frozen=True, eq=False)
+class MarkovSampler:
+    """Draws that are the ends of chains of a given length, one chain a draw.
+
+    Draws are independent of each other and approximate: their distribution is as close to
+    the model as ``num_steps`` steps bring it. Warm-start from the draws of a similar model by
+    :meth:`starting_from`. Exact draws of small models come from
+    :class:`~pyro_rm.distributions.NormalizedModel`.
+
+    :param num_steps: Steps of each chain.
+    :param step: The Markov step.
+    :param initial: Where chains start: data that broadcast to the draws. They also hold the
+        values of clamped sites. Sites that are NaN start at random; all do if it is None.
+    :param progress_bar: Whether to show one.
+    :raises ValueError: If ``num_steps`` is negative.
+
+    Example:
+
+        >>> sampler = MarkovSampler(num_steps=5)
+        >>> draws = sampler(lambda x: 9 - 99 * x.sum(-1), StateSpace(3), torch.Size([2]))
+        >>> draws
+        tensor([[1., 1., 1.],
+                [1., 1., 1.]])
+
+    .. note:: Costs ``num_steps`` steps. Biased, unless it starts at exact draws.
+    """
+
+    num_steps: int
+    step: MarkovStep = field(default_factory=GibbsSweep)
+    initial: Tensor | None = None
+    progress_bar: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 0:
+            raise ValueError(f"Expected num_steps of 0 or more, but got {self.num_steps}.")
+
+    def starting_from(self, initial: Tensor) -> MarkovSampler:
+        """The same sampler with warm chains, e.g. earlier draws."""
+        return MarkovSampler(self.num_steps, self.step, initial, self.progress_bar)
+
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        batch_shape: torch.Size,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Tensor:
+        """Draw.
+
+        :param energy: The energy.
+        :param space: Its state space.
+        :param batch_shape: How many draws.
+        :param context: Tensors of full batch rank, ``batch_shape + ...``.
+        :param active: Booleans that broadcast to ``batch_shape + (D,)``; others are clamped.
+        :returns: Data, ``batch_shape + (D,)``.
+        """
+        start = starting_data(energy, space, batch_shape, self.initial, active)
+        encoded = space.encode(start, energy_dtype(energy, start))
+        check_chains(energy, space, encoded, active)
+        chains = add_replicas(self.step, encoded)
+        steps = trange(self.num_steps, disable=not self.progress_bar, desc="sample")
+        for _ in steps:
+            chains = move(self.step, energy, space, chains, context, active).encoded
+        return space.decode(first_replica(self.step, chains))
+
+
+def move(
+    step: MarkovStep,
+    energy: Energy,
+    space: StateSpace,
+    chains: Tensor,
+    context: Context = (),
+    active: Tensor | None = None,
+) -> Transition:
+    """Take a step with chains that may have replicas and a context that has none."""
+    if num_replicas(step) is not None:
+        context = tuple(c[None] for c in context)
+    return step(energy, space, chains, context, active)
+
+
+def starting_data(
+    energy: Energy,
+    space: StateSpace,
+    batch_shape: torch.Size,
+    initial: Tensor | None = None,
+    active: Tensor | None = None,
+) -> Tensor:
+    """Where chains start: given values, and uniform ones where there are none.
+
+    :param energy: Says the floating type.
+    :param space: The state space.
+    :param batch_shape: How many chains.
+    :param initial: Data that broadcast to ``batch_shape + (D,)``, NaN where unknown.
+    :param active: Unknown values of sites that are False become the first state.
+    :returns: Data as floats, ``batch_shape + (D,)``.
+    :raises ValueError: If ``initial`` does not broadcast.
+
+    Example:
+
+        >>> known = torch.tensor([1.0, torch.nan])
+        >>> starting_data(lambda x: x.sum(-1), StateSpace(2), torch.Size([4]), known)[:, 0]
+        tensor([1., 1., 1., 1.])
+    """
+    shape = (*batch_shape, space.num_sites)
+    device = _device_of(energy) if initial is None else initial.device
+    uniform = torch.rand(shape, device=device, dtype=energy_dtype(energy, torch.empty(0)))
+    start = (uniform * torch.tensor(space.categories, device=device)).floor()
+    low, high = space.states
+    start = low + (high - low) * start
+    if initial is None:
+        known = torch.zeros(shape, dtype=torch.bool, device=device)
+    elif _broadcasts(initial.shape, shape):
+        known = ~initial.isnan().expand(shape)
+        start = torch.where(known, initial.to(start.dtype), start)
+    else:
+        raise ValueError(
+            f"Expected initial data that broadcast to {shape}, but got {tuple(initial.shape)}."
+        )
+    return start if active is None else torch.where(active | known, start, float(low))
+
+
+def _broadcasts(shape: torch.Size, target: tuple[int, ...]) -> bool:
+    try:
+        return torch.broadcast_shapes(shape, target) == target
+    except RuntimeError:
+        return False
+
+
+def _device_of(energy: Energy) -> torch.device | None:
+    """The device of an energy's first parameter; torch's default if it has none."""
+    if isinstance(energy, torch.nn.Module):
+        for parameter in energy.parameters():
+            return parameter.device
+    return getattr(energy, "device", None)
