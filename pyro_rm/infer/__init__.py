@@ -1,6 +1,7 @@
 """Losses and inference for energy-based models."""
 
 from pyro_rm.infer.graph_generation import generate_graphs
+from pyro_rm.infer.markov_kernels import MarkovKernel
 from pyro_rm.infer.methods_of_the_paper import (
     full_ratio_matching,
     full_squared_ratio,
@@ -13,6 +14,7 @@ from pyro_rm.infer.schedules import warmup_cosine
 from pyro_rm.infer.training import TrainingResult, train
 
 __all__ = [
+    "MarkovKernel",
     "NoiseLevels",
     "RatioMatchingLoss",
     "TrainingResult",
