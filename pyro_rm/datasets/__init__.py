@@ -1,7 +1,13 @@
 """Data to try models on; independent of the rest of the library."""
 
 from pyro_rm.datasets.graph_sets import community_graphs, ego_small
-from pyro_rm.datasets.graphs import GraphBatch, active_pairs, decode_graphs, encode_graphs
+from pyro_rm.datasets.graphs import (
+    GraphBatch,
+    active_pairs,
+    decode_graphs,
+    encode_graphs,
+    size_buckets,
+)
 
 __all__ = [
     "GraphBatch",
@@ -10,4 +16,5 @@ __all__ = [
     "decode_graphs",
     "ego_small",
     "encode_graphs",
+    "size_buckets",
 ]

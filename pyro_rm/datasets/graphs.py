@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -159,6 +160,23 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
         graph.add_edges_from(np.argwhere(adjacency[:count, :count] == 1).tolist())
         graphs.append(graph)
     return graphs
+
+
+def size_buckets(graphs: Sequence[nx.Graph], num_buckets: int) -> list[GraphBatch]:
+    """Batches of graphs of similar size, each with little padding.
+
+    :param graphs: As for :func:`encode_graphs`.
+    :param num_buckets: Number of batches, of equal size up to one graph.
+    :returns: The batches, by increasing size; fewer if there are fewer graphs.
+
+    Example:
+
+        >>> [b.max_nodes for b in size_buckets([nx.path_graph(n) for n in (9, 2, 8, 3)], 2)]
+        [3, 9]
+    """
+    ordered = sorted(graphs, key=len)
+    bounds = np.linspace(0, len(ordered), min(num_buckets, len(ordered)) + 1).round().astype(int)
+    return [encode_graphs(ordered[a:b]) for a, b in pairwise(bounds.tolist())]
 
 
 def _pair_mask(max_nodes: int, directed: bool) -> np.ndarray:

@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 import torch
 
-from pyro_rm.datasets import active_pairs, decode_graphs, encode_graphs
+from pyro_rm.datasets import active_pairs, decode_graphs, encode_graphs, size_buckets
 from pyro_rm.energies.node_pairs import adjacency_matrix
 
 
@@ -87,3 +87,12 @@ def test_wrong_numbers_of_pairs_are_refused():
 
 def test_active_pairs_broadcast():
     assert active_pairs(torch.tensor([[1], [3]]), 4).sum(-1).tolist() == [[0], [3]]
+
+
+def test_size_buckets_partition():
+    graphs = [nx.gnp_random_graph(n, 0.5, seed=n) for n in (7, 2, 5, 9, 3, 4, 8)]
+    buckets = size_buckets(graphs, 3)
+    assert {len(bucket) for bucket in buckets} <= {2, 3}
+    assert torch.cat([bucket.num_nodes for bucket in buckets]).tolist() == [2, 3, 4, 5, 7, 8, 9]
+    assert [bucket.max_nodes for bucket in buckets] == [int(b.num_nodes.max()) for b in buckets]
+    assert len(size_buckets(graphs[:2], 5)) == 2
