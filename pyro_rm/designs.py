@@ -38,7 +38,8 @@ class Design(ABC):
     def draw(self, sizes: Tensor, num_draws: int) -> Draw:
         """Draw candidates.
 
-        :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``.
+        :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``. Rows that are
+            one row expanded cost as one.
         :param num_draws: Draws for each row, at least 1.
         :returns: Indices and weights of shape ``(num_draws,) + batch_shape``.
         """
@@ -82,11 +83,10 @@ class WithReplacement(Design):
 
     def draw(self, sizes: Tensor, num_draws: int) -> Draw:
         """Draw by inversion of the cumulative sizes."""
-        cumulative = _wide(sizes).cumsum(-1)
+        cumulative = _one_row(sizes).cumsum(-1, dtype=_sum_type(sizes))
         total = cumulative[..., -1:]
         uniform = torch.rand((*sizes.shape[:-1], num_draws), device=sizes.device, dtype=total.dtype)
-        index = torch.searchsorted(cumulative, uniform * total, right=True)
-        index = index.clamp(max=sizes.shape[-1] - 1)
+        index = _search(cumulative, uniform * total)
         weights = self.weights(sizes, index)
         return Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
 
@@ -97,7 +97,7 @@ class WithReplacement(Design):
         :param index: Shape ``batch_shape + (draws,)``.
         :returns: Shape ``batch_shape + (draws,)``; zero for rows without candidates.
         """
-        total = sizes.sum(-1, keepdim=True)
+        total = _one_row(sizes).sum(-1, keepdim=True)
         drawn = sizes.gather(-1, index)
         return torch.where(drawn > 0, total / (index.shape[-1] * drawn), 0.0)
 
@@ -153,11 +153,11 @@ class ProportionalToSize(Design):
 
     def draw(self, sizes: Tensor, num_draws: int) -> Draw:
         """Draw systematically, in a random order shared by the batch."""
-        inclusion = inclusion_probabilities(sizes, num_draws)
+        inclusion = inclusion_probabilities(_one_row(sizes), num_draws)
         order = torch.randperm(sizes.shape[-1], device=sizes.device)
-        offset = torch.rand(sizes.shape[:-1], device=sizes.device, dtype=inclusion.dtype)
+        offset = torch.rand(sizes.shape[:-1], device=sizes.device, dtype=_sum_type(sizes))
         index, weights = systematic_draw(inclusion, order, offset, num_draws)
-        return Draw(index.movedim(-1, 0), weights.to(sizes.dtype).movedim(-1, 0))
+        return Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
 
 
 def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
@@ -167,28 +167,29 @@ def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
 
     :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``.
     :param num_draws: The sum to reach.
-    :returns: Shape of ``sizes``, in double precision where the device has it.
+    :returns: Shape of ``sizes``.
 
     Example:
 
         >>> inclusion_probabilities(torch.tensor([8.0, 1.0, 1.0]), 2)
-        tensor([1.0000, 0.5000, 0.5000], dtype=torch.float64)
+        tensor([1.0000, 0.5000, 0.5000])
 
     .. note:: Exact: only the ``num_draws`` largest can be certain, and a candidate is
         so if its size times the draws left is at least what it and all smaller ones sum
         to, which is checked for all of them at once.
     """
-    sizes = _wide(sizes)
     k = min(num_draws, sizes.shape[-1])
-    target = (sizes > 0).sum(-1, keepdim=True).clamp(max=num_draws)
-    top = sizes.topk(k, dim=-1).values
+    top = sizes.topk(k, dim=-1).values.to(_sum_type(sizes))
     before = torch.cat([torch.zeros_like(top[..., :1]), top.cumsum(-1)], -1)
-    tail = (sizes.sum(-1, keepdim=True) - before).clamp(min=torch.finfo(sizes.dtype).tiny)
+    tail = sizes.sum(-1, keepdim=True, dtype=top.dtype) - before
+    tail = tail.clamp(min=torch.finfo(top.dtype).tiny)
+    target = (top > 0).sum(-1, keepdim=True)
     left = target - torch.arange(k + 1, device=sizes.device)
     certain = ((left[..., :-1] * top >= tail[..., :-1]) & (top > 0)).sum(-1, keepdim=True)
     factor = left.gather(-1, certain) / tail.gather(-1, certain)
-    exhausted = certain >= target
-    return torch.where(exhausted, (sizes > 0).to(sizes.dtype), (factor * sizes).clamp(max=1))
+    largest = torch.finfo(sizes.dtype).max  # makes every positive size certain
+    factor = torch.where(certain >= target, largest, factor.clamp(max=largest))
+    return (factor.to(sizes.dtype) * sizes).clamp(max=1)
 
 
 def systematic_draw(
@@ -199,26 +200,44 @@ def systematic_draw(
     The probabilities are laid end to end in the given order; the candidates under the
     ticks ``offset, offset + 1, ...`` are drawn.
 
-    :param inclusion: Probabilities with an integer sum in each row,
-        ``batch_shape + (candidates,)``.
+    :param inclusion: Probabilities with an integer sum in each row, ``batch_shape +
+        (candidates,)`` or one row for the batch.
     :param order: A permutation of the candidates, ``(candidates,)``.
     :param offset: In :math:`[0, 1)`, ``batch_shape``.
     :param num_draws: Ticks; those beyond the sum of a row are padding.
     :returns: Indices and weights :math:`1 / \pi_i` (0 for padding), ``batch_shape + (draws,)``.
     """
-    cumulative = inclusion[..., order].cumsum(-1)
-    total = cumulative[..., -1:].round()
-    cumulative = cumulative * (total / cumulative[..., -1:].clamp(min=0.5))
+    ordered = inclusion.gather(-1, order.expand(inclusion.shape))
+    cumulative = ordered.cumsum(-1, dtype=offset.dtype)
+    reached = cumulative[..., -1:]
+    total = reached.round()
     ticks = offset[..., None] + torch.arange(num_draws, device=inclusion.device)
-    position = torch.searchsorted(cumulative, ticks.contiguous(), right=True)
-    index = order[position.clamp(max=inclusion.shape[-1] - 1)]
-    drawn = inclusion.gather(-1, index)
+    index = order[_search(cumulative, ticks * (reached / total.clamp(min=1)))]
+    drawn = inclusion.expand((*index.shape[:-1], -1)).gather(-1, index)
     return index, torch.where((ticks < total) & (drawn > 0), 1 / drawn, 0.0)
 
 
-def _wide(sizes: Tensor) -> Tensor:
+def _sum_type(sizes: Tensor) -> torch.dtype:
     """Double precision where the device has it: cumulative sums must be exact."""
-    return sizes if sizes.device.type == "mps" else sizes.double()
+    return sizes.dtype if sizes.device.type == "mps" else torch.float64
+
+
+def _one_row(sizes: Tensor) -> Tensor:
+    """Without the rows that repeat another one in memory, as :meth:`Tensor.expand` makes them."""
+    for dim in range(sizes.dim() - 1):
+        if sizes.stride(dim) == 0 and sizes.shape[dim] > 1:
+            sizes = sizes.narrow(dim, 0, 1)
+    return sizes
+
+
+def _search(cumulative: Tensor, points: Tensor) -> Tensor:
+    """Where points fall between cumulative sums, row by row or all in one row."""
+    if cumulative.numel() == cumulative.shape[-1]:
+        cumulative = cumulative.flatten()
+    else:
+        cumulative = cumulative.expand((*points.shape[:-1], -1)).contiguous()
+    index = torch.searchsorted(cumulative, points.contiguous(), right=True)
+    return index.clamp(max=cumulative.shape[-1] - 1)
 
 
 _BUILT_IN: dict[str, type[Design]] = {
