@@ -58,6 +58,11 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
     return value.dtype if value.is_floating_point() else torch.get_default_dtype()
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """At least single precision, so that differences of half-precision numbers are exact."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def evaluate_energy(
     energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
 ) -> Tensor:
@@ -183,8 +188,8 @@ def generic_energy_gaps(
     batch_shape = neighbors.sites.shape[1:]
     datum = encoded.expand(states.shape[1:])[None]
     count = len(neighbors) + 1
-    wide = tuple(_along_neighbors(c, count, len(batch_shape), batch_shape) for c in context)
-    energies = evaluate_energy(energy, space, torch.cat([datum, states]), wide)
+    contexts = tuple(_along_neighbors(c, count, len(batch_shape), batch_shape) for c in context)
+    energies = wide(evaluate_energy(energy, space, torch.cat([datum, states]), contexts))
     return energies[:1] - energies[1:]
 
 

@@ -19,6 +19,7 @@ from pyro_rm.energy_gaps import (
     gap_table,
     has_gap_table,
     taylor_gaps,
+    wide,
 )
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.objectives import Objective
@@ -78,17 +79,19 @@ class Proposal(ABC):
         """
         batch_rank = encoded.dim() - len(space.encoded_shape)
         log_sizes = self.log_sizes(energy, space, encoded, context, objective).detach()
-        log_sizes = log_sizes.flatten(batch_rank)
-        if candidates is None:
-            candidates = torch.ones_like(log_sizes, dtype=torch.bool)
-        candidates = candidates.reshape(log_sizes.shape)
-        log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
+        log_sizes = wide(log_sizes).flatten(batch_rank)
+        if candidates is not None:
+            candidates = candidates.reshape(log_sizes.shape)
+            log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
         top = log_sizes.amax(-1, keepdim=True).clamp(min=torch.finfo(log_sizes.dtype).min)
-        sizes = (log_sizes - top).clamp(min=_LOG_FLOOR).exp() * candidates
-        count = candidates.sum(-1, keepdim=True).clamp(min=1)
+        sizes = (log_sizes - top).clamp_(min=_LOG_FLOOR).exp_()
+        evenly: float | Tensor = self.uniform_share / sizes.shape[-1]
+        if candidates is not None:
+            sizes = sizes * candidates
+            count = candidates.sum(-1, keepdim=True).clamp(min=1)
+            evenly = self.uniform_share * candidates / count
         total = sizes.sum(-1, keepdim=True).clamp(min=torch.finfo(sizes.dtype).tiny)
-        share = self.uniform_share
-        return (1 - share) * sizes / total + share * candidates / count
+        return sizes.mul_((1 - self.uniform_share) / total).add_(evenly)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(uniform_share={self.uniform_share})"
@@ -118,6 +121,22 @@ class Uniform(Proposal):
     ) -> Tensor:
         """Zeros."""
         return torch.zeros_like(_per_unit(space, encoded, objective))
+
+    def sizes(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        encoded: Tensor,
+        context: Context,
+        objective: Objective,
+        candidates: Tensor | None,
+    ) -> Tensor:
+        """Normalized sizes; where all may be visited, one number in memory."""
+        if candidates is not None:
+            return super().sizes(energy, space, encoded, context, objective, candidates)
+        table = _per_unit(space, encoded, objective)
+        table = table.flatten(encoded.dim() - len(space.encoded_shape))
+        return wide(table.new_ones(()) / table.shape[-1]).expand(table.shape)
 
 
 class Activity(Proposal):

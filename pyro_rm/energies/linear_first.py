@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pyro_rm.energy_gaps import wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
@@ -49,19 +50,17 @@ class LinearFirstEnergy(nn.Module, ABC):
 
     def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
-        features = self.features(x)
-        features = features.expand((*neighbors.sites.shape[1:], features.shape[-1]))
-        return self.trunk_gaps(features, features + self._change(x, neighbors))
+        return self.trunk_gaps(self._neighbor_features(x, neighbors))
 
-    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+    def trunk_gaps(self, features: Tensor) -> Tensor:
         """Differences of trunks, ``neighbors + batch_shape``.
 
         Subclasses that subtract before their last sum lose less to rounding.
 
-        :param features: Pre-activations of the data, ``batch_shape + (H,)``.
-        :param changed: Those of neighbors, ``neighbors + batch_shape + (H,)``.
+        :param features: Pre-activations of the data and, from index 1, of their neighbors:
+            ``(1 + neighbors,) + batch_shape + (H,)``.
         """
-        energies = self.trunk(torch.cat([features[None], changed]))
+        energies = wide(self.trunk(features))
         return energies[:1] - energies[1:]
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
@@ -73,16 +72,19 @@ class LinearFirstEnergy(nn.Module, ABC):
         """A walk from given chains that keeps their features."""
         return LinearFirstWalk(self, x)
 
-    def _change(self, x: Tensor, neighbors: Neighbors) -> Tensor:
-        """What the neighbors change in the features, ``neighbors + batch_shape + (H,)``."""
+    def _neighbor_features(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """Features of the data, as neighbors that change nothing, and of their neighbors."""
+        features = self.features(x)
+        sites = torch.cat([neighbors.sites[:1], neighbors.sites])
         if neighbors.categories is None:
             step = site_changes(self.state_space, x, neighbors) * (2 if self.centered else 1)
-            return step[..., None] * functional.embedding(neighbors.sites, self.weight)
-        first = neighbors.sites * self.state_space.max_categories
-        current = at_neighbors(current_categories(x), Neighbors(neighbors.sites))
-        return functional.embedding(first + neighbors.categories, self.weight) - (
-            functional.embedding(first + current, self.weight)
-        )
+            step = torch.cat([torch.zeros_like(step[:1]), step])[..., None]
+            return torch.addcmul(features, step, functional.embedding(sites, self.weight))
+        first = sites * self.state_space.max_categories
+        current = at_neighbors(current_categories(x), Neighbors(sites))
+        new = torch.cat([current[:1], neighbors.categories])
+        gained = functional.embedding(first + new, self.weight)
+        return features + (gained - functional.embedding(first + current, self.weight))
 
 
 class LinearFirstWalk(SiteWalk):
@@ -136,4 +138,4 @@ def current_categories(x: Tensor) -> Tensor:
 
 def site_changes(space: StateSpace, x: Tensor, neighbors: Neighbors) -> Tensor:
     """By how much each flip changes its binary site, ``neighbors + batch_shape``."""
-    return at_neighbors(sum(space.states) - 2 * x, neighbors)
+    return sum(space.states) - 2 * at_neighbors(x, neighbors)

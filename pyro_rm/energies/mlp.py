@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rm.energies.linear_first import LinearFirstEnergy
+from pyro_rm.energy_gaps import wide
 from pyro_rm.state_space import StateSpace
 
 
@@ -22,6 +23,8 @@ class MLPEnergy(LinearFirstEnergy):
     :param activation: Makes the activation between layers; smooth ones suit
         gradient-guided proposals.
     :param centered: Whether {0, 1} inputs are coded as -1 and 1 inside.
+    :param hidden_dtype: Type that the layers between the first and the last multiply in, such
+        as ``torch.bfloat16``; parameters, energies and gaps keep theirs.
     :raises ValueError: If there is no hidden layer.
 
     Example:
@@ -47,11 +50,13 @@ class MLPEnergy(LinearFirstEnergy):
         states: tuple[float, float] = (0, 1),
         activation: Callable[[], nn.Module] = nn.SiLU,
         centered: bool = True,
+        hidden_dtype: torch.dtype | None = None,
     ) -> None:
         if len(hidden_sizes) == 0:
             raise ValueError("Expected at least one hidden layer, but got none; use IsingEnergy.")
         space = StateSpace(num_sites, num_categories, states)
         super().__init__(space, hidden_sizes[0], centered=centered)
+        self.hidden_dtype = hidden_dtype
         nn.init.uniform_(self.weight, -(num_sites**-0.5), num_sites**-0.5)
         layers: list[nn.Module] = [activation()]
         for before, after in pairwise(hidden_sizes):
@@ -60,10 +65,18 @@ class MLPEnergy(LinearFirstEnergy):
 
     def trunk(self, features: Tensor) -> Tensor:
         """Energies of pre-activations of the first layer."""
-        return torch.squeeze(self.layers(features), -1)
+        hidden = self._hidden(features)
+        return torch.squeeze(self.layers[-1](hidden.to(self.weight.dtype)), -1)
 
-    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+    def trunk_gaps(self, features: Tensor) -> Tensor:
         """Differences of trunks: hidden units are subtracted before the last layer sums them."""
-        hidden = self.layers[:-1](torch.cat([features[None], changed]))
+        hidden = wide(self._hidden(features))
         last: Tensor = self.layers[-1].weight[0]  # type: ignore[index]
-        return (hidden[:1] - hidden[1:]) @ last
+        return (hidden[:1] - hidden[1:]) @ last.to(hidden.dtype)
+
+    def _hidden(self, features: Tensor) -> Tensor:
+        """The last hidden layer."""
+        if self.hidden_dtype is None:
+            return self.layers[:-1](features)
+        with torch.autocast(features.device.type, self.hidden_dtype):
+            return self.layers[:-1](features)

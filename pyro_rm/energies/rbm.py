@@ -12,6 +12,7 @@ from pyro_rm.energies.linear_first import (
     current_categories,
     site_changes,
 )
+from pyro_rm.energy_gaps import wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 
@@ -62,9 +63,10 @@ class RBMEnergy(LinearFirstEnergy):
         """The hidden units' part of the energy."""
         return -softplus(features).sum(-1)
 
-    def trunk_gaps(self, features: Tensor, changed: Tensor) -> Tensor:
+    def trunk_gaps(self, features: Tensor) -> Tensor:
         """Differences of trunks, subtracted for each hidden unit."""
-        return (softplus(changed) - softplus(features)).sum(-1)
+        units = wide(softplus(features))
+        return (units[1:] - units[:1]).sum(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Free energies of encoded data, ``batch_shape``."""

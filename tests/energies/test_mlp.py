@@ -1,0 +1,30 @@
+"""Multi-layer perceptrons: half-precision hidden layers."""
+
+import torch
+
+from pyro_rm.energies import MLPEnergy
+from pyro_rm.energy_gaps import energy_gaps, generic_energy_gaps
+from pyro_rm.neighborhoods import all_neighbors
+
+
+def test_half_precision_hidden_layers_give_single_precision_gaps():
+    single, half = (MLPEnergy(12, (64, 64), hidden_dtype=t) for t in (None, torch.bfloat16))
+    half.load_state_dict(single.state_dict())
+    space, x = single.state_space, torch.randint(2, (20, 12)).float()
+    neighbors, _ = all_neighbors(space, x)
+    expected = energy_gaps(single, space, x, neighbors)
+    for path in (energy_gaps, generic_energy_gaps):
+        gaps = path(half, space, x, neighbors)
+        assert gaps.dtype == torch.float32
+        assert not torch.equal(gaps, expected)
+        assert (gaps - expected).square().mean() < 0.05**2 * expected.square().mean()
+    gaps.square().sum().backward()
+    assert {p.grad.dtype for p in half.parameters()} == {torch.float32}
+
+
+def test_half_precision_parameters_give_single_precision_gaps():
+    energy = MLPEnergy(12, (16, 16)).to(torch.bfloat16)
+    x = torch.randint(2, (4, 12)).to(torch.bfloat16)
+    neighbors, _ = all_neighbors(energy.state_space, x)
+    for path in (energy_gaps, generic_energy_gaps):
+        assert path(energy, energy.state_space, x, neighbors).dtype == torch.float32
