@@ -14,8 +14,7 @@ from pyro.poutine.plate_messenger import PlateMessenger
 
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_gaps import EnergyError
-from pyro_rm.estimators import Estimator
-from pyro_rm.poutine.surrogate import Surrogate
+from pyro_rm.poutine.surrogate import SiteEstimator, Surrogate
 
 
 def _unwrap(fn: Any) -> Any:
@@ -26,12 +25,12 @@ def _unwrap(fn: Any) -> Any:
 
 
 _OF_DATA = (MaskMessenger, PlateMessenger)
-Estimators = Estimator | Mapping[str, Estimator] | Callable[[str], Estimator]
+Estimators = SiteEstimator | Mapping[str, SiteEstimator] | Callable[[str], SiteEstimator]
 
 
-def _estimator_at(estimators: Estimators, site: str) -> Estimator:
+def _estimator_at(estimators: Estimators, site: str) -> SiteEstimator:
     """The estimator of a site: one for all, or looked up by the site's name."""
-    if isinstance(estimators, Estimator):
+    if isinstance(estimators, SiteEstimator):
         return estimators
     if isinstance(estimators, Mapping):
         if site not in estimators:
@@ -41,12 +40,12 @@ def _estimator_at(estimators: Estimators, site: str) -> Estimator:
             )
         return estimators[site]
     chosen = estimators(site)
-    if not isinstance(chosen, Estimator):
+    if not isinstance(chosen, SiteEstimator):
         raise TypeError(f"Expected an Estimator for site {site!r}, but got {chosen!r}.")
     return chosen
 
 
-def _replace(fn: Any, estimator: Estimator, weight: float) -> Any:
+def _replace(fn: Any, estimator: SiteEstimator, weight: float) -> Any:
     if isinstance(fn, EnergyModel):
         return Surrogate(fn, estimator, weight)
     inner = _replace(fn.base_dist, estimator, weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pyro.distributions import TorchDistribution
@@ -13,7 +13,31 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.estimators import Estimator
+from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.state_space import StateSpace
+
+
+@runtime_checkable
+class SiteEstimator(Protocol):
+    """What gives each datum of a site its contribution to a loss.
+
+    :class:`~pyro_rm.estimators.Estimator` is one.
+    """
+
+    def is_deterministic(self, energy: Energy, space: StateSpace) -> bool:
+        """Whether the same data give the same estimate."""
+        ...
+
+    def __call__(
+        self,
+        energy: Energy,
+        space: StateSpace,
+        value: Tensor,
+        context: Context = (),
+        active: Tensor | None = None,
+    ) -> Tensor:
+        """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
+        ...
 
 
 class Surrogate(TorchDistribution):
@@ -27,7 +51,7 @@ class Surrogate(TorchDistribution):
     has_rsample = False
     has_enumerate_support = False
 
-    def __init__(self, model: EnergyModel, estimator: Estimator, weight: float) -> None:
+    def __init__(self, model: EnergyModel, estimator: SiteEstimator, weight: float) -> None:
         self.model, self.estimator, self.weight = model, estimator, weight
         self._computed: tuple[Tensor, Tensor] | None = None
         super().__init__(model.batch_shape, model.event_shape, validate_args=False)

@@ -1,0 +1,135 @@
+"""Losses that score energy-based sites by an estimate, and hand the rest to an ELBO."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import torch
+from pyro.infer import ELBO, RenyiELBO, ReweightedWakeSleep, Trace_ELBO, TraceTMC_ELBO
+from pyro.infer.elbo import ELBOModule
+from pyro.poutine import trace
+from torch import Tensor, nn
+
+from pyro_rm.energy_gaps import EnergyError, is_validating
+from pyro_rm.poutine import RatioMatchingMessenger, SiteEstimator, handle
+
+NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)
+
+
+class SurrogateLoss(ELBO):
+    """A loss for :class:`pyro.infer.SVI` that replaces intractable likelihoods.
+
+    Scores observed energy-based sites by minus an estimate and hands the rest to an ELBO.
+
+    :param weight: Learning rate of the generalized posterior.
+    :param elbo: The inner ELBO, :class:`pyro.infer.Trace_ELBO` by default.
+    :raises ValueError: If the ELBO is a Jit one, or the weight is not positive.
+    """
+
+    def __init__(self, weight: float, elbo: ELBO | None) -> None:
+        self.elbo = elbo or Trace_ELBO()
+        if type(self.elbo).__name__.startswith("Jit"):
+            raise ValueError(
+                f"Expected an ELBO without jit, but got {type(self.elbo).__name__}: it would "
+                "recompile at each call. Use the class without Jit in its name."
+            )
+        if not weight > 0:
+            raise ValueError(f"Expected a positive weight, but got {weight}.")
+        super().__init__(
+            num_particles=self.elbo.num_particles,
+            vectorize_particles=self.elbo.vectorize_particles,
+        )
+        self.weight = weight
+        self.num_steps = 0
+
+    @abstractmethod
+    def _estimator_at(self, site: str) -> SiteEstimator:
+        """What scores the energy-based site of a name."""
+
+    def __call__(self, model: Any, guide: Any) -> ELBOModule:
+        """The loss of a model and a guide as a module, to train by any torch optimizer."""
+        return _LossModule(model, guide, self)
+
+    def _handled(self, model: Any, used: list[RatioMatchingMessenger] | None = None) -> Any:
+        def make() -> RatioMatchingMessenger:
+            messenger = RatioMatchingMessenger(
+                self._estimator_at,
+                self.weight,
+                stochastic=True,
+                strict=True,
+                linear=not isinstance(self.elbo, NONLINEAR),
+            )
+            if used is not None:
+                used.append(messenger)
+            return messenger
+
+        return handle(model, make)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Count training steps, and say in which of them an energy failed."""
+        self.num_steps += 1
+        try:
+            yield
+        except EnergyError as error:
+            raise EnergyError(f"At step {self.num_steps}: {error}") from error
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        return self.elbo._get_trace(self._handled(model), guide, args, kwargs)
+
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss, as a number."""
+        return self.elbo.loss(self._handled(model), guide, *args, **kwargs)
+
+    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss, as a tensor to differentiate."""
+        with self._step():
+            return self.elbo.differentiable_loss(self._handled(model), guide, *args, **kwargs)
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
+        """The loss, as a number; gradients are left in the parameters."""
+        used: list[RatioMatchingMessenger] = []
+        # param sites are what SVI hands to its optimizer
+        with self._step(), trace(param_only=True) as captured:
+            result = self.elbo.loss_and_grads(self._handled(model, used), guide, *args, **kwargs)
+        if is_validating():
+            sites = captured.trace.nodes.values()
+            _check_trained(used, {id(site["value"].unconstrained()) for site in sites})
+        return result
+
+
+class _LossModule(ELBOModule):
+    """A loss as a module, which refuses energies that its parameters do not hold."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss, as a tensor to differentiate."""
+        used: list[RatioMatchingMessenger] = []
+        loss: SurrogateLoss = self.elbo
+        with loss._step():
+            result = loss.elbo.differentiable_loss(
+                loss._handled(self.model, used), self.guide, *args, **kwargs
+            )
+        if is_validating() and torch.is_grad_enabled():
+            stored = pyro.get_param_store()._params.values()
+            _check_trained(used, {id(p) for p in (*self.parameters(), *stored)})
+        return result
+
+
+def _check_trained(messengers: list[RatioMatchingMessenger], seen: set[int]) -> None:
+    """Refuse energies whose parameters no optimizer would see."""
+    models = [pair for messenger in messengers for pair in messenger.models.items()]
+    for site, model in models:
+        if not isinstance(model.energy, nn.Module):
+            continue
+        for name, parameter in model.energy.named_parameters():
+            if parameter.requires_grad and id(parameter) not in seen:
+                raise ValueError(
+                    f"Expected the parameters of the energy at site {site!r} as param sites, "
+                    f"but {name!r} is none and would silently not train. Add "
+                    "pyro.module(name, energy) to the model, make the model a module that "
+                    "holds it, or freeze the energy by energy.requires_grad_(False)."
+                )
