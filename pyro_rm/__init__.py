@@ -4,6 +4,7 @@ from pyro_rm import distributions, energies, poutine
 from pyro_rm._version import __version__
 from pyro_rm.estimators import Estimator, estimate, estimate_terms
 from pyro_rm.infer import (
+    ContrastiveDivergence,
     RatioMatchingLoss,
     full_ratio_matching,
     full_squared_ratio,
@@ -14,6 +15,7 @@ from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
 __all__ = [
+    "ContrastiveDivergence",
     "Estimator",
     "MarkovSampler",
     "RatioMatchingLoss",

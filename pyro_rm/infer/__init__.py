@@ -1,5 +1,6 @@
 """Losses and inference for energy-based models."""
 
+from pyro_rm.infer.contrastive_divergence import ContrastiveDivergence
 from pyro_rm.infer.graph_generation import generate_graphs
 from pyro_rm.infer.markov_kernels import MarkovKernel
 from pyro_rm.infer.methods_of_the_paper import (
@@ -14,6 +15,7 @@ from pyro_rm.infer.schedules import warmup_cosine
 from pyro_rm.infer.training import TrainingResult, train
 
 __all__ = [
+    "ContrastiveDivergence",
     "MarkovKernel",
     "NoiseLevels",
     "RatioMatchingLoss",
