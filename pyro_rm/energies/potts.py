@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from pyro_rm.energies.pairwise_walk import PairwiseWalk
 from pyro_rm.state_space import StateSpace
+
+
+@dataclass(frozen=True, eq=False)
+class PottsFunction:
+    r"""The Potts energy of given tensors, on one-hot data.
+
+    :param couplings: Symmetric, zero within a site, ``(D, K, D, K)``.
+    :param fields: ``(D, K)``.
+    :param state_space: A categorical space.
+    """
+
+    couplings: Tensor
+    fields: Tensor
+    state_space: StateSpace
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the couplings."""
+        return self.couplings.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the couplings are."""
+        return self.couplings.device
+
+    def local_fields(self, x: Tensor) -> Tensor:
+        """Fields that each category of each site feels, ``batch_shape + (D, K)``."""
+        matrix = self.couplings.flatten(2).flatten(0, 1)
+        return (x.flatten(-2) @ matrix).view(x.shape) + self.fields
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Energies of one-hot data, ``batch_shape``: one matrix product."""
+        return -0.5 * (x * (self.local_fields(x) + self.fields)).sum((-2, -1))
+
+    def gap_table(self, x: Tensor) -> Tensor:
+        """Gaps to all categories of all sites, ``batch_shape + (D, K)``: one product."""
+        local = self.local_fields(x)
+        return local - (local * x).sum(-1, keepdim=True)
+
+    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
+        """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
+        pairs = (self.local_fields(left) - self.fields).flatten(-2) @ right.flatten(-2).mT
+        return self(left)[:, None] + self(right) - pairs
+
+    def site_walk(self, x: Tensor) -> PairwiseWalk:
+        """A walk from given chains, ``batch_shape + (D, K)``."""
+        return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
 
 
 class PottsEnergy(nn.Module):
@@ -57,22 +106,19 @@ class PottsEnergy(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies of one-hot data, ``batch_shape``."""
-        return -0.5 * (x * (self._local_fields(x) + self.fields)).sum((-2, -1))
+        return self._function()(x)
 
     def gap_table(self, x: Tensor) -> Tensor:
         """Gaps to all categories of all sites, ``batch_shape + (D, K)``."""
-        local = self._local_fields(x)
-        return local - (local * x).sum(-1, keepdim=True)
+        return self._function().gap_table(x)
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
-        pairs = (self._local_fields(left) - self.fields).flatten(-2) @ right.flatten(-2).mT
-        return self(left)[:, None] + self(right) - pairs
+        return self._function().outer_energies(left, right)
 
     def site_walk(self, x: Tensor) -> PairwiseWalk:
         """A walk from given chains, ``batch_shape + (D, K)``."""
-        return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
+        return self._function().site_walk(x)
 
-    def _local_fields(self, x: Tensor) -> Tensor:
-        matrix = self.couplings.flatten(2).flatten(0, 1)
-        return (x.flatten(-2) @ matrix).view(x.shape) + self.fields
+    def _function(self) -> PottsFunction:
+        return PottsFunction(self.couplings, self.fields, self.state_space)
