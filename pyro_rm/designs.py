@@ -8,10 +8,13 @@ draws estimates the sum over all candidates. Indices and weights are detached.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+
+from pyro_rm.lookup import look_up
 
 
 class Draw(NamedTuple):
@@ -240,7 +243,7 @@ def _search(cumulative: Tensor, points: Tensor) -> Tensor:
     return index.clamp(max=cumulative.shape[-1] - 1)
 
 
-_BUILT_IN: dict[str, type[Design]] = {
+_BUILT_IN: Mapping[str, type[Design]] = {
     "all": AllNeighbors,
     "proportional_to_size": ProportionalToSize,
     "unweighted": Unweighted,
@@ -262,10 +265,4 @@ def as_design(design: str | Design) -> Design:
         >>> as_design("unweighted").unbiased
         False
     """
-    if isinstance(design, Design):
-        return design
-    if not isinstance(design, str):
-        raise TypeError(f"Expected a design's name or a Design, but got {type(design).__name__}.")
-    if design not in _BUILT_IN:
-        raise ValueError(f"Expected design to be one of {sorted(_BUILT_IN)}, but got {design!r}.")
-    return _BUILT_IN[design]()
+    return look_up(design, Design, _BUILT_IN)  # type: ignore[type-abstract]

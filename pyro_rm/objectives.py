@@ -10,11 +10,14 @@ population optimum is :math:`E_\text{model} = E_\text{true} / \kappa`: consisten
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
+
+from pyro_rm.lookup import look_up
 
 SamplingUnit = Literal["neighbor", "site"]
 
@@ -180,7 +183,7 @@ class SquaredRatio(Objective):
 
 
 _LOG_2 = 0.6931471805599453
-_BUILT_IN: dict[str, type[Objective]] = {
+_BUILT_IN: Mapping[str, type[Objective]] = {
     "ratio_matching": RatioMatching,
     "pseudolikelihood": Pseudolikelihood,
     "minimum_probability_flow": MinimumProbabilityFlow,
@@ -202,14 +205,4 @@ def as_objective(objective: str | Objective) -> Objective:
         >>> as_objective("squared_ratio").kappa
         4.0
     """
-    if isinstance(objective, Objective):
-        return objective
-    if not isinstance(objective, str):
-        raise TypeError(
-            f"Expected an objective's name or an Objective, but got {type(objective).__name__}."
-        )
-    if objective not in _BUILT_IN:
-        raise ValueError(
-            f"Expected objective to be one of {sorted(_BUILT_IN)}, but got {objective!r}."
-        )
-    return _BUILT_IN[objective]()
+    return look_up(objective, Objective, _BUILT_IN)  # type: ignore[type-abstract]

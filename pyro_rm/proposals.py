@@ -7,6 +7,7 @@ uniform draws that keeps weights bounded (defensive importance sampling).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -21,6 +22,7 @@ from pyro_rm.energy_gaps import (
     taylor_gaps,
     wide,
 )
+from pyro_rm.lookup import look_up
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
@@ -271,7 +273,7 @@ def _site_gaps(space: StateSpace, encoded: Tensor, gaps: Tensor, objective: Obje
     return gaps.masked_fill(~other, -torch.inf).logsumexp(-1)
 
 
-_BUILT_IN: dict[str, type[Proposal]] = {
+_BUILT_IN: Mapping[str, type[Proposal]] = {
     "activity": Activity,
     "gradient": GradientGuided,
     "oracle": Oracle,
@@ -293,14 +295,4 @@ def as_proposal(proposal: str | Proposal) -> Proposal:
         >>> as_proposal("gradient")
         GradientGuided(uniform_share=0.1)
     """
-    if isinstance(proposal, Proposal):
-        return proposal
-    if not isinstance(proposal, str):
-        raise TypeError(
-            f"Expected a proposal's name or a Proposal, but got {type(proposal).__name__}."
-        )
-    if proposal not in _BUILT_IN:
-        raise ValueError(
-            f"Expected proposal to be one of {sorted(_BUILT_IN)}, but got {proposal!r}."
-        )
-    return _BUILT_IN[proposal]()
+    return look_up(proposal, Proposal, _BUILT_IN)  # type: ignore[type-abstract]
