@@ -154,7 +154,7 @@ def choose(training: Graphs, seeds: int) -> None:
         rest = [training[i] for i in order[40:]]
         rows = {
             f"{steps} steps, decay {decay}": functools.partial(
-                learned, num_steps=steps, weight_decay=decay
+                learned, num_steps=steps, num_walks=0, weight_decay=decay
             )
             for steps in (1000, 2500)
             for decay in (0.01, 0.3)
@@ -163,11 +163,12 @@ def choose(training: Graphs, seeds: int) -> None:
         report(rows, (rest, held_out), 256, seeds)
 
 
-def compare(split: tuple[Graphs, Graphs], count: int, seeds: int, num_steps: int) -> None:
+def compare(split: tuple[Graphs, Graphs], count: int, seeds: int, dataset: str) -> None:
     """The recipe of the example beside that of the paper and the controls."""
     paper = functools.partial(
         learned,
         num_steps=800,
+        num_walks=0,
         levels=NoiseLevels((0.0,)),
         rate=1e-3,
         weight_decay=0.0,
@@ -179,15 +180,15 @@ def compare(split: tuple[Graphs, Graphs], count: int, seeds: int, num_steps: int
     rows = {
         **CONTROLS,
         "recipe of the paper, biased s = 50": paper,
-        "eight levels of noise": functools.partial(learned, num_steps=num_steps),
+        "eight levels of noise": functools.partial(learned, **EXAMPLE["SETTINGS"][dataset]),
     }
     report(rows, split, count, seeds)
 
 
 def step(num_nodes: int, num_neighbors: int | str) -> float:
-    """Seconds of a step on four graphs, forward and backward."""
+    """Seconds of a step on one graph, forward and backward."""
     energy = RelationalGraphEnergy(num_nodes)
-    x = torch.bernoulli(torch.full((4, energy.state_space.num_sites), 0.1))
+    x = torch.bernoulli(torch.full((1, energy.state_space.num_sites), 0.1))
     start = time.perf_counter()
     loss = pyro_rm.estimate(energy, x, num_neighbors=num_neighbors, max_neighbors_per_chunk=200)
     loss.mean().backward()
@@ -206,7 +207,7 @@ def step_cost(num_nodes: int, num_neighbors: int | str) -> tuple[float, float]:
 
 def cost(sizes: list[int]) -> None:
     """Print step time and memory by number of nodes, each in a process of its own."""
-    print("four graphs, neighbors in chunks of 200, one thread: seconds a step / added peak MB")
+    print("one graph, neighbors in chunks of 200, one thread: seconds a step / added peak MB")
     print(f"{'nodes':>6s} {'pairs':>7s} {'s = 50':>16s} {'all pairs':>16s}")
     for nodes in sizes:
         cells = []
@@ -237,7 +238,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1024, help="graphs to generate")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 25, 50, 100, 200])
     arguments = parser.parse_args()
-    steps = EXAMPLE["NUM_STEPS"]
     if arguments.part == "cost":
         cost(arguments.sizes)
     elif arguments.data is None:
@@ -245,10 +245,10 @@ def main() -> None:
     elif arguments.part == "choose":
         choose(ego_small(arguments.data)[0], arguments.seeds)
     elif arguments.part == "ego-small":
-        compare(ego_small(arguments.data), arguments.count, arguments.seeds, steps["ego-small"])
+        compare(ego_small(arguments.data), arguments.count, arguments.seeds, arguments.part)
     else:
         split = stored_communities(arguments.data)
-        compare(split, arguments.count, arguments.seeds, steps["community"])
+        compare(split, arguments.count, arguments.seeds, arguments.part)
 
 
 if __name__ == "__main__":

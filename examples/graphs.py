@@ -37,16 +37,20 @@ from pyro_rm.evaluation import (
 from pyro_rm.infer import NoiseLevels, generate_graphs, train, warmup_cosine
 
 LEVELS = NoiseLevels((0.0, 0.048, 0.12, 0.23, 0.37, 0.55, 0.76, 1.0))
-NUM_STEPS = {"community": 3000, "ego-small": 2500}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "community": {"num_steps": 2000, "num_walks": 4, "weight_decay": 0.1},
+    "ego-small": {"num_steps": 2500, "num_walks": 0, "weight_decay": 0.3},
+}
 
 
 def fit(
     graphs: list[nx.Graph],
     *,
     num_steps: int,
-    levels: NoiseLevels = LEVELS,
+    num_walks: int,
+    weight_decay: float,
     rate: float = 2e-3,
-    weight_decay: float = 0.3,
+    levels: NoiseLevels = LEVELS,
     **options: Any,
 ) -> RelationalGraphEnergy:
     """Fit an energy on levels of noise, by default by pseudolikelihood over 8 pairs a graph."""
@@ -54,7 +58,9 @@ def fit(
     everything = encode_graphs(graphs)
     densities = everything.densities()
     buckets = size_buckets(graphs, 4)
-    energy = RelationalGraphEnergy(everything.max_nodes, num_levels=len(levels))
+    energy = RelationalGraphEnergy(
+        everything.max_nodes, num_walks=num_walks, num_levels=len(levels)
+    )
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
         bucket = buckets[int(torch.randint(len(buckets), ()))]
@@ -142,7 +148,7 @@ def draw(training: list[nx.Graph], generated: list[nx.Graph], path: Path) -> Non
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", choices=sorted(NUM_STEPS), default="community")
+    parser.add_argument("--dataset", choices=sorted(SETTINGS), default="community")
     parser.add_argument("--data", type=Path, help="edges of Citeseer, for ego-small")
     parser.add_argument("--num-graphs", type=int, default=200, help="graphs to generate")
     parser.add_argument("--seed", type=int, default=0)
@@ -159,8 +165,10 @@ def main() -> None:
         parser.error("--dataset ego-small needs --data path/to/citeseer_edges.csv.gz")
     else:
         training, test = ego_small(arguments.data)
-    num_steps = 5 if arguments.smoke else NUM_STEPS[arguments.dataset]
-    energy = fit(training, num_steps=num_steps)
+    settings = SETTINGS[arguments.dataset]
+    if arguments.smoke:
+        settings = {**settings, "num_steps": 5}
+    energy = fit(training, **settings)
     generated = generate(energy, training, 4 if arguments.smoke else arguments.num_graphs)
     results = {
         **scores(generated, training, test),

@@ -27,7 +27,10 @@ class RelationalGraphEnergy(nn.Module):
 
     and the energy is a sum over nodes of a two-layer network. It does not depend on the
     order of nodes, and is differentiable in the adjacency. Directed graphs have relations
-    of their own for incoming arcs. A datum is a vector over node pairs in row-major order
+    of their own for incoming arcs. Convolutions alone see no triangles: where communities
+    matter, let nodes start from return probabilities of random walks [2].
+
+    A datum is a vector over node pairs in row-major order
     (:func:`pyro_rm.datasets.encode_graphs`); the context is the number of nodes, where
     graphs are padded, then features of nodes, then a noise level, where there are such.
 
@@ -35,6 +38,7 @@ class RelationalGraphEnergy(nn.Module):
     :param num_hidden: Width of the layers.
     :param num_layers: Number of convolutions.
     :param num_features: Features of a node.
+    :param num_walks: Return probabilities of walks of 2, 3, ... steps that a node starts from.
     :param num_levels: Noise levels, each with its own shifts :math:`b_\ell`; None for an
         energy that takes no level.
     :param directed: Whether pairs are ordered.
@@ -47,12 +51,16 @@ class RelationalGraphEnergy(nn.Module):
         torch.Size([3])
 
     .. note:: An energy costs a product of :math:`A` with a matrix of ``num_hidden`` columns
-        a layer, and no tensor of the complement.
+        a layer, and no tensor of the complement; and ``num_walks - 1`` products of adjacency
+        matrices.
 
     **References**
 
     [1] Michael Schlichtkrull, Thomas Kipf, Peter Bloem, Rianne van den Berg, Ivan Titov, Max
         Welling (2018) "Modeling relational data with graph convolutional networks", ESWC.
+    [2] Vijay Prakash Dwivedi, Anh Tuan Luu, Thomas Laurent, Yoshua Bengio, Xavier Bresson
+        (2022) "Graph neural networks with learnable structural and positional
+        representations", ICLR.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class RelationalGraphEnergy(nn.Module):
         num_hidden: int = 32,
         num_layers: int = 5,
         num_features: int = 0,
+        num_walks: int = 0,
         num_levels: int | None = None,
         directed: bool = False,
     ) -> None:
@@ -70,10 +79,11 @@ class RelationalGraphEnergy(nn.Module):
             raise ValueError(f"Expected max_nodes of at least 2, but got {max_nodes}.")
         self.directed = directed
         self.num_features = num_features
+        self.num_walks = num_walks
         self.num_levels = num_levels
         self.state_space = StateSpace(num_pairs(max_nodes, directed=directed))
         parts = 5 if directed else 3  # the node itself, then edges and non-edges a direction
-        widths = [2 + num_features] + [num_hidden] * (num_layers - 1)
+        widths = [2 + num_features + num_walks] + [num_hidden] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.Linear(w, parts * num_hidden, bias=False) for w in widths)
         self.shifts = nn.Parameter(0.1 * torch.randn(num_levels or 1, num_layers, num_hidden))
         self.readout = nn.Sequential(
@@ -113,6 +123,8 @@ class RelationalGraphEnergy(nn.Module):
         inputs = [exists, exists * size / _TYPICAL_NODES]
         if self.num_features:
             inputs.append((exists * context[0]).expand((*exists.shape[:-1], self.num_features)))
+        if self.num_walks:
+            inputs.append(return_probabilities(matrix * exists * exists.mT, self.num_walks))
         level = 0 if self.num_levels is None else context[-1].long()
         shifts = self.shifts[level].movedim(-2, 0)
         hidden = torch.cat(inputs, -1)
@@ -131,3 +143,28 @@ class RelationalGraphEnergy(nn.Module):
             # complement @ far, without the complement: everybody, less oneself and neighbors
             received = received + direction @ (near - far) + far.sum(-2, keepdim=True) - far
         return own + scale * received
+
+
+def return_probabilities(matrix: Tensor, num_walks: int) -> Tensor:
+    """Probabilities that random walks of 2, 3, ... steps end where they started.
+
+    A walk at a node of degree :math:`d` stops for good with probability
+    :math:`1 / (d + 1)`, which keeps this smooth where a node loses its last edge.
+
+    :param matrix: Adjacency matrices, ``batch_shape + (nodes, nodes)``.
+    :param num_walks: How many lengths.
+    :returns: Shape ``batch_shape + (nodes, num_walks)``.
+
+    Example:
+
+        >>> return_probabilities(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 2)
+        tensor([[0.2500, 0.0000],
+                [0.2500, 0.0000]])
+    """
+    walk = matrix / (matrix.sum(-1, keepdim=True) + 1)
+    power, columns = walk, []
+    for length in range(2, num_walks + 2):
+        columns.append((power * walk.mT).sum(-1))
+        if length <= num_walks:
+            power = power @ walk
+    return torch.stack(columns, -1)

@@ -8,6 +8,7 @@ import pyro_rm
 from pyro_rm.datasets import encode_graphs
 from pyro_rm.energies import RelationalGraphEnergy
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
+from pyro_rm.energies.relational_graph import return_probabilities
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -45,7 +46,9 @@ def test_formula(directed):
 
 @pytest.mark.parametrize("directed", [False, True])
 def test_order_of_nodes_does_not_matter(directed):
-    energy = RelationalGraphEnergy(6, num_hidden=8, num_features=2, num_levels=3, directed=directed)
+    energy = RelationalGraphEnergy(
+        6, num_hidden=8, num_features=2, num_walks=3, num_levels=3, directed=directed
+    )
     batch = encode_graphs(_graphs(directed))
     features, level = torch.randn(4, 6, 2), torch.tensor([0, 1, 2, 1])
     before = energy(batch.pairs, batch.num_nodes, features, level)
@@ -59,8 +62,9 @@ def test_order_of_nodes_does_not_matter(directed):
         torch.testing.assert_close(after, before)
 
 
-def test_padding_does_not_matter():
-    energy = RelationalGraphEnergy(6, num_hidden=8)
+@pytest.mark.parametrize("num_walks", [0, 3])
+def test_padding_does_not_matter(num_walks):
+    energy = RelationalGraphEnergy(6, num_hidden=8, num_walks=num_walks)
     for graph in _graphs():
         tight, wide = encode_graphs([graph]), encode_graphs([graph], max_nodes=9)
         alone = energy.resized(len(graph))(tight.pairs)
@@ -96,8 +100,27 @@ def test_padded_pairs_are_never_visited():
             torch.testing.assert_close(value, expected[0])
 
 
-def test_differentiable_in_the_pairs():
-    energy = RelationalGraphEnergy(5, num_hidden=4, num_layers=2)
+@pytest.mark.parametrize("directed", [False, True])
+def test_return_probabilities(directed):
+    graph = nx.gnp_random_graph(6, 0.4, seed=1, directed=directed)
+    matrix = torch.from_numpy(nx.to_numpy_array(graph))
+    walk = matrix / (1 + matrix.sum(-1, keepdim=True))
+    powers = [torch.linalg.matrix_power(walk, k).diagonal() for k in (2, 3, 4, 5)]
+    torch.testing.assert_close(return_probabilities(matrix, 4), torch.stack(powers, -1))
+
+
+def test_walks_see_triangles():
+    """Two regular graphs that convolutions cannot tell apart."""
+    graphs = [nx.cycle_graph(6), nx.disjoint_union(nx.cycle_graph(3), nx.cycle_graph(3))]
+    x = encode_graphs(graphs).pairs
+    blind, seeing = RelationalGraphEnergy(6), RelationalGraphEnergy(6, num_walks=2)
+    torch.testing.assert_close(*blind(x))
+    assert (seeing(x)[0] - seeing(x)[1]).abs() > 1e-6
+
+
+@pytest.mark.parametrize("num_walks", [0, 3])
+def test_differentiable_in_the_pairs(num_walks):
+    energy = RelationalGraphEnergy(5, num_hidden=4, num_layers=2, num_walks=num_walks)
     x = torch.bernoulli(torch.full((3, 10), 0.5)).requires_grad_()
     assert torch.autograd.gradcheck(energy, (x,))
 
