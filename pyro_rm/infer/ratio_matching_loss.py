@@ -49,8 +49,10 @@ class RatioMatchingLoss(SurrogateLoss):
         4.1589
 
     .. note:: The defaults are consistent (:math:`\kappa = 1`), unbiased in value and
-        gradient, and their gradient does not vanish where the model is wrong: they train
-        from a bad start, where ratio matching stalls and the others overflow. Each datum
+        gradient, and their gradient does not vanish where the model is wrong, as that of
+        ratio matching does: from a usual start they come twice as close at equal steps
+        (``benchmarks/defaults.py``). No loss of single changes moves modes that are far from
+        all data. Each datum
         costs one energy and ``num_neighbors`` neighbors, or one gap table. With a nonlinear
         ELBO (Renyi, enumerated classes) only the exact sum is unbiased; a warning says so.
     """
