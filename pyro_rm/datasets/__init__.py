@@ -8,13 +8,22 @@ from pyro_rm.datasets.graphs import (
     encode_graphs,
     size_buckets,
 )
+from pyro_rm.datasets.gray_code import GrayCode
+from pyro_rm.datasets.plane_densities import CurveDensity, PlaneDensity
+from pyro_rm.datasets.synthetic import GrayCodedDensity, synthetic_density, synthetic_names
 
 __all__ = [
+    "CurveDensity",
     "GraphBatch",
+    "GrayCode",
+    "GrayCodedDensity",
+    "PlaneDensity",
     "active_pairs",
     "community_graphs",
     "decode_graphs",
     "ego_small",
     "encode_graphs",
     "size_buckets",
+    "synthetic_density",
+    "synthetic_names",
 ]
