@@ -52,9 +52,9 @@ class RatioMatchingLoss(SurrogateLoss):
         gradient, and their gradient does not vanish where the model is wrong, as that of
         ratio matching does: from a usual start they come twice as close at equal steps
         (``benchmarks/defaults.py``). No loss of single changes moves modes that are far from
-        all data. Each datum
-        costs one energy and ``num_neighbors`` neighbors, or one gap table. With a nonlinear
-        ELBO (Renyi, enumerated classes) only the exact sum is unbiased; a warning says so.
+        all data. Each datum costs one energy and ``num_neighbors`` neighbors, or one gap
+        table. With a nonlinear ELBO (Renyi, enumerated classes) only the exact sum is
+        unbiased; a warning says so.
     """
 
     def __init__(
