@@ -11,8 +11,7 @@ from pyro_rm.infer.methods_of_the_paper import (
 )
 from pyro_rm.infer.noise_levels import NoiseLevels, background_draw, sample_by_levels
 from pyro_rm.infer.ratio_matching_loss import RatioMatchingLoss
-from pyro_rm.infer.schedules import warmup_cosine
-from pyro_rm.infer.training import TrainingResult, train
+from pyro_rm.infer.training import TrainingResult, train, warmup_cosine
 
 __all__ = [
     "ContrastiveDivergence",

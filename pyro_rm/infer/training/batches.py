@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyro_rm.infer import processes
+from pyro_rm.infer.training import processes
 
 Batch = Tensor | tuple[Tensor, ...]
 

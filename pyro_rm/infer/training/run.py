@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pyro_rm.infer import processes
-from pyro_rm.infer.batches import Batch
-from pyro_rm.infer.checkpoints import (
+from pyro_rm.infer.training import processes
+from pyro_rm.infer.training.batches import Batch
+from pyro_rm.infer.training.checkpoints import (
     load_checkpoint,
     random_state,
     save_checkpoint,
     set_random_state,
 )
-from pyro_rm.infer.moving_average import MovingAverage, assign, assigned, copies
+from pyro_rm.infer.training.moving_average import MovingAverage, assign, assigned, copies
 
 
 @dataclass

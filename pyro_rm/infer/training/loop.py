@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from pyro_rm.infer import processes
-from pyro_rm.infer.batches import Batch, as_batches
-from pyro_rm.infer.interruption import interruption
-from pyro_rm.infer.moving_average import MovingAverage
-from pyro_rm.infer.training_run import TrainingRun, parameters_of
+from pyro_rm.infer.training import processes
+from pyro_rm.infer.training.batches import Batch, as_batches
+from pyro_rm.infer.training.interruption import interruption
+from pyro_rm.infer.training.moving_average import MovingAverage
+from pyro_rm.infer.training.run import TrainingRun, parameters_of
 
 Stop = Literal["num_steps", "patience", "interrupt"]
 

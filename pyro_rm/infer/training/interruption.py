@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pyro_rm.infer import processes
+from pyro_rm.infer.training import processes
 
 
 @contextmanager
