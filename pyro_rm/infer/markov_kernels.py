@@ -28,7 +28,8 @@ class MarkovKernel(MCMCKernel):
     little more than one; ``num_chains`` of MCMC runs processes on top. Draws are floats,
     for categories too, as summaries need them. Contexts and inactive sites are the model's.
 
-    An interrupted run loses nothing: :meth:`kept_samples` returns what was drawn.
+    An interrupted run loses nothing: :meth:`kept_samples` returns what was drawn (of the
+    current chain; processes of ``num_chains`` take theirs with them).
 
     :param model: The model.
     :param step: The Markov step; replicas of parallel tempering stay inside.

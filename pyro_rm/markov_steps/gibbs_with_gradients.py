@@ -33,7 +33,9 @@ class GibbsWithGradients:
         >>> (moved != 0).sum(-1).max() <= 1
         tensor(True)
 
-    .. note:: Costs ``num_proposals + 1`` energies with their gap table or gradient.
+    .. note:: Costs ``num_proposals + 1`` energies with their gap table or gradient. Where all
+        proposals are accepted (a flat energy) the number of changes has a fixed parity: the
+        model is invariant, but a chain does not forget its start.
 
     **References**
 
