@@ -1,0 +1,1 @@
+"""Parts of the example on synthetic densities: methods, likelihoods, scores, figures."""

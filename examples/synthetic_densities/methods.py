@@ -1,0 +1,119 @@
+"""Ways to fit an energy, by name: the loss of each, its temperature and its budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyro
+import torch
+from pyro.infer import ELBO
+from torch import Tensor, nn
+
+import pyro_rm
+from pyro_rm.datasets import GrayCodedDensity
+from pyro_rm.distributions import EnergyModel
+from pyro_rm.infer import train, warmup_cosine
+
+NUM_NEIGHBORS = 10
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loss with its budget.
+
+    ``kappa`` is the temperature at which it learns the data, None if none is known, and
+    ``average`` the decay of a moving average of the parameters.
+    """
+
+    loss: Callable[[], ELBO]
+    kappa: float | None = 1.0
+    num_steps: int = 6000
+    rate: float = 3e-3
+    batch_size: int = 128
+    average: float | None = None
+
+
+METHODS = {
+    "pyro_rm": Method(lambda: pyro_rm.RatioMatchingLoss(num_neighbors=NUM_NEIGHBORS)),
+    "full_ratio_matching": Method(pyro_rm.full_ratio_matching),
+    "full_squared_ratio": Method(pyro_rm.full_squared_ratio, kappa=4.0),
+    "rmwggis": Method(lambda: pyro_rm.rmwggis(NUM_NEIGHBORS), kappa=4.0),
+    "rmwggis_biased": Method(lambda: pyro_rm.rmwggis(NUM_NEIGHBORS, biased=True), kappa=None),
+    "rmwrand": Method(lambda: pyro_rm.rmwrand(NUM_NEIGHBORS), kappa=4.0),
+}
+
+
+class Stopwatch:
+    """Seconds of a run over all its resumptions."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self.start
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Continue."""
+        self.start = time.perf_counter() - state["seconds"]
+
+
+def fit(
+    energy: nn.Module,
+    data: GrayCodedDensity,
+    method: Method,
+    *,
+    num_steps: int,
+    watch: Stopwatch,
+    half_precision: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 1000,
+    progress: bool = True,
+) -> int:
+    """Train an energy in place on an endless stream, from a checkpoint where there is one.
+
+    :param watch: Holds the time it took.
+    :param half_precision: Whether hidden layers are computed in bfloat16.
+    :returns: Steps taken, less than ``num_steps`` after an interrupt.
+    """
+    pyro.clear_param_store()
+    space = energy.state_space
+
+    def model(x: Tensor) -> None:
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy, state_space=space), obs=x)
+
+    def guide(x: Tensor) -> None:
+        pass
+
+    loss = method.loss()
+    total = loss(model, guide)
+
+    def mean(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision):
+            return total(x) / len(x)
+
+    optimizer = torch.optim.Adam(energy.parameters(), lr=method.rate)
+    result = train(
+        mean,
+        optimizer,
+        lambda step: data.sample(method.batch_size),
+        num_steps=num_steps,
+        schedule=warmup_cosine(optimizer, num_steps, num_warmup_steps=min(200, num_steps // 5)),
+        clip_norm=1.0,
+        average=method.average,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        stateful=[watch, *([loss] if hasattr(loss, "state_dict") else [])],
+        progress=progress,
+    )
+    return result.num_steps
