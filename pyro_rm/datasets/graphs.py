@@ -50,7 +50,7 @@ class GraphBatch:
         zeros = self.pairs.new_zeros(self.max_nodes + 1)
         edges = zeros.index_add(0, self.num_nodes, self.pairs.sum(-1))
         pairs = zeros.index_add(0, self.num_nodes, possible)
-        nodes = torch.arange(self.max_nodes + 1)
+        nodes = torch.arange(self.max_nodes + 1, device=self.pairs.device)
         prior = strength * nodes * (nodes - 1) / (1 if self.directed else 2) + 1e-9
         return (edges + prior * self.pairs.sum() / possible.sum()) / (pairs + prior)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import networkx as nx
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from pyro_rm.datasets.graphs import active_pairs, decode_graphs
 from pyro_rm.energies import TemperedEnergy
+from pyro_rm.energy_gaps import Context
 from pyro_rm.infer.noise_levels import background_draw, sample_by_levels
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 
@@ -71,24 +73,14 @@ def generate_graphs(
     if num_levels is not None and tuple(inverse_temperatures) != (1.0,):
         raise ValueError("Expected noise levels or inverse temperatures, but got both.")
     step = GibbsSweep() if step is None else step
-
-    def walk(energy: Any, start: Tensor, context: tuple[Tensor, ...], active: Tensor) -> Tensor:
-        space = energy.state_space
-        if num_levels is not None:
-            return sample_by_levels(
-                energy, space, start,
-                num_levels=num_levels, step=step, num_steps=num_steps,
-                context=context, active=active,
-            )  # fmt: skip
-        for beta in inverse_temperatures:
-            for _ in range(num_steps):
-                start = step(TemperedEnergy(energy, beta), space, start, context, active).encoded
-        return start
-
+    if num_levels is None:
+        walk = partial(_anneal, step, num_steps, inverse_temperatures)
+    else:
+        walk = partial(_walk_down, step, num_steps, num_levels)
     found: list[nx.Graph | None] = [None] * len(num_nodes)
     with tqdm(total=len(found), desc="generate", disable=not progress) as bar:
         for _ in range(max_rounds if is_valid else 1):
-            missing = torch.tensor([graph is None for graph in found])
+            missing = torch.tensor([graph is None for graph in found], device=num_nodes.device)
             for size in num_nodes[missing].unique().tolist():
                 rows = (missing & (num_nodes == size)).nonzero()[:, 0]
                 graphs = _graphs_of_size(energy, size, rows, densities, features, walk)
@@ -104,6 +96,37 @@ def generate_graphs(
             stacklevel=2,
         )
     return graphs
+
+
+def _walk_down(
+    step: MarkovStep,
+    num_steps: int,
+    num_levels: int,
+    energy: Any,
+    start: Tensor,
+    context: Context,
+    active: Tensor,
+) -> Tensor:
+    return sample_by_levels(
+        energy, energy.state_space, start,
+        num_levels=num_levels, step=step, num_steps=num_steps, context=context, active=active,
+    )  # fmt: skip
+
+
+def _anneal(
+    step: MarkovStep,
+    num_steps: int,
+    inverse_temperatures: Sequence[float],
+    energy: Any,
+    chains: Tensor,
+    context: Context,
+    active: Tensor,
+) -> Tensor:
+    for beta in inverse_temperatures:
+        tempered = TemperedEnergy(energy, beta)
+        for _ in range(num_steps):
+            chains = step(tempered, tempered.state_space, chains, context, active).encoded
+    return chains
 
 
 @torch.no_grad()
@@ -122,9 +145,10 @@ def _graphs_of_size(
         energy = energy.resized(size)
     sites = energy.state_space.num_sites
     max_nodes = round((1 + (1 + (4 if directed else 8) * sites) ** 0.5) / 2)
-    counts = torch.full((len(rows),), size)
+    counts = torch.full_like(rows, size)
     active = active_pairs(counts, max_nodes, directed=directed)
-    density = torch.tensor(0.5) if densities is None else densities[size]
-    start = background_draw(energy.state_space, torch.zeros(len(rows), sites), density * active)
+    density = 0.5 if densities is None else densities[size]
+    empty = torch.zeros(active.shape, device=active.device)
+    start = background_draw(energy.state_space, empty, density * active)
     context = (counts,) if features is None else (counts, features[rows, :max_nodes])
     return decode_graphs(walk(energy, start, context, active), counts, directed=directed)

@@ -69,9 +69,11 @@ class NoiseLevels:
     def __len__(self) -> int:
         return len(self.probabilities)
 
-    def draw(self, batch_shape: torch.Size | tuple[int, ...]) -> Tensor:
+    def draw(
+        self, batch_shape: torch.Size | tuple[int, ...], device: torch.device | None = None
+    ) -> Tensor:
         """A level for each datum, uniformly."""
-        return torch.randint(len(self), tuple(batch_shape))
+        return torch.randint(len(self), tuple(batch_shape), device=device)
 
     def corrupt(
         self,
