@@ -37,10 +37,11 @@ from pyro_rm.evaluation import (
 from pyro_rm.infer import NoiseLevels, generate_graphs, train, warmup_cosine
 
 LEVELS = NoiseLevels((0.0, 0.048, 0.12, 0.23, 0.37, 0.55, 0.76, 1.0))
-SETTINGS: dict[str, dict[str, Any]] = {
-    "community": {"num_steps": 2000, "num_walks": 4, "weight_decay": 0.1},
+SETTINGS: dict[str, dict[str, Any]] = {  # how to fit
+    "community": {"num_steps": 3000, "num_walks": 4, "weight_decay": 0.1},
     "ego-small": {"num_steps": 2500, "num_walks": 0, "weight_decay": 0.3},
 }
+NUM_SWEEPS = {"community": 32, "ego-small": 16}  # to generate a graph, over all levels
 
 
 def fit(
@@ -83,7 +84,7 @@ def fit(
 
 
 def generate(
-    energy: RelationalGraphEnergy, graphs: list[nx.Graph], num_graphs: int, num_sweeps: int = 16
+    energy: RelationalGraphEnergy, graphs: list[nx.Graph], num_graphs: int, num_sweeps: int
 ) -> list[nx.Graph]:
     """Generate graphs whose numbers of nodes are drawn from given graphs."""
     batch = encode_graphs(graphs)
@@ -150,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", choices=sorted(SETTINGS), default="community")
     parser.add_argument("--data", type=Path, help="edges of Citeseer, for ego-small")
-    parser.add_argument("--num-graphs", type=int, default=200, help="graphs to generate")
+    parser.add_argument("--num-graphs", type=int, default=100, help="graphs to generate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
@@ -169,7 +170,8 @@ def main() -> None:
     if arguments.smoke:
         settings = {**settings, "num_steps": 5}
     energy = fit(training, **settings)
-    generated = generate(energy, training, 4 if arguments.smoke else arguments.num_graphs)
+    num_graphs = 4 if arguments.smoke else arguments.num_graphs
+    generated = generate(energy, training, num_graphs, NUM_SWEEPS[arguments.dataset])
     results = {
         **scores(generated, training, test),
         "log_likelihood_up_to_7_nodes": log_likelihood(energy, test),

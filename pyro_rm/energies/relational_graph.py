@@ -27,8 +27,12 @@ class RelationalGraphEnergy(nn.Module):
 
     and the energy is a sum over nodes of a two-layer network. It does not depend on the
     order of nodes, and is differentiable in the adjacency. Directed graphs have relations
-    of their own for incoming arcs. Convolutions alone see no triangles: where communities
-    matter, let nodes start from return probabilities of random walks [2].
+    of their own for incoming arcs.
+
+    Convolutions alone see no triangles. Where communities matter, ``num_walks`` lets nodes
+    start from return probabilities of random walks [2], and adds two relations: edges and
+    non-edges, weighted by the neighbors that their ends share,
+    :math:`\sum_k A_{ik} A_{kj} / (d_k + 1)`.
 
     A datum is a vector over node pairs in row-major order
     (:func:`pyro_rm.datasets.encode_graphs`); the context is the number of nodes, where
@@ -51,8 +55,8 @@ class RelationalGraphEnergy(nn.Module):
         torch.Size([3])
 
     .. note:: An energy costs a product of :math:`A` with a matrix of ``num_hidden`` columns
-        a layer, and no tensor of the complement; and ``num_walks - 1`` products of adjacency
-        matrices.
+        a layer, and no tensor of the complement; with walks three of them, and
+        ``num_walks`` products of adjacency matrices.
 
     **References**
 
@@ -82,7 +86,8 @@ class RelationalGraphEnergy(nn.Module):
         self.num_walks = num_walks
         self.num_levels = num_levels
         self.state_space = StateSpace(num_pairs(max_nodes, directed=directed))
-        parts = 5 if directed else 3  # the node itself, then edges and non-edges a direction
+        # the node itself, edges and non-edges a direction, both by shared neighbors
+        parts = 1 + (4 if directed else 2) + (2 if num_walks else 0)
         widths = [2 + num_features + num_walks] + [num_hidden] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.Linear(w, parts * num_hidden, bias=False) for w in widths)
         self.shifts = nn.Parameter(0.1 * torch.randn(num_levels or 1, num_layers, num_hidden))
@@ -123,26 +128,51 @@ class RelationalGraphEnergy(nn.Module):
         inputs = [exists, exists * size / _TYPICAL_NODES]
         if self.num_features:
             inputs.append((exists * context[0]).expand((*exists.shape[:-1], self.num_features)))
+        weighted: tuple[Tensor, ...] = ()
         if self.num_walks:
-            inputs.append(return_probabilities(matrix * exists * exists.mT, self.num_walks))
+            present = matrix * exists * exists.mT
+            inputs.append(return_probabilities(present, self.num_walks))
+            shared = shared_neighbors(present)
+            weighted = matrix * shared, shared - matrix * shared
         level = 0 if self.num_levels is None else context[-1].long()
         shifts = self.shifts[level].movedim(-2, 0)
         hidden = torch.cat(inputs, -1)
+        directions = (matrix, matrix.mT) if self.directed else (matrix,)
         for layer, shift in zip(self.layers, shifts, strict=True):
-            messages = self._messages(matrix, layer(hidden), 2 / size)
-            hidden = silu(messages + shift[..., None, :]) * exists
+            own, *parts = layer(hidden).chunk(1 + 2 * len(directions) + len(weighted), -1)
+            received = _messages(directions, weighted, parts)
+            hidden = silu(own + 2 / size * received + shift[..., None, :]) * exists
         return (self.readout(hidden) * exists).sum((-2, -1))
 
-    def _messages(self, matrix: Tensor, transformed: Tensor, scale: Tensor) -> Tensor:
-        """What each node receives; zero transforms at padded nodes keep them out."""
-        own, *relations = transformed.chunk(5 if self.directed else 3, -1)
-        received = torch.zeros_like(own)
-        for near, far, direction in zip(
-            relations[::2], relations[1::2], (matrix, matrix.mT), strict=False
-        ):
-            # complement @ far, without the complement: everybody, less oneself and neighbors
-            received = received + direction @ (near - far) + far.sum(-2, keepdim=True) - far
-        return own + scale * received
+
+def _messages(
+    directions: tuple[Tensor, ...], weighted: tuple[Tensor, ...], parts: list[Tensor]
+) -> Tensor:
+    """What each node receives: the sum over relations of their matrices times their parts."""
+    received = torch.zeros_like(parts[0])
+    for direction, near, far in zip(directions, parts[::2], parts[1::2], strict=False):
+        # complement @ far, without the complement: everybody, less oneself and neighbors
+        received = received + direction @ (near - far) + far.sum(-2, keepdim=True) - far
+    for weights, part in zip(weighted, parts[2 * len(directions) :], strict=True):
+        received = received + weights @ part
+    return received
+
+
+def shared_neighbors(matrix: Tensor) -> Tensor:
+    """Neighbors that two different nodes share, each counted 1 / (degree + 1).
+
+    :param matrix: Adjacency matrices, ``batch_shape + (nodes, nodes)``.
+    :returns: Of the same shape, with zero diagonal.
+
+    Example:
+
+        >>> shared_neighbors(torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]))
+        tensor([[0.0000, 0.0000, 0.3333],
+                [0.0000, 0.0000, 0.0000],
+                [0.3333, 0.0000, 0.0000]])
+    """
+    paths = matrix @ (matrix / (matrix.sum(-1, keepdim=True) + 1))
+    return paths - torch.diag_embed(paths.diagonal(dim1=-2, dim2=-1))
 
 
 def return_probabilities(matrix: Tensor, num_walks: int) -> Tensor:

@@ -1,5 +1,7 @@
 """The graph energy is what its formula says, and blind to the order of nodes and to padding."""
 
+from itertools import product
+
 import networkx as nx
 import pytest
 import torch
@@ -22,10 +24,24 @@ def _vectors(matrices, directed):
     return matrices[:, where if directed else where.triu()]
 
 
+def _shared(graph):
+    """Neighbors that two nodes share, by loops over the nodes between them."""
+    shared = torch.zeros(len(graph), len(graph))
+    for middle in graph:
+        degree = len(graph[middle])
+        before = graph.predecessors(middle) if graph.is_directed() else graph[middle]
+        for start, stop in product(before, graph[middle]):
+            shared[start, stop] += (start != stop) / (degree + 1)
+    return shared
+
+
 @pytest.mark.parametrize("directed", [False, True])
-def test_formula(directed):
-    """One layer, written with the complement's matrix and loops over graphs."""
-    energy = RelationalGraphEnergy(6, num_hidden=3, num_layers=2, directed=directed)
+@pytest.mark.parametrize("num_walks", [0, 3])
+def test_formula(directed, num_walks):
+    """Layers written with the complement's matrix and loops over graphs."""
+    energy = RelationalGraphEnergy(
+        6, num_hidden=3, num_layers=2, num_walks=num_walks, directed=directed
+    )
     batch = encode_graphs(_graphs(directed))
     actual = energy(batch.pairs, batch.num_nodes)
     for graph, value in zip(_graphs(directed), actual, strict=True):
@@ -36,6 +52,9 @@ def test_formula(directed):
         if directed:
             relations += [matrix.T, complement.T]
         h = torch.tensor([[1.0, n / 8]] * n)
+        if num_walks:
+            relations += [matrix * _shared(graph), complement * _shared(graph)]
+            h = torch.cat([h, return_probabilities(matrix, num_walks)], 1)
         for layer, shift in zip(energy.layers, energy.shifts[0], strict=True):
             own, *parts = (h @ layer.weight.T).split(3, -1)
             for relation, part in zip(relations, parts, strict=True):
