@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint check
+.PHONY: demo test lint docs check
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs,test]'
 	touch $(READY)
 
 demo: $(READY)  ## fit real digits, print a table, save a figure
@@ -22,5 +22,8 @@ lint: $(READY)  ## style, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)  ## the site, in out/docs
+	$(BIN)/sphinx-build -q -W --keep-going -j auto docs out/docs
 
 check: test lint

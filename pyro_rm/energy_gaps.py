@@ -24,7 +24,10 @@ from pyro_rm.neighborhoods import Neighbors, neighbor_states
 from pyro_rm.state_space import StateSpace
 
 Energy = Callable[..., Tensor]
+"""A callable or module from encoded data, and maybe context, to energies."""
+
 Context = tuple[Tensor, ...]
+"""What an energy takes beside the data."""
 
 
 class EnergyError(ValueError):

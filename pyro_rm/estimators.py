@@ -27,6 +27,8 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.terms import Terms
 
 NumNeighbors = int | Literal["all"] | None
+"""Neighbors visited a datum: a number, all, or what suits the energy."""
+
 _DEFAULT_NEIGHBORS = 10
 
 

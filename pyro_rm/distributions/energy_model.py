@@ -109,7 +109,7 @@ class EnergyModel(TorchDistribution):
     def wide_context(self, batch_shape: torch.Size) -> Context:
         """The context at the full rank of a batch shape, as energies take it.
 
-        :param batch_shape: A shape that :attr:`batch_shape` broadcasts to.
+        :param batch_shape: A shape that ``batch_shape`` broadcasts to.
         :returns: Tensors of shape ``batch_shape + ...``, without copies.
         """
         return tuple(c.expand(batch_shape + c.shape[c.dim() - d :]) for c, d in self._contexts())

@@ -34,7 +34,7 @@ class ContrastiveDivergence(SurrogateLoss):
     :param num_steps: Markov steps of each chain in a training step.
     :param step: The Markov step, :class:`~pyro_rm.markov_steps.GibbsSweep` if None; for RBMs
         :class:`~pyro_rm.markov_steps.BlockGibbs` is much cheaper.
-    :param persistent: Whether chains persist. They are :attr:`chains`, part of
+    :param persistent: Whether chains persist. They are ``chains``, part of
         :meth:`state_dict`, and advance in training only.
     :param num_chains: Persistent chains; as many as the first batch has data if None.
     :param weight: Learning rate of the generalized posterior.

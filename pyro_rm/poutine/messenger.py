@@ -26,6 +26,7 @@ def _unwrap(fn: Any) -> Any:
 
 _OF_DATA = (MaskMessenger, PlateMessenger)
 Estimators = SiteEstimator | Mapping[str, SiteEstimator] | Callable[[str], SiteEstimator]
+"""One estimator for all sites, or a mapping or a function from a site's name to its own."""
 
 
 def _estimator_at(estimators: Estimators, site: str) -> SiteEstimator:

@@ -1,0 +1,110 @@
+"""References to where a name is defined lead to where it is public; every one is documented."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+import pyro_rm
+
+ALIASES = {
+    "Context": "pyro_rm.energy_gaps.Context",
+    "Energy": "pyro_rm.energy_gaps.Energy",
+    "Estimators": "pyro_rm.poutine.Estimators",
+    "NumNeighbors": "pyro_rm.estimators.NumNeighbors",
+}
+
+logger = logging.getLogger(__name__)
+
+
+def public_modules() -> list[str]:
+    """Packages, whose public names are their ``__all__``, and the modules beside them."""
+    return [
+        f"pyro_rm.{module.name}"
+        for module in pkgutil.iter_modules(pyro_rm.__path__)
+        if not module.name.startswith("_")
+    ]
+
+
+def public_names(module: str) -> list[str]:
+    """What a module offers: its ``__all__``, or what it defines without an underscore."""
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, "__all__"):
+        return list(loaded.__all__)
+    return [
+        name
+        for name, value in vars(loaded).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module
+    ]
+
+
+def documented_name(target: str) -> str | None:
+    """Where a name is documented that is used by another: an alias, short, or where it is defined.
+
+    ``pyro_rm.Estimator`` is ``pyro_rm.estimators.Estimator``, and
+    ``pyro_rm.energies.ising.IsingEnergy`` is ``pyro_rm.energies.IsingEnergy``.
+    """
+    if target in ALIASES:
+        return ALIASES[target]
+    parts = target.split(".")
+    if parts[0] != "pyro_rm" or len(parts) < 2:
+        return None
+    if len(parts) == 2:
+        value = getattr(pyro_rm, parts[1], None)
+        parts = f"{value.__module__}.{value.__qualname__}".split(".") if callable(value) else parts
+    return ".".join(parts if len(parts) < 4 else [*parts[:2], *parts[3:]])
+
+
+def resolve(
+    app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element
+) -> Any:
+    """Find a Python name of ours where its documentation is."""
+    target = documented_name(node.get("reftarget", ""))
+    if target is None:
+        return None
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+
+
+def separate_references(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Make a paragraph of each numbered reference, which docstrings write one below the other."""
+    if "**References**" not in lines:
+        return
+    start = lines.index("**References**") + 1
+    paragraphs: list[str] = []
+    for position, line in enumerate(lines[start:], start):
+        if line.startswith("["):
+            paragraphs += ["", line]
+        elif line.startswith("    ") and paragraphs:
+            paragraphs.append(line.strip())
+        elif line:
+            break
+    else:
+        position = len(lines)
+    lines[start:position] = [*paragraphs, ""]
+
+
+def check(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn about public names that no page documents."""
+    documented = {name for name, *_ in env.get_domain("py").get_objects()}
+    for module in public_modules():
+        for name in public_names(module):
+            if f"{module}.{name}" not in documented:
+                logger.warning("the API reference lacks %s.%s", module, name)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register."""
+    app.connect("autodoc-process-docstring", separate_references)
+    app.connect("missing-reference", resolve)
+    app.connect("env-check-consistency", check)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,31 @@
+"""What the program of *Get started* learned: couplings beside the true ones."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from _style import COLORS, out
+
+
+def main() -> None:
+    """Run the page's own blocks until the model is fitted, then draw."""
+    page = Path(__file__).parent.parent / "get_started.md"
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(compile(block, page.name, "exec"), names)
+        if "losses" in names:
+            break
+    true, learned = names["couplings"], names["energy"].couplings.detach()
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.15))
+    bound = float(true.abs().max())
+    for axis, matrix, title in zip(axes, (true, learned), ("true", "learned"), strict=False):
+        axis.imshow(matrix, cmap="RdBu", vmin=-bound, vmax=bound)
+        axis.set(title=title, xticks=[], yticks=[])
+    axes[2].axline((0, 0), slope=1, color="0.8", lw=3)
+    axes[2].plot(true.triu(1).flatten(), learned.triu(1).flatten(), ".", color=COLORS[0])
+    axes[2].set(xlabel="true coupling", ylabel="learned")
+    figure.savefig(out() / "get_started.png")
+
+
+if __name__ == "__main__":
+    main()

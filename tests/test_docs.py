@@ -1,0 +1,100 @@
+"""Every block of the README and the docs runs; every public name has a place and an example."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyro_rm
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated")]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MODULES = [f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name[0] != "_"]
+
+
+def blocks(page):
+    """The page's program: its Python blocks, each at its own line number."""
+    text = page.read_text()
+    return [
+        ("\n" * text[: block.start(1)].count("\n") + block[1]) for block in BLOCK.finditer(text)
+    ]
+
+
+def public_names(module):
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, "__all__"):
+        return [n for n in loaded.__all__ if not inspect.ismodule(getattr(loaded, n))]
+    return [n for n, v in vars(loaded).items() if n[0] != "_" and _defined_in(v, module)]
+
+
+def _defined_in(value, module):
+    return getattr(value, "__module__", None) == module and hasattr(value, "__qualname__")
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: p.name)
+def test_every_block_runs(page, monkeypatch, tmp_path):
+    if "import lightning" in page.read_text():
+        pytest.importorskip("lightning")
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": page.stem}
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_all_code_on_pages_is_run():
+    fences = re.compile(r"^ *```+(\{code-block\} *)?(\w+)", re.MULTILINE)
+    for page in PAGES:
+        languages = {match[2] for match in fences.finditer(page.read_text())}
+        assert languages <= {"python", "text"}, page
+
+
+def test_every_module_has_a_page_and_every_short_name_a_link():
+    index = (ROOT / "docs" / "api" / "index.md").read_text()
+    for module in MODULES:
+        page = ROOT / "docs" / "api" / f"{module.split('.')[1]}.md"
+        assert f"automodule:: {module}\n" in page.read_text()
+        assert f"\n{page.stem}\n" in index
+    for name in pyro_rm.__all__:
+        assert name == "__version__" or f"`pyro_rm.{name}`" in index, name
+
+
+def executed():
+    """Every identifier that some executed example uses, and where it may come from."""
+    sources = [block for page in PAGES for block in blocks(page)]
+    parser = doctest.DocTestParser()
+    for module in pkgutil.walk_packages(pyro_rm.__path__, "pyro_rm."):
+        source = inspect.getsource(importlib.import_module(module.name))
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+                examples = parser.get_examples(ast.get_docstring(node) or "")
+                sources += [example.source for example in examples]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return used | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+# What is seen as types of arguments and results, and is not made by users.
+TYPES = {"Context", "Energy"}
+
+
+def test_every_public_name_is_in_an_executed_example():
+    used = executed() | TYPES
+    missing = [f"{m}.{n}" for m in ["pyro_rm", *MODULES] for n in public_names(m) if n not in used]
+    assert missing == []
+
+
+def test_readme_and_citation_say_the_version_and_python_that_are_declared():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {pyro_rm.__version__}\n" in citation
+    assert f"## {pyro_rm.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+    assert sys.version_info >= (3, 10)
