@@ -45,6 +45,4 @@ nitpick_ignore_regex = [
     # Names of others: no inventory is fetched, so that the build needs no network.
     (r"py:.*", r"(torch|nn|pyro|numpy|networkx|collections|pathlib|typing|abc|constraints)\..*"),
     (r"py:class", r"Tensor|ELBO|_DependentProperty"),
-    # What implements a public protocol or method and is not itself public.
-    (r"py:class", r"pyro_rm\.energies\..*Walk|pyro_rm\.infer\.surrogate_loss\.SurrogateLoss"),
 ]

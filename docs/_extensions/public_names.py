@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import pkgutil
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -25,12 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 def public_modules() -> list[str]:
-    """Packages, whose public names are their ``__all__``, and the modules beside them."""
-    return [
-        f"pyro_rm.{module.name}"
-        for module in pkgutil.iter_modules(pyro_rm.__path__)
-        if not module.name.startswith("_")
-    ]
+    """The modules that have a page; the tests check that none is forgotten."""
+    pages = (Path(__file__).parents[1] / "api").glob("*.md")
+    return [f"pyro_rm.{page.stem}" for page in pages if page.stem != "index"]
 
 
 def public_names(module: str) -> list[str]:
@@ -62,15 +59,23 @@ def documented_name(target: str) -> str | None:
     return ".".join(parts if len(parts) < 4 else [*parts[:2], *parts[3:]])
 
 
-def resolve(
-    app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element
-) -> Any:
+def resolve(app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element) -> Any:
     """Find a Python name of ours where its documentation is."""
     target = documented_name(node.get("reftarget", ""))
     if target is None:
         return None
     domain = env.get_domain("py")
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    found = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    return content if found is None and _is_private(node["reftarget"]) else found
+
+
+def _is_private(target: str) -> bool:
+    """Whether a name exists, but is no public one: it is shown without a link."""
+    module, _, name = target.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), name)
+    except ImportError:
+        return False
 
 
 def separate_references(
@@ -80,17 +85,9 @@ def separate_references(
     if "**References**" not in lines:
         return
     start = lines.index("**References**") + 1
-    paragraphs: list[str] = []
-    for position, line in enumerate(lines[start:], start):
-        if line.startswith("["):
-            paragraphs += ["", line]
-        elif line.startswith("    ") and paragraphs:
-            paragraphs.append(line.strip())
-        elif line:
-            break
-    else:
-        position = len(lines)
-    lines[start:position] = [*paragraphs, ""]
+    references = list(takewhile(lambda line: not line or line[0] in "[ ", lines[start:]))
+    paragraphs = [f"\n{line}" if line.startswith("[") else line.strip() for line in references]
+    lines[start : start + len(references)] = "\n".join([*paragraphs, ""]).split("\n")
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:

@@ -1,4 +1,4 @@
-"""What an energy-based model is, in three sites; what its normalization costs, and a look around."""
+"""What an energy-based model is, in three sites; what its normalization costs."""
 
 import itertools
 import time

@@ -43,7 +43,10 @@ def main() -> None:
     torch.manual_seed(0)
     log_p = (1.5 * torch.randn(32, dtype=torch.float64)).log_softmax(0)
     folder = out()
-    rows = ["| objective | κ stated | slope of log q on log p | KL(p‖q), nats |", "|---|---|---|---|"]
+    rows = [
+        "| objective | κ stated | slope of log q on log p | KL(p‖q), nats |",
+        "|---|---|---|---|",
+    ]
     figure, axes = plt.subplots(1, 4, figsize=(11, 2.8), sharey=True, sharex=True)
     for axis, name in zip(axes, OBJECTIVES, strict=True):
         log_q = fit(name, log_p.exp())

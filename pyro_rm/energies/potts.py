@@ -18,6 +18,13 @@ class PottsFunction:
     :param couplings: Symmetric, zero within a site, ``(D, K, D, K)``.
     :param fields: ``(D, K)``.
     :param state_space: A categorical space.
+
+    Example:
+
+        >>> space = StateSpace(2, num_categories=3)
+        >>> energy = PottsFunction(torch.zeros(2, 3, 2, 3), torch.ones(2, 3), space)
+        >>> energy(space.encode(torch.tensor([0, 2]), torch.float32))
+        tensor(-2.)
     """
 
     couplings: Tensor

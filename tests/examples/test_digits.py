@@ -1,6 +1,5 @@
-"""The README's program and the demo run."""
+"""The demo runs."""
 
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -8,11 +7,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_readme():
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    exec(compile(program, "README.md", "exec"), {})
 
 
 def test_digits(tmp_path, monkeypatch, capsys):
