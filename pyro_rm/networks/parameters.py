@@ -1,0 +1,62 @@
+"""The conventions of scikit-learn estimators, without depending on it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+
+class Parameters:
+    """Constructor arguments as parameters: read, set, cloned and shown.
+
+    Subclasses store each argument of ``__init__`` under its own name, unchanged; what
+    ``fit`` learns is named with a trailing underscore.
+    """
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Constructor arguments by name.
+
+        :param deep: For compatibility; there are no nested estimators.
+        :returns: What to construct an equal, unfitted estimator with.
+        """
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **parameters: Any) -> Any:
+        """Set constructor arguments by name.
+
+        :returns: The estimator.
+        :raises ValueError: If there is no argument of that name.
+        """
+        for name, value in parameters.items():
+            if name not in self._names():
+                raise ValueError(f"Expected one of {self._names()}, but got {name!r}.")
+            setattr(self, name, value)
+        return self
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "feature_names_in_"):
+            raise ValueError(
+                f"Expected a fitted {type(self).__name__}, but it has seen no data. Call fit first."
+            )
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = (
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value is not defaults[name].default and value != defaults[name].default
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(allow_nan=True),
+        )

@@ -1,0 +1,65 @@
+"""Fits without a selecting penalty, to convergence."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pyro_rm.estimators import Estimator
+from pyro_rm.networks.observations import Observations, mean_objective
+
+
+def refit(
+    energy: nn.Module,
+    observations: Observations,
+    estimator: Estimator,
+    *,
+    ridge: float = 0.0,
+    field_ridge: float = 0.0,
+    max_iterations: int = 500,
+) -> float:
+    r"""Minimize the mean objective over an energy's couplings and fields by L-BFGS [1].
+
+    :param energy: A pairwise energy with parameters ``weight`` and ``fields``; fitted in place.
+    :param observations: The data.
+    :param estimator: The objective; deterministic.
+    :param ridge: :math:`\rho` in a penalty :math:`\rho \sum_{i<j} J_{ij}^2` on the objective
+        summed over the (effective number of) data.
+    :param field_ridge: The same on the fields.
+    :param max_iterations: Bound on iterations.
+    :returns: The mean objective, without penalties.
+
+    .. note:: Costs about 1.2 gradients an iteration.
+
+    **References**
+
+    [1] Dong Liu, Jorge Nocedal (1989) "On the limited memory BFGS method for large scale
+        optimization", Mathematical Programming 45.
+    """
+    parameters = [p for p in energy.parameters() if p.numel()]
+    scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
+    size = observations.effective_size
+    optimizer = torch.optim.LBFGS(
+        parameters,
+        max_iter=max_iterations,
+        tolerance_grad=min(1e-6, 1e-3 / size),
+        tolerance_change=1e-12,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
+    value = 0.0
+
+    def closure() -> float:
+        nonlocal value
+        optimizer.zero_grad()
+        total = value = mean_objective(energy, observations, estimator, backward=True)
+        for parameter in parameters:
+            scale = scales[id(parameter)] / size
+            if scale:
+                assert parameter.grad is not None
+                total += scale * float(parameter.detach().square().sum())
+                parameter.grad += 2 * scale * parameter.detach()
+        return total
+
+    optimizer.step(closure)
+    return mean_objective(energy, observations, estimator)

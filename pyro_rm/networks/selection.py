@@ -1,0 +1,223 @@
+"""Which couplings are there: supports from a penalized path, refitted, and one of them chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import log
+
+import torch
+from torch import Tensor
+
+from pyro_rm.energies import SparseIsingEnergy
+from pyro_rm.estimators import Estimator
+from pyro_rm.networks.observations import Observations, mean_objective
+from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
+from pyro_rm.networks.refit import refit
+from pyro_rm.networks.sandwich import Sandwich, sandwich
+from pyro_rm.objectives import as_objective
+
+
+@dataclass(frozen=True, eq=False)
+class IsingFit:
+    """A fitted Ising model on the sites that it connects.
+
+    :param energy: The model.
+    :param sandwich: Covariance of its couplings and fields.
+    :param objective: Its mean objective on the data.
+    :param penalty: The penalty that selected its couplings; None if they were given.
+    :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
+    """
+
+    energy: SparseIsingEnergy
+    sandwich: Sandwich | None
+    objective: float
+    penalty: float | None = None
+    criterion: float | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    r"""How couplings are selected.
+
+    Each support on the penalized path is fitted again without the penalty, which biases
+    couplings towards zero, and the refitted models are compared.
+
+    ``"ebic"``, the default, minimizes the extended Bayesian information criterion [1] in the
+    form for composite likelihoods [2] and other consistent objectives :math:`L`,
+
+    .. math::
+
+        2 N L + \frac{\nu}{p} \left(p \log N + 4 \gamma E \log D\right), \qquad
+        \nu = N \operatorname{tr}(A^{-1} B) ,
+
+    for :math:`E` couplings and :math:`p = E + D` parameters. A support is first pruned of
+    couplings whose squared ratio to their standard error is below
+    :math:`\log N + 4 \gamma \log D`, the gain that the criterion asks of one coupling.
+
+    ``"held_out"`` minimizes the objective on held-out rows, and refits the support that the
+    chosen penalty selects on all of them. It predicts best and keeps more couplings.
+
+    :param criterion: ``"ebic"`` or ``"held_out"``.
+    :param gamma: :math:`\gamma`, 0 (the classical criterion) to 1.
+    :param num_penalties: Penalties on the path.
+    :param ratio: The smallest penalty, as a share of the largest one.
+    :param patience: Stop after so many new supports that are worse than the best one.
+    :param held_out_share: Rows that are held out.
+    :raises ValueError: If an option is out of range.
+
+    **References**
+
+    [1] Rina Foygel, Mathias Drton (2010) "Extended Bayesian information criteria for Gaussian
+        graphical models", NeurIPS.
+    [2] Xin Gao, Peter Song (2010) "Composite likelihood Bayesian information criteria for
+        model selection in high-dimensional data", JASA 105(492).
+    """
+
+    criterion: str = "ebic"
+    gamma: float = 0.5
+    num_penalties: int = 30
+    ratio: float = 0.01
+    patience: int = 4
+    held_out_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.criterion not in ("ebic", "held_out"):
+            raise ValueError(
+                f"Expected the criterion 'ebic' or 'held_out', but got {self.criterion!r}."
+            )
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"Expected gamma between 0 and 1, but got {self.gamma}.")
+
+    def __call__(
+        self, observations: Observations, estimator: Estimator, *, ridge: float = 0.0
+    ) -> IsingFit:
+        """Select and fit.
+
+        :param observations: The data, binary.
+        :param estimator: The objective; deterministic.
+        :param ridge: Penalty of the refits, see :func:`~pyro_rm.networks.refit.refit`.
+        :returns: The chosen model.
+        """
+        if self.criterion == "ebic":
+            return _best(self._by_ebic(observations, estimator, ridge), self.patience)
+        training, validation = self._split(observations)
+        chosen = _best(self._by_held_out(training, validation, estimator, ridge), self.patience)
+        assert chosen.penalty is not None
+        path = PenalizedPath(observations, estimator)
+        down_to = [p for p in self._penalties(path) if p > chosen.penalty] + [chosen.penalty]
+        *_, last = path.points(down_to)
+        fit = fit_ising(observations, last.edges, estimator, ridge=ridge)
+        return replace(fit, penalty=chosen.penalty, criterion=chosen.criterion)
+
+    def _penalties(self, path: PenalizedPath) -> list[float]:
+        return geometric_penalties(
+            path.largest_penalty(), ratio=self.ratio, num_penalties=self.num_penalties
+        )
+
+    def _by_ebic(
+        self, observations: Observations, estimator: Estimator, ridge: float
+    ) -> Iterator[IsingFit]:
+        path = PenalizedPath(observations, estimator)
+        size, num_sites = observations.effective_size, observations.space.num_sites
+        price = log(size) + 4 * self.gamma * log(num_sites)
+        seen: set[bytes] = set()
+        for point in path.points(self._penalties(path)):
+            edges = point.edges
+            while _is_new(edges, seen):
+                fit = fit_ising(observations, edges, estimator, ridge=ridge)
+                yield replace(
+                    fit, penalty=point.penalty, criterion=self._ebic(fit, size, num_sites)
+                )
+                edges = edges[_squared_ratios(fit) >= price]
+
+    def _ebic(self, fit: IsingFit, size: float, num_sites: int) -> float:
+        assert fit.sandwich is not None
+        num_edges = len(fit.energy.edges)
+        count = num_edges + num_sites
+        dimension = count * log(size) + 4 * self.gamma * num_edges * log(num_sites)
+        return 2 * size * fit.objective + fit.sandwich.num_effective / count * dimension
+
+    def _by_held_out(
+        self,
+        training: Observations,
+        validation: Observations,
+        estimator: Estimator,
+        ridge: float,
+    ) -> Iterator[IsingFit]:
+        path = PenalizedPath(training, estimator)
+        seen: set[bytes] = set()
+        for point in path.points(self._penalties(path)):
+            if _is_new(point.edges, seen):
+                fit = fit_ising(training, point.edges, estimator, ridge=ridge, covariance=False)
+                score = mean_objective(fit.energy, validation, estimator)
+                yield replace(fit, penalty=point.penalty, criterion=score)
+
+    def _split(self, observations: Observations) -> tuple[Observations, Observations]:
+        """Training and held-out data, at random; fills of a datum stay together."""
+        num_data = len(observations.values) // observations.num_fills
+        held_out = torch.rand(num_data).argsort() < max(1, int(self.held_out_share * num_data))
+        held_out = held_out.repeat_interleave(observations.num_fills)
+        return observations.rows(~held_out), observations.rows(held_out)
+
+
+def fit_ising(
+    observations: Observations,
+    edges: Tensor,
+    estimator: Estimator,
+    *,
+    ridge: float = 0.0,
+    covariance: bool = True,
+    start: SparseIsingEnergy | None = None,
+) -> IsingFit:
+    """Fit an Ising model on given edges.
+
+    :param observations: The data, binary.
+    :param edges: Pairs of sites, ``(E, 2)``.
+    :param estimator: The objective; deterministic.
+    :param ridge: See :func:`~pyro_rm.networks.refit.refit`.
+    :param covariance: Whether to compute the sandwich.
+    :param start: A model on the same edges to start from.
+    :returns: The fit.
+    """
+    space = observations.space
+    energy = SparseIsingEnergy(space.num_sites, edges, states=space.states)
+    energy.to(observations.weights.dtype)
+    if start is not None:
+        energy.load_state_dict(start.state_dict())
+    objective = refit(energy, observations, estimator, ridge=ridge)
+    spread = None
+    if covariance:
+        spread = sandwich(energy, observations, as_objective(estimator.objective), ridge=ridge)
+    return IsingFit(energy, spread, objective)
+
+
+def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
+    """Whether a support was not seen before; remembers it."""
+    key = edges.numpy().tobytes()
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _squared_ratios(fit: IsingFit) -> Tensor:
+    """Squares of couplings over their standard errors."""
+    assert fit.sandwich is not None
+    weight = fit.energy.weight.detach()
+    return weight.square() / fit.sandwich.covariance.diagonal()[: len(weight)]
+
+
+def _best(fits: Iterator[IsingFit], patience: int) -> IsingFit:
+    """The fit with the smallest criterion, until so many in a row were worse."""
+    best, worse = next(fits), 0
+    for fit in fits:
+        assert fit.criterion is not None
+        assert best.criterion is not None
+        if fit.criterion < best.criterion:
+            best, worse = fit, 0
+        else:
+            worse += 1
+        if worse >= patience:
+            break
+    return best

@@ -1,0 +1,133 @@
+"""The front door for binary tables: scikit-learn's conventions, names, blanks, separation."""
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from pyro_rm import estimate
+from pyro_rm.distributions import Ising, NormalizedModel
+from pyro_rm.networks import IsingNetwork, Selection, recode
+
+NAMES = ["ann", "ben", "cem", "dan"]
+
+
+def votes(num_rows=1000, blanks=0.0):
+    couplings = torch.zeros(4, 4)
+    couplings[0, 1] = couplings[1, 0] = 2.0
+    couplings[2, 3] = couplings[3, 2] = -2.0
+    x = NormalizedModel(Ising(couplings, -couplings.sum(1) / 2)).sample((num_rows,))
+    x = torch.where(torch.rand(x.shape) < blanks, torch.nan, x)
+    return pd.DataFrame(x.numpy(), columns=NAMES)
+
+
+def test_a_network_has_the_names_of_the_columns_and_intervals():
+    network = IsingNetwork().fit(votes())
+    graph = network.to_networkx(level=0.999)
+    assert list(graph.nodes) == NAMES
+    assert {frozenset(edge) for edge in graph.edges} == {
+        frozenset(("ann", "ben")), frozenset(("cem", "dan")),
+    }  # fmt: skip
+    for (first, _, edge), truth in zip(graph.edges(data=True), (2.0, -2.0), strict=True):
+        assert edge["lower"] < truth < edge["upper"], first
+        assert edge["lower"] < edge["weight"] < edge["upper"]
+    assert network.couplings_[2, 3] == network.couplings_[3, 2] == graph["cem"]["dan"]["weight"]
+
+
+def test_blank_cells_drop_no_row_and_bias_nothing():
+    """Five standard errors, of about 0.2 with a fifth of the cells blank."""
+    table = votes(2000, blanks=0.2)
+    network = IsingNetwork().fit(table)
+    assert network.num_missing_ == int(table.isna().to_numpy().sum())
+    first = {tuple(edge) for edge in network.edges_.tolist()}
+    assert first >= {(0, 1), (2, 3)}
+    error = network.couplings_[0, 1] - 2
+    assert abs(error) < 5 * network.standard_errors_[0]
+    assert network.standard_errors_[0] < 0.3
+    assert np.isfinite(network.score(table))
+
+
+def test_score_is_the_mean_log_pseudolikelihood():
+    table = votes()
+    network = IsingNetwork().fit(table)
+    values = torch.tensor(table.to_numpy(), dtype=torch.float64)
+    expected = -estimate(network.energy_, values).mean().item()
+    assert network.score(table) == pytest.approx(expected)
+
+
+def test_samples_are_like_the_data():
+    """Correlations of 2000 draws and 1000 data: five standard errors are 0.2."""
+    table = votes()
+    samples = IsingNetwork().fit(table).sample(2000, num_steps=30)
+    assert set(np.unique(samples)) == {0, 1}
+    assert np.abs(np.corrcoef(samples.T) - np.corrcoef(table.to_numpy().T)).max() < 0.2
+
+
+def test_codings_are_converted_as_documented():
+    table = votes()
+    bits = IsingNetwork(selection=None).fit(table)
+    spins = IsingNetwork(selection=None).fit(2 * table - 1)
+    couplings, fields = recode(
+        torch.tensor(bits.couplings_), torch.tensor(bits.fields_), source=(0, 1), target=(-1, 1)
+    )
+    np.testing.assert_allclose(spins.couplings_, couplings, atol=1e-3)
+    np.testing.assert_allclose(spins.fields_, fields, atol=1e-3)
+
+
+def test_scikit_learn_conventions():
+    network = IsingNetwork(selection=Selection(gamma=0.0), ridge=2.0)
+    twin = clone(network)
+    assert twin.get_params() == network.get_params()
+    assert "ridge=2.0" in repr(network)
+    assert network.set_params(ridge=1.0).ridge == 1.0
+    with pytest.raises(ValueError, match="but got 'rigde'"):
+        network.set_params(rigde=1.0)
+    with pytest.raises(ValueError, match="Call fit first"):
+        network.sample()
+    search = GridSearchCV(IsingNetwork(), {"selection": ["ebic", None]}, cv=2).fit(votes(300))
+    assert search.best_score_ < 0
+
+
+def test_a_given_graph_is_fitted_as_it_is():
+    graph = nx.Graph([("ann", "ben"), ("ben", "cem")])
+    network = IsingNetwork(graph=graph).fit(votes())
+    assert network.edges_.tolist() == [[0, 1], [1, 2]]
+    with pytest.raises(ValueError, match="'eve' is none"):
+        IsingNetwork(graph=nx.Graph([("ann", "eve")])).fit(votes())
+
+
+def test_weights_of_rows_are_repetitions():
+    table = votes(300)
+    weights = np.tile([2, 1, 0], 100)
+    weighted = IsingNetwork(selection=None).fit(table, sample_weight=weights)
+    repeated = IsingNetwork(selection=None).fit(table.loc[table.index.repeat(weights)])
+    np.testing.assert_allclose(weighted.couplings_, repeated.couplings_, atol=1e-4)
+
+
+@pytest.mark.parametrize("selection", ["ebic", None])
+def test_separation_is_detected_and_a_ridge_helps(selection):
+    table = votes(300)
+    table["ben"] = table["ann"] * (torch.rand(300) < 0.7).numpy()  # never 1 where ann is 0
+    with pytest.raises(ValueError, match=r"'ann' and 'ben' diverges.*separation.*ridge=1\.0"):
+        IsingNetwork(selection=selection).fit(table)
+    network = IsingNetwork(selection=selection, ridge=1.0).fit(table)
+    assert 1 < network.couplings_[0, 1] < 20
+
+
+def test_scoring_needs_the_same_columns_and_coding():
+    network = IsingNetwork().fit(votes())
+    with pytest.raises(ValueError, match="4 columns, but got 3"):
+        network.score(votes()[NAMES[:3]])
+    with pytest.raises(ValueError, match=r"Say states"):
+        network.score(2 * votes() - 1)
+
+
+def test_house_votes_keep_every_row(real_data):
+    table = pd.read_csv(real_data / "ising" / "house_votes_84.csv").drop(columns="party")
+    network = IsingNetwork(ridge=1.0, num_fills=3, num_rounds=2).fit(table)
+    assert network.num_missing_ == 392
+    assert network.to_networkx().number_of_nodes() == 16
+    assert len(network.edges_) > 16
