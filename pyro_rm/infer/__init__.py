@@ -1,5 +1,6 @@
 """Losses and inference for energy-based models."""
 
+from pyro_rm.infer.calibration import CalibratedPosterior, calibrate
 from pyro_rm.infer.contrastive_divergence import ContrastiveDivergence
 from pyro_rm.infer.graph_generation import generate_graphs
 from pyro_rm.infer.markov_kernels import MarkovKernel
@@ -14,12 +15,14 @@ from pyro_rm.infer.ratio_matching_loss import RatioMatchingLoss
 from pyro_rm.infer.training import TrainingResult, train, warmup_cosine
 
 __all__ = [
+    "CalibratedPosterior",
     "ContrastiveDivergence",
     "MarkovKernel",
     "NoiseLevels",
     "RatioMatchingLoss",
     "TrainingResult",
     "background_draw",
+    "calibrate",
     "full_ratio_matching",
     "full_squared_ratio",
     "generate_graphs",
