@@ -1,0 +1,94 @@
+"""What is shipped, and an import that costs little and changes nothing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import metadata, requires
+from pathlib import Path
+
+import pytest
+
+import pyro_rm
+
+ROOT = Path(__file__).parents[1]
+CORE = {"networkx", "numpy", "pyro-ppl", "torch", "tqdm"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built without isolation: no network."""
+    pytest.importorskip("build")
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    (path,) = wheel.glob("*.whl")
+    names = zipfile.ZipFile(path).namelist()
+    files = [name for name in names if ".dist-info/" not in name]
+    sources = {str(p.relative_to(ROOT)) for p in (ROOT / "pyro_rm").rglob("*.py")}
+    assert set(files) == sources | {"pyro_rm/py.typed"}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert pyro_rm.__version__ in path.name
+
+
+def test_metadata_is_what_an_index_accepts(wheel):
+    pytest.importorskip("twine")
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, wheel.iterdir())]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_core_dependencies_are_the_five():
+    core = [r for r in requires("pyro-rm") if "extra ==" not in r]
+    assert {re.split(r"[<>=!~ ;]", r)[0] for r in core} == CORE
+    assert metadata("pyro-rm")["License-Expression"] == "Apache-2.0"
+
+
+IMPORT = """
+import json, random, sys, time, warnings
+import numpy, pyro, torch
+
+def state():
+    return (
+        torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist(),
+        random.getstate(), numpy.random.get_state()[1].tolist(), list(warnings.filters),
+        torch.distributions.Distribution._validate_args, dict(pyro.settings.get()),
+        len(pyro.poutine.runtime._PYRO_STACK), len(pyro.get_param_store()),
+    )
+
+before, modules, start = state(), set(sys.modules), time.process_time()
+import pyro_rm
+seconds = time.process_time() - start
+import pyro_rm.datasets, pyro_rm.evaluation, pyro_rm.infer
+new = {name.split(".")[0] for name in set(sys.modules) - modules}
+third_party = sorted(new - set(sys.stdlib_module_names))
+print(json.dumps({"seconds": seconds, "new": third_party, "unchanged": state() == before}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """What a fresh interpreter says of importing the package after Pyro."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", IMPORT]
+    run = subprocess.run(command, env=environment, capture_output=True, check=True, cwd=ROOT.parent)
+    return json.loads(run.stdout)
+
+
+def test_importing_needs_core_dependencies_only(imported):
+    assert set(imported["new"]) <= {"pyro_rm", "networkx", "numpy", "torch", "tqdm"}
+
+
+def test_importing_is_quick(imported):
+    assert imported["seconds"] < 0.3  # of processor time, beyond Pyro's
+
+
+def test_importing_changes_no_global_state(imported):
+    assert imported["unchanged"]
