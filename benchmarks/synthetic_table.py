@@ -1,0 +1,91 @@
+"""Tables of the results that ``examples/synthetic.py`` has left in a folder.
+
+For each number of bits: the negative log-likelihood minus the entropy, mean (worst) over seeds,
+and as much for energies brought to the data's temperature; the paired difference of each method
+from the first; how many exponential discrepancies are below their floor. Cells that were not run
+are left open.
+"""
+
+import argparse
+import json
+import math
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+Results = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+def load(folder: Path) -> dict[int, Results]:
+    """Results by number of bits, data set and method, in the order of seeds."""
+    tables: dict[int, Results] = defaultdict(lambda: defaultdict(list))
+    for file in sorted(folder.glob("*/results.json")):
+        result = json.loads(file.read_text())
+        tables[result["bits"]][result["dataset"], result["method"]].append(result)
+    return tables
+
+
+def excess(results: list[dict[str, Any]], key: str = "nll") -> str:
+    """Mean (worst) of a negative log-likelihood minus the entropy."""
+    values = [r[key] - r["entropy"] for r in results if r[key] is not None]
+    return f"{statistics.mean(values):.4f} ({max(values):.4f})" if values else "—"
+
+
+def difference(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> str:
+    """Mean and standard error of the paired difference of likelihoods, over common seeds."""
+    by_seed = {r["seed"]: r["nll"] for r in first}
+    values = [r["nll"] - by_seed[r["seed"]] for r in second if r["seed"] in by_seed]
+    if not values:
+        return "—"
+    if len(values) == 1:
+        return f"{values[0]:+.4f}"
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return f"{statistics.mean(values):+.4f} ± {error:.4f}"
+
+
+def below_floor(results: list[dict[str, Any]]) -> str:
+    """How many exponential discrepancies are below their floor."""
+    count = sum(r["mmd_exponential"] < r["mmd_exponential_floor"] for r in results)
+    return f"{count} of {len(results)}" if results else "—"
+
+
+def mean_seconds(results: list[dict[str, Any]]) -> str:
+    """Mean seconds of training."""
+    return f"{statistics.mean(r['seconds'] for r in results):.0f}" if results else "—"
+
+
+def table(title: str, results: Results, cell: Any) -> str:
+    """Data sets by methods."""
+    methods = list(dict.fromkeys(method for _, method in results))
+    methods.sort(key=lambda name: name != "pyro_rm")
+    datasets = list(dict.fromkeys(name for name, _ in results))
+    lines = [f"\n{title}\n", f"| | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for name in datasets:
+        cells = " | ".join(cell(name, method) for method in methods)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables of every number of bits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the --out of examples/synthetic.py")
+    for bits, results in sorted(load(parser.parse_args().folder).items()):
+        print(f"\n# {bits} bits")
+
+        def of(name: str, method: str, results: Results = results) -> list[dict[str, Any]]:
+            return results.get((name, method), [])
+
+        for title, cell in {
+            "NLL minus entropy, mean (worst)": lambda d, m: excess(of(d, m)),
+            "the same, energy times kappa": lambda d, m: excess(of(d, m), "nll_restored"),
+            "NLL minus that of pyro_rm": lambda d, m: difference(of(d, "pyro_rm"), of(d, m)),
+            "exponential MMD below its floor": lambda d, m: below_floor(of(d, m)),
+            "seconds of training": lambda d, m: mean_seconds(of(d, m)),
+        }.items():
+            print(table(title, results, cell))
+
+
+if __name__ == "__main__":
+    main()
