@@ -211,7 +211,7 @@ def compare_on_rbm(energy: RBMEnergy, seconds: float, warmup: int) -> list[Row]:
         GibbsSweep(),
         GibbsWithGradients(num_proposals=100),
         langevin(energy, space, chains),
-        ParallelTempering(GibbsWithGradients(num_proposals=100), betas),
+        ParallelTempering(BlockGibbs(), betas),
     ]
     title = f"RBM, {space.num_sites} x {energy.bias.numel()}"
     return compare(title, energy, space, steps, chains, statistics, seconds)

@@ -1,6 +1,6 @@
 """Markov steps on energies, batched over chains."""
 
-from pyro_rm.markov_steps.block_gibbs import BlockGibbs, HasHiddenUnits
+from pyro_rm.markov_steps.block_gibbs import BlockGibbs, HasHiddenUnits, TemperedLayers
 from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
 from pyro_rm.markov_steps.gibbs import GibbsSweep, gibbs_sweep
@@ -26,6 +26,7 @@ __all__ = [
     "MarkovSampler",
     "MarkovStep",
     "ParallelTempering",
+    "TemperedLayers",
     "Transition",
     "add_replicas",
     "check_chains",

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from pyro_rm.energy_gaps import Context, Energy, EnergyError, is_validating
 from pyro_rm.markov_steps import randomness
@@ -21,6 +22,10 @@ class HasHiddenUnits(Protocol):
 
     :class:`~pyro_rm.energies.RBMEnergy` is one.
     """
+
+    def __call__(self, encoded: Tensor, *context: Tensor) -> Tensor:
+        """Energies with the hidden units summed out, ``batch_shape``."""
+        ...
 
     def hidden_logits(self, encoded: Tensor, *context: Tensor) -> Tensor:
         """Log odds of the hidden units being 1, ``batch_shape + (H,)``."""
@@ -37,7 +42,8 @@ class BlockGibbs:
 
     For energies with hidden units (:class:`HasHiddenUnits`). A
     :class:`~pyro_rm.energies.TemperedEnergy` has none: a free energy times a number is no
-    free energy of such a machine, so that tempering needs another step.
+    free energy of such a machine. Parallel tempering therefore tempers both layers together,
+    see :class:`TemperedLayers`.
 
     Example:
 
@@ -64,15 +70,11 @@ class BlockGibbs:
         active: Tensor | None = None,
     ) -> Transition:
         """One step over all hidden units and all active sites."""
-        if not isinstance(energy, HasHiddenUnits):
-            raise EnergyError(
-                f"Expected an energy with hidden_logits and visible_logits, as RBMEnergy, but "
-                f"got {_name(energy)}. Use GibbsSweep()."
-            )
+        layers = _with_hidden_units(energy)
         if is_validating():
             check_chains(energy, space, encoded, active)
-        hidden = randomness.flip_coins(energy.hidden_logits(encoded, *context).sigmoid())
-        logits = energy.visible_logits(hidden.to(encoded.dtype), *context)
+        hidden = randomness.flip_coins(layers.hidden_logits(encoded, *context).sigmoid())
+        logits = layers.visible_logits(hidden.to(encoded.dtype), *context)
         if space.is_binary:
             low, high = space.states
             moved = low + (high - low) * randomness.flip_coins(logits.sigmoid()).to(encoded.dtype)
@@ -83,6 +85,58 @@ class BlockGibbs:
             moved = torch.where(active if space.is_binary else active[..., None], moved, encoded)
         return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))
 
+    def tempered(self, energy: Energy, inverse_temperature: Tensor) -> TemperedLayers:
+        """How :class:`~pyro_rm.markov_steps.ParallelTempering` tempers this step's energy."""
+        return TemperedLayers(_with_hidden_units(energy), inverse_temperature)
 
-def _name(energy: Any) -> str:
-    return getattr(energy, "__name__", type(energy).__name__)
+
+class TemperedLayers:
+    r"""An energy with hidden units whose two layers are tempered together.
+
+    The model is :math:`p(x, h) \propto e^{-\beta E(x, h)}` with the hidden units :math:`h`
+    summed out, which has hidden units again: all parameters are :math:`\beta` times as large.
+
+    :param energy: The energy at :math:`\beta = 1`.
+    :param inverse_temperature: :math:`\beta`, of batch rank.
+
+    Example:
+
+        >>> from pyro_rm.energies import RBMEnergy
+        >>> energy = RBMEnergy(num_sites=6, num_hidden=3)
+        >>> flat = TemperedLayers(energy, torch.zeros(()))  # minus log 2^3, of the hidden units
+        >>> round(flat(torch.ones(6)).item(), 4)
+        -2.0794
+    """
+
+    def __init__(self, energy: HasHiddenUnits, inverse_temperature: Tensor) -> None:
+        self.energy, self.inverse_temperature = energy, inverse_temperature
+
+    def __call__(self, encoded: Tensor, *context: Tensor) -> Tensor:
+        """Energies, ``batch_shape``."""
+        logits = self.energy.hidden_logits(encoded, *context)
+        visible = self.energy(encoded, *context) + softplus(logits).sum(-1)
+        hidden = softplus(self._heat(logits, 1)).sum(-1)
+        return self.inverse_temperature * visible - hidden
+
+    def hidden_logits(self, encoded: Tensor, *context: Tensor) -> Tensor:
+        """Log odds of the hidden units being 1, ``batch_shape + (H,)``."""
+        return self._heat(self.energy.hidden_logits(encoded, *context), 1)
+
+    def visible_logits(self, hidden: Tensor, *context: Tensor) -> Tensor:
+        """Log odds of the second state, or logits of the categories."""
+        logits = self.energy.visible_logits(hidden, *context)
+        return self._heat(logits, logits.dim() - hidden.dim() + 1)
+
+    def _heat(self, table: Tensor, event_dim: int) -> Tensor:
+        beta = self.inverse_temperature
+        return beta.view(beta.shape + (1,) * event_dim) * table
+
+
+def _with_hidden_units(energy: Any) -> HasHiddenUnits:
+    if not isinstance(energy, HasHiddenUnits):
+        name = getattr(energy, "__name__", type(energy).__name__)
+        raise EnergyError(
+            f"Expected an energy with hidden_logits and visible_logits, as RBMEnergy, but "
+            f"got {name}. Use GibbsSweep()."
+        )
+    return energy

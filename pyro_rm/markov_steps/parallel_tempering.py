@@ -21,7 +21,8 @@ class ParallelTempering:
     r"""Parallel tempering [1] on top of any step.
 
     Chains have the temperatures as their first dimension, ``(T,) + batch_shape +
-    encoded_shape``; replica :math:`t` follows :math:`e^{-\beta_t E(x)}`, and replica 0 the
+    encoded_shape``; replica :math:`t` follows :math:`e^{-\beta_t E(x)}` (under
+    :class:`~pyro_rm.markov_steps.BlockGibbs` with both layers tempered), and replica 0 the
     model. A step moves all replicas by ``step``, then proposes to swap the states of
     neighboring temperatures: the even pairs, then the odd ones. Contexts have that dimension
     too, or 1. Clamped sites must be the same in all replicas, and hold the same values.
@@ -41,7 +42,7 @@ class ParallelTempering:
         >>> step(lambda x: x.sum(-1), space, torch.zeros(3, 7, 4)).acceptance.shape
         torch.Size([3, 7])
 
-    .. note:: Costs ``T`` times the step and one energy a replica.
+    .. note:: Costs ``T`` times the step and three energies a replica.
 
     **References**
 
@@ -82,24 +83,37 @@ class ParallelTempering:
             self._check_replicas(space, encoded, active)
         rank = encoded.dim() - len(space.encoded_shape)
         betas = encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
-        tempered = TemperedEnergy(energy, betas, state_space=space)
+        tempered = self._tempered(energy, space, betas)
         encoded = self.step(tempered, space, encoded, context, active).encoded
-        values = evaluate_energy(energy, space, encoded, context)
+        values = evaluate_energy(tempered, space, encoded, context)
         acceptance, pairs = torch.zeros_like(values), torch.zeros_like(betas)
         for first in (0, 1):
             low = torch.arange(first, self.num_replicas - 1, 2, device=encoded.device)
             high = low + 1
             if len(low) == 0:
                 continue
-            log_ratio = (betas[low] - betas[high]) * (values[low] - values[high])
+            order = torch.arange(self.num_replicas, device=encoded.device)
+            order[low], order[high] = high, low
+            proposed = encoded[order]
+            new = evaluate_energy(tempered, space, proposed, context)
+            log_ratio = (values - new)[low] + (values - new)[high]
             probability = log_ratio.clamp(max=0.0).exp()
-            swapped = randomness.flip_coins(probability)
-            encoded = _swap(encoded, low, high, swapped)
-            values = _swap(values, low, high, swapped)
+            swapped = torch.zeros_like(values, dtype=torch.bool)
+            swapped[low] = swapped[high] = randomness.flip_coins(probability)
+            values = torch.where(swapped, new, values)
+            inner = swapped.view(swapped.shape + (1,) * len(space.encoded_shape))
+            encoded = torch.where(inner, proposed, encoded)
             for side in (low, high):
                 acceptance[side] += probability
                 pairs[side] += 1
         return Transition(encoded, acceptance / pairs)
+
+    def _tempered(self, energy: Energy, space: StateSpace, betas: Tensor) -> Energy:
+        """The energies of all replicas: the step's own way to temper, or times a number."""
+        own = getattr(self.step, "tempered", None)
+        return (
+            TemperedEnergy(energy, betas, state_space=space) if own is None else own(energy, betas)
+        )
 
     def _check_replicas(self, space: StateSpace, encoded: Tensor, active: Tensor | None) -> None:
         rank = encoded.dim() - len(space.encoded_shape)
@@ -118,12 +132,3 @@ class ParallelTempering:
                 "Expected the same clamped sites and values in all replicas, but got different "
                 "ones: swaps would exchange them."
             )
-
-
-def _swap(table: Tensor, low: Tensor, high: Tensor, swapped: Tensor) -> Tensor:
-    """Exchange the entries of pairs of replicas where they swapped."""
-    swapped = swapped.view(swapped.shape + (1,) * (table.dim() - swapped.dim()))
-    result = table.clone()
-    result[low] = torch.where(swapped, table[high], table[low])
-    result[high] = torch.where(swapped, table[low], table[high])
-    return result

@@ -1,11 +1,14 @@
 """Parallel tempering leaves the product of all temperatures invariant, clamped or not."""
 
+import copy
+
 import pytest
 import torch
 
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.markov_steps import (
+    BlockGibbs,
     ColoredGibbs,
     DiscreteLangevin,
     GibbsSweep,
@@ -21,6 +24,8 @@ CASES = {
     "gradients": (GibbsWithGradients(), (1.0, 0.3), lambda: MLPEnergy(3, (4,))),
     "langevin": (DiscreteLangevin(), (1.0, 0.0), lambda: RBMEnergy(2, 3)),
     "categorical": (GibbsSweep(), (1.0, 0.5), lambda: PottsEnergy(2, 3)),
+    "block": (BlockGibbs(), (1.0, 0.4), lambda: RBMEnergy(2, 2, states=(-1, 1))),
+    "categorical block": (BlockGibbs(), (1.0, 0.0), lambda: RBMEnergy(2, 1, num_categories=3)),
     "colored": (ColoredGibbs((0, 1)), (1.0, 0.5, 0.0), lambda: IsingEnergy(2)),
 }
 
@@ -31,6 +36,16 @@ def all_tuples(space, replicas):
     index = torch.arange(space.num_states**replicas)
     places = [space.num_states ** (replicas - 1 - t) for t in range(replicas)]
     return torch.stack([states[index // place % space.num_states] for place in places])
+
+
+def at_temperature(step, energy, beta):
+    """The energy of a replica; block Gibbs tempers both layers, that is all parameters."""
+    if not isinstance(step, BlockGibbs):
+        return lambda x: beta * energy(x)
+    scaled = copy.deepcopy(energy)
+    for parameter in scaled.parameters():
+        parameter.data *= beta
+    return scaled
 
 
 @pytest.mark.usefixtures("float64")
@@ -59,7 +74,9 @@ def test_the_product_of_all_temperatures_is_invariant(transition_matrix, name, c
     matrix = transition_matrix(
         lambda x: step(energy, space, x, active=active).encoded, chains, number, size, chain_dim=1
     )
-    exponent = (torch.tensor(betas)[:, None] * energy(chains)).sum(0).detach()
+    exponent = sum(
+        at_temperature(inner, energy, beta)(x) for beta, x in zip(betas, chains, strict=True)
+    ).detach()
     p = torch.zeros(size).index_put((number(chains),), torch.softmax(-exponent, 0))
     torch.testing.assert_close(p @ matrix, p, rtol=0, atol=1e-10)
     assert (matrix.diagonal()[number(chains)] < 1).all()
