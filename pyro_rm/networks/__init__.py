@@ -1,7 +1,26 @@
 """Networks from data: couplings of Ising and Potts models, their selection and their errors."""
 
+from pyro_rm.networks.contacts import (
+    average_product_correction,
+    contact_precision,
+    coupling_norms,
+)
 from pyro_rm.networks.conventions import recode
+from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
+from pyro_rm.networks.potts_network import PottsNetwork
 from pyro_rm.networks.selection import IsingFit, Selection
+from pyro_rm.networks.sequence_weights import sequence_weights
 
-__all__ = ["IsingFit", "IsingNetwork", "Selection", "recode"]
+__all__ = [
+    "IsingFit",
+    "IsingNetwork",
+    "PottsNetwork",
+    "Selection",
+    "average_product_correction",
+    "contact_precision",
+    "coupling_norms",
+    "recode",
+    "sequence_weights",
+    "zero_sum_gauge",
+]

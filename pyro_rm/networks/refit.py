@@ -16,6 +16,7 @@ def refit(
     *,
     ridge: float = 0.0,
     field_ridge: float = 0.0,
+    size: float | None = None,
     max_iterations: int = 500,
 ) -> float:
     r"""Minimize the mean objective over an energy's couplings and fields by L-BFGS [1].
@@ -24,8 +25,9 @@ def refit(
     :param observations: The data.
     :param estimator: The objective; deterministic.
     :param ridge: :math:`\rho` in a penalty :math:`\rho \sum_{i<j} J_{ij}^2` on the objective
-        summed over the (effective number of) data.
+        summed over the data.
     :param field_ridge: The same on the fields.
+    :param size: The number of data that the sum is over; None: Kish's effective number.
     :param max_iterations: Bound on iterations.
     :returns: The mean objective, without penalties.
 
@@ -38,7 +40,7 @@ def refit(
     """
     parameters = [p for p in energy.parameters() if p.numel()]
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
-    size = observations.effective_size
+    size = observations.effective_size if size is None else size
     optimizer = torch.optim.LBFGS(
         parameters,
         max_iter=max_iterations,

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.state_space import StateSpace
+
 States = tuple[float, float]
 _CODINGS: tuple[States, ...] = ((0, 1), (-1, 1))
 
@@ -154,3 +156,37 @@ def read_binary_like(table: Any, states: States, num_columns: int) -> Tensor:
         raise ValueError(f"Expected {num_columns} columns, but got {len(names)}.")
     _check_coding(values, names, states)
     return values
+
+
+def read_categories(
+    table: Any, num_categories: int | tuple[int, ...] | None = None
+) -> tuple[Tensor, list[Any], StateSpace]:
+    """A table of integer codes, checked.
+
+    :param table: See :func:`read_columns`; no blanks.
+    :param num_categories: See :class:`~pyro_rm.StateSpace`; None: the largest code of each
+        column, plus one.
+    :returns: Codes, ``(N, D)``, names and the state space.
+    :raises ValueError: If columns hold blanks, fractions or codes out of range, or a single
+        value where the number of categories was to be read from them, each named.
+    """
+    values, names = read_columns(table)
+    wrong = values.isnan() | (values != values.round()) | (values < 0)
+    if wrong.any():
+        raise ValueError(
+            f"Expected integer codes from 0, but {_some(names, wrong.any(0))} hold "
+            f"{values[wrong][0].item():g}. Give blanks a code of their own."
+        )
+    if num_categories is None:
+        _check_constant(values, names)
+        num_categories = tuple(int(k) for k in values.amax(0) + 1)
+    space = StateSpace(len(names), num_categories)
+    if space.is_binary:
+        raise ValueError("Expected a column with three values or more; use IsingNetwork.")
+    above = values.amax(0) >= torch.tensor(space.categories)
+    if above.any():
+        raise ValueError(
+            f"Expected codes below the number of categories, but {_some(names, above)} go up to "
+            f"{values[:, above].max():g}."
+        )
+    return values, names, space
