@@ -1,0 +1,98 @@
+"""Graphs with couplings: lattices, random graphs and spin glasses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+
+def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
+    r"""A square (cubic, ...) lattice with one coupling.
+
+    :param sizes: Sites along each direction.
+    :param coupling: :math:`J_{ij}` in :math:`\log p = \sum_{i<j} J_{ij} x_i x_j`: twice the
+        :math:`\sigma` of a published :math:`\sigma x^\top A x`.
+    :param periodic: Whether opposite borders are neighbors.
+    :returns: A graph with the nodes 0, 1, ... and the edge attribute ``weight``.
+
+    Example:
+
+        >>> lattice(10, 10, coupling=0.2).number_of_edges()
+        200
+    """
+    graph = nx.grid_graph(sizes, periodic=periodic)
+    return with_couplings(nx.convert_node_labels_to_integers(graph), coupling)
+
+
+def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
+    """A random graph in which all sites have as many neighbors.
+
+    :param num_sites: Number of sites.
+    :param degree: Neighbors a site.
+    :param coupling: See :func:`lattice`.
+    :returns: As :func:`lattice`.
+    """
+    return with_couplings(nx.random_regular_graph(degree, num_sites, seed=_seed()), coupling)
+
+
+def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Graph:
+    """A random graph in which each pair is connected alike, independently.
+
+    :param num_sites: Number of sites.
+    :param mean_degree: Expected neighbors a site.
+    :param coupling: See :func:`lattice`.
+    :returns: As :func:`lattice`.
+    """
+    graph = nx.fast_gnp_random_graph(num_sites, mean_degree / (num_sites - 1), seed=_seed())
+    return with_couplings(graph, coupling)
+
+
+def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.Graph:
+    """Random couplings on any graph: Edwards-Anderson on lattices, Sherrington-Kirkpatrick
+    on complete graphs.
+
+    :param graph: Any graph; its nodes keep their names.
+    :param scale: Size of the couplings.
+    :param gaussian: Normal couplings with this standard deviation, instead of either sign.
+    :returns: A copy with the edge attribute ``weight``.
+
+    Example:
+
+        >>> glass = spin_glass(nx.path_graph(["a", "b", "c"]), scale=0.5)
+        >>> abs(glass["a"]["b"]["weight"])
+        0.5
+    """
+    count = graph.number_of_edges()
+    draws = torch.randn(count) if gaussian else 2.0 * torch.randint(2, (count,)) - 1
+    return with_couplings(graph, (scale * draws).tolist())
+
+
+def with_couplings(graph: nx.Graph, coupling: Any) -> nx.Graph:
+    """A copy of a graph with one coupling for all edges, or one for each in their order."""
+    result = nx.Graph()
+    result.add_nodes_from(graph.nodes)
+    values = coupling if isinstance(coupling, list) else [coupling] * graph.number_of_edges()
+    for (first, second), value in zip(graph.edges(), values, strict=True):
+        result.add_edge(first, second, weight=float(value))
+    return result
+
+
+def coupling_matrix(graph: nx.Graph) -> Tensor:
+    """The couplings of a graph as a symmetric matrix, in the order of its nodes, ``(D, D)``.
+
+    Example:
+
+        >>> coupling_matrix(lattice(3, coupling=0.5, periodic=False))
+        tensor([[0.0000, 0.5000, 0.0000],
+                [0.5000, 0.0000, 0.5000],
+                [0.0000, 0.5000, 0.0000]])
+    """
+    return torch.tensor(nx.to_numpy_array(graph), dtype=torch.get_default_dtype())
+
+
+def _seed() -> int:
+    """A seed from torch's generator, for generators that are not torch's."""
+    return int(torch.randint(2**31 - 1, ()))
