@@ -1,4 +1,4 @@
-"""Training steps to compare with, each a function of an energy and a batch that leaves gradients."""
+"""Training steps to compare: each takes an energy and a batch, and leaves gradients."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from opponents import (
     site_loop,
 )
 
-import pyro_rm
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
 
 BATCH, NEIGHBORS = 256, 10
@@ -67,13 +66,13 @@ def test_mlp(benchmark: Callable, name: str, num_sites: int) -> None:
         step = PersistentContrastiveDivergence(x.clone(), 10)
     if step is site_loop:
         rounds = 5 if num_sites == 32 else 1
-    benchmark.group, benchmark.name = f"MLP 256×3, D = {num_sites}", name
+    benchmark.group, benchmark.name = f"MLP 256 x 3, D = {num_sites}", name
     run(benchmark, energy, partial(step, energy, x), rounds)
 
 
 @pytest.mark.parametrize(("name", "energy", "options"), [
     ("Ising, D = 2000", IsingEnergy(2000), {}),
-    ("RBM 784×500, 100 000 neighbors a chunk", RBMEnergy(784, 500),
+    ("RBM 784 x 500, 100 000 neighbors a chunk", RBMEnergy(784, 500),
      {"num_neighbors": "all", "max_neighbors_per_chunk": 100_000}),
 ])  # fmt: skip
 @pytest.mark.parametrize("exact", [False, True])

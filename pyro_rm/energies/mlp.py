@@ -14,7 +14,7 @@ from pyro_rm.state_space import StateSpace
 
 
 class MLPEnergy(LinearFirstEnergy):
-    r"""A multi-layer perceptron energy, the network of [1].
+    r"""A multi-layer perceptron energy, the network of [1] up to the constant of its output.
 
     :param num_sites: Number of sites :math:`D`.
     :param hidden_sizes: Widths of the hidden layers, one or more.
@@ -33,7 +33,9 @@ class MLPEnergy(LinearFirstEnergy):
         >>> energy(torch.zeros(5, 8)).shape
         torch.Size([5])
 
-    .. note:: The first layer is computed once a datum; a neighbor costs the other layers.
+    .. note:: The first layer is computed once a datum; a neighbor costs the other layers. The
+        last layer has no bias: a constant in the energy changes no distribution, and would
+        have no gradient.
 
     **References**
 
@@ -61,7 +63,7 @@ class MLPEnergy(LinearFirstEnergy):
         layers: list[nn.Module] = [activation()]
         for before, after in pairwise(hidden_sizes):
             layers += [nn.Linear(before, after), activation()]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden_sizes[-1], 1))
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden_sizes[-1], 1, bias=False))
 
     def trunk(self, features: Tensor) -> Tensor:
         """Energies of pre-activations of the first layer."""

@@ -2,6 +2,7 @@
 
 import torch
 
+import pyro_rm
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.energy_gaps import energy_gaps, generic_energy_gaps
 from pyro_rm.neighborhoods import all_neighbors
@@ -28,3 +29,10 @@ def test_half_precision_parameters_give_single_precision_gaps():
     neighbors, _ = all_neighbors(energy.state_space, x)
     for path in (energy_gaps, generic_energy_gaps):
         assert path(energy, energy.state_space, x, neighbors).dtype == torch.float32
+
+
+def test_every_parameter_has_a_gradient():
+    """Data-parallel training waits for the gradient of each."""
+    energy = MLPEnergy(6, (8, 8))
+    pyro_rm.estimate(energy, torch.zeros(3, 6), num_neighbors=2).mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in energy.parameters())
