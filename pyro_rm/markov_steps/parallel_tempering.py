@@ -89,21 +89,10 @@ class ParallelTempering:
         acceptance, pairs = torch.zeros_like(values), torch.zeros_like(betas)
         for first in (0, 1):
             low = torch.arange(first, self.num_replicas - 1, 2, device=encoded.device)
-            high = low + 1
             if len(low) == 0:
                 continue
-            order = torch.arange(self.num_replicas, device=encoded.device)
-            order[low], order[high] = high, low
-            proposed = encoded[order]
-            new = evaluate_energy(tempered, space, proposed, context)
-            log_ratio = (values - new)[low] + (values - new)[high]
-            probability = log_ratio.clamp(max=0.0).exp()
-            swapped = torch.zeros_like(values, dtype=torch.bool)
-            swapped[low] = swapped[high] = randomness.flip_coins(probability)
-            values = torch.where(swapped, new, values)
-            inner = swapped.view(swapped.shape + (1,) * len(space.encoded_shape))
-            encoded = torch.where(inner, proposed, encoded)
-            for side in (low, high):
+            probability, encoded, values = _swap(tempered, space, encoded, values, low, context)
+            for side in (low, low + 1):
                 acceptance[side] += probability
                 pairs[side] += 1
         return Transition(encoded, acceptance / pairs)
@@ -132,3 +121,28 @@ class ParallelTempering:
                 "Expected the same clamped sites and values in all replicas, but got different "
                 "ones: swaps would exchange them."
             )
+
+
+def _swap(
+    tempered: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    values: Tensor,
+    low: Tensor,
+    context: Context,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Propose to swap each replica of ``low`` with the next one.
+
+    :returns: The acceptance probabilities, and the replicas and their energies afterwards.
+    """
+    high = low + 1
+    order = torch.arange(len(encoded), device=encoded.device)
+    order[low], order[high] = high, low
+    proposed = encoded[order]
+    new = evaluate_energy(tempered, space, proposed, context)
+    drop = values - new
+    probability = (drop[low] + drop[high]).clamp(max=0.0).exp()
+    swapped = torch.zeros_like(values, dtype=torch.bool)
+    swapped[low] = swapped[high] = randomness.flip_coins(probability)
+    inner = swapped.view(swapped.shape + (1,) * len(space.encoded_shape))
+    return probability, torch.where(inner, proposed, encoded), torch.where(swapped, new, values)
