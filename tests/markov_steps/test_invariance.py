@@ -4,7 +4,7 @@ import networkx as nx
 import pytest
 import torch
 
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SparseIsingEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.markov_steps import (
     BlockGibbs,
@@ -44,6 +44,9 @@ class Bumpy:
 ENERGIES = {
     "ising": lambda: filled(IsingEnergy(4, states=(-1, 1))),
     "ring": ring,
+    "sparse ring": lambda: filled(
+        SparseIsingEnergy(4, torch.tensor(list(nx.cycle_graph(4).edges)))
+    ),
     "rbm": lambda: filled(RBMEnergy(4, 2)),
     "mlp": lambda: filled(MLPEnergy(4, (5,), states=(-1, 1))),
     "callable": Bumpy,
@@ -52,12 +55,12 @@ ENERGIES = {
     "ragged mlp": lambda: filled(MLPEnergy(3, (5,), num_categories=(3, 2, 3))),
 }
 CASES = [
-    *[(GibbsSweep(), name) for name in ENERGIES],
-    *[(GibbsWithGradients(), name) for name in ENERGIES],
+    *[(step, name) for name in ENERGIES for step in (GibbsSweep(), GibbsWithGradients())],
     (GibbsWithGradients(num_proposals=2), "mlp"),
     *[(DiscreteLangevin(step_size=0.7), name) for name in ENERGIES],
     (DiscreteLangevin(num_proposals=2), "ring"),
     (ColoredGibbs((0, 1, 0, 1)), "ring"),
+    (ColoredGibbs.from_graph(nx.cycle_graph(4)), "sparse ring"),
     (ColoredGibbs((0, 1, 2)), "potts"),
     (BlockGibbs(), "rbm"),
     (BlockGibbs(), "categorical rbm"),
