@@ -90,7 +90,9 @@ class Estimator:
             units = sum(k - 1 for k in space.categories)
         return None if self._design.exhausts and s >= units else s
 
-    def is_deterministic(self, energy: Energy, space: StateSpace) -> bool:
+    def is_deterministic(
+        self, energy: Energy, space: StateSpace, active: Tensor | None = None
+    ) -> bool:
         """Whether the same data give the same estimate: the sum is exact."""
         return self.num_draws(energy, space) is None
 
@@ -120,7 +122,9 @@ class Estimator:
         :param value: Data, ``batch_shape + (D,)``.
         :param context: Tensors of full batch rank.
         :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are
-            False are never flipped or counted, and may be NaN.
+            False are never flipped or counted. They keep their value if it is a state, else
+            (NaN, padding) they are in the first one; for missing cells see
+            :class:`~pyro_rm.infer.GibbsFill`.
         :returns: Shapes ``units + batch_shape``.
         :raises ValueError: If the data are not of the space, or an energy or a contribution
             is not finite, where validation is on.
@@ -129,7 +133,7 @@ class Estimator:
             space.validate(value, active)
             check_modules(energy)
         if active is not None:
-            value = torch.where(active, value, float(space.states[0]))
+            value = torch.where(active | space.contains(value), value, float(space.states[0]))
         encoded = space.encode(value, energy_dtype(energy, value))
         draws = self.num_draws(energy, space)
         if draws is None:

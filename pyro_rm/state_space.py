@@ -172,6 +172,17 @@ class StateSpace:
         """
         return encoded if self.is_binary else encoded.argmax(-1)
 
+    def contains(self, value: Tensor) -> Tensor:
+        """Which cells of data hold a state.
+
+        :param value: Numbers, ``batch_shape + (D,)``.
+        :returns: Booleans of the same shape, False for NaN.
+        """
+        if self.is_binary:
+            return (value == self.states[0]) | (value == self.states[1])
+        upper = torch.tensor(self.categories, device=value.device)
+        return (value >= 0) & (value < upper) & (value == torch.round(value))
+
     def validate(self, value: Tensor, active: Tensor | None = None) -> None:
         """Check the shape, the type and the values of data.
 
@@ -193,13 +204,10 @@ class StateSpace:
                 f"Expected at least one datum, but got an empty batch of shape "
                 f"{tuple(value.shape)}."
             )
+        bad = ~self.contains(value)
+        expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
         if self.is_binary:
-            bad = (value != self.states[0]) & (value != self.states[1])
             expected = f"values in {{{self.states[0]}, {self.states[1]}}}"
-        else:
-            upper = torch.tensor(self.categories, device=value.device)
-            bad = ~((value >= 0) & (value < upper) & (value == torch.round(value)))
-            expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
         if active is not None:
             bad = bad & active
         if bad.any():

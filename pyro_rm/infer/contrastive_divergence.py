@@ -122,7 +122,9 @@ class _Contrast:
     loss: ContrastiveDivergence
     site: str
 
-    def is_deterministic(self, energy: Energy, space: StateSpace) -> bool:
+    def is_deterministic(
+        self, energy: Energy, space: StateSpace, active: Tensor | None = None
+    ) -> bool:
         """Never: chains are random."""
         return False
 
@@ -139,7 +141,7 @@ class _Contrast:
             space.validate(value, active)
             check_modules(energy)
         if active is not None:
-            value = torch.where(active, value, float(space.states[0]))
+            value = torch.where(active | space.contains(value), value, float(space.states[0]))
         encoded = space.encode(value, energy_dtype(energy, value))
         positive = evaluate_energy(energy, space, encoded, context)
         if not self.loss.persistent:

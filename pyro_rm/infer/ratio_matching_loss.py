@@ -8,8 +8,10 @@ from pyro.infer import ELBO
 
 from pyro_rm.designs import Design
 from pyro_rm.estimators import Estimator, NumNeighbors
+from pyro_rm.infer.missing_data import GibbsFill
 from pyro_rm.infer.surrogate_loss import SurrogateLoss
 from pyro_rm.objectives import Objective
+from pyro_rm.poutine import SiteEstimator
 from pyro_rm.proposals import Proposal
 
 
@@ -18,7 +20,8 @@ class RatioMatchingLoss(SurrogateLoss):
 
     Scores observed energy-based sites by minus an objective's estimate and hands the
     rest to an ELBO. What is optimized is a generalized-Bayes objective, not a bound on
-    the evidence.
+    the evidence. Missing cells (NaN and inactive) are filled by
+    :class:`~pyro_rm.infer.GibbsFill`.
 
     :param objective: See :class:`~pyro_rm.estimators.Estimator`, also for the next three.
     :param num_neighbors: Neighbors visited a datum, None or ``"all"``.
@@ -67,13 +70,19 @@ class RatioMatchingLoss(SurrogateLoss):
         weight: float = 1.0,
         elbo: ELBO | None = None,
         max_neighbors_per_chunk: int | None = None,
-        estimators: Mapping[str, Estimator] | None = None,
+        estimators: Mapping[str, SiteEstimator] | None = None,
     ) -> None:
         super().__init__(weight, elbo)
         self.estimator = Estimator(
             objective, num_neighbors, proposal, design, max_neighbors_per_chunk
         )
         self.estimators = dict(estimators or {})
+        self._fills: dict[str, GibbsFill] = {}
 
-    def _estimator_at(self, site: str) -> Estimator:
-        return self.estimators.get(site, self.estimator)
+    def _estimator_at(self, site: str) -> SiteEstimator:
+        chosen = self.estimators.get(site, self.estimator)
+        if not isinstance(chosen, Estimator):
+            return chosen
+        if site not in self._fills:
+            self._fills[site] = GibbsFill(chosen)
+        return self._fills[site]

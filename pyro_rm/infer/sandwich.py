@@ -89,13 +89,13 @@ def sandwich_at(program: UnconstrainedProgram, flat: Tensor) -> Sandwich:
     point = flat.detach().requires_grad_()
     losses, prior = program.terms(point)
     scores = jacobian(losses, point)
-    hessian = jacobian(_gradient(program.ratios @ losses, point), point)
-    prior_hessian = jacobian(_gradient(prior, point), point)
+    hessian = jacobian(gradient(program.ratios @ losses, point), point)
+    prior_hessian = jacobian(gradient(prior, point), point)
     informed = int((scores != 0).any(0).sum())
     return Sandwich(
-        _symmetric(hessian),
+        symmetric(hessian),
         variability_of(scores, program.ratios, informed),
-        _symmetric(prior_hessian),
+        symmetric(prior_hessian),
         len(scores),
         informed,
         torch.finfo(flat.dtype).eps,
@@ -127,7 +127,7 @@ def jacobian(outputs: Tensor, inputs: Tensor) -> Tensor:
     :returns: Shape ``(n, p)``, double precision, detached.
     """
     vector = torch.zeros_like(outputs, requires_grad=True)
-    product = _gradient(outputs, inputs, vector)
+    product = gradient(outputs, inputs, vector)
     if not product.requires_grad:
         return torch.zeros(len(outputs), len(inputs), dtype=torch.double, device=inputs.device)
     columns = [
@@ -137,14 +137,16 @@ def jacobian(outputs: Tensor, inputs: Tensor) -> Tensor:
     return torch.stack(columns, -1).double()
 
 
-def _gradient(output: Tensor, inputs: Tensor, vector: Tensor | None = None) -> Tensor:
+def gradient(output: Tensor, inputs: Tensor, vector: Tensor | None = None) -> Tensor:
+    """The gradient of an output, or its product with a vector, to be differentiated again."""
     if not output.requires_grad:
         return torch.zeros_like(inputs)
-    (gradient,) = torch.autograd.grad(
+    (result,) = torch.autograd.grad(
         output, inputs, vector, create_graph=True, materialize_grads=True
     )
-    return gradient
+    return result
 
 
-def _symmetric(matrix: Tensor) -> Tensor:
+def symmetric(matrix: Tensor) -> Tensor:
+    """The symmetric part of a matrix."""
     return (matrix + matrix.mT) / 2

@@ -105,12 +105,13 @@ class RatioMatchingMessenger(Messenger):
                 )
             return
         estimator = _estimator_at(self.estimator, msg["name"])
-        deterministic = estimator.is_deterministic(model.energy, model.state_space)
+        deterministic = estimator.is_deterministic(model.energy, model.state_space, model.active)
         if not (self.stochastic or deterministic):
             raise ValueError(
                 f"Expected a deterministic estimator at site {msg['name']!r}, but got "
                 f"{estimator}: fresh noise at each evaluation silently breaks NUTS and "
-                "biases nonlinear bounds. Use num_neighbors='all', or say stochastic=True."
+                "biases nonlinear bounds. Use num_neighbors='all' (and Marginalized() for missing "
+                "cells), or say stochastic=True."
             )
         self.models[msg["name"]] = model
         msg["fn"] = _replace(msg["fn"], estimator, self.weight)
@@ -119,9 +120,8 @@ class RatioMatchingMessenger(Messenger):
         surrogate = _unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
-        exact = surrogate.estimator.is_deterministic(
-            surrogate.model.energy, surrogate.model.state_space
-        )
+        model = surrogate.model
+        exact = surrogate.estimator.is_deterministic(model.energy, model.state_space, model.active)
         if not exact and (not self.linear or _is_enumerated(msg)):
             warnings.warn(
                 f"The sampled estimate at site {msg['name']!r} enters a nonlinear objective "

@@ -24,7 +24,9 @@ class SiteEstimator(Protocol):
     :class:`~pyro_rm.estimators.Estimator` is one.
     """
 
-    def is_deterministic(self, energy: Energy, space: StateSpace) -> bool:
+    def is_deterministic(
+        self, energy: Energy, space: StateSpace, active: Tensor | None = None
+    ) -> bool:
         """Whether the same data give the same estimate."""
         ...
 
