@@ -48,7 +48,8 @@ def run(cell: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any] |
     )
     if steps < num_steps:
         return None
-    results = {**cell, "steps": steps, "seconds": watch.seconds, "bfloat16": arguments.bfloat16}
+    results = {**cell, "steps": steps, "bfloat16": arguments.bfloat16}
+    results |= {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds}
     results |= judge(energy, data, cell, arguments)
     (folder / "results.json").write_text(json.dumps(results, indent=2))
     return results
@@ -93,7 +94,8 @@ def line(result: dict[str, Any]) -> str:
         "{dataset} {bits} bits {method} seed {seed}: NLL {nll:.4f} ± {nll_error:.4f} "
         "(entropy {entropy:.4f}), exponential MMD {mmd_exponential:.2e} "
         "(floor {mmd_exponential_floor:.2e}), linear {mmd_linear:.2e} "
-        "(floor {mmd_linear_floor:.2e}), {steps} steps in {seconds:.0f} s"
+        "(floor {mmd_linear_floor:.2e}), {steps} steps in {seconds:.0f} s "
+        "({cpu_seconds:.0f} s of the processor)"
     ).format(**result)
 
 
