@@ -212,6 +212,9 @@ class IsingNetwork(Parameters):
     def to_networkx(self, *, level: float = 0.95) -> nx.Graph:
         """The network as a graph whose nodes are the column names.
 
+        Intervals are those of the refit: they do not know that the edges were selected on the
+        same data, which favors couplings that came out large.
+
         :param level: Nominal level of the intervals.
         :returns: Nodes have ``field`` and ``standard_error``; edges have ``weight``,
             ``standard_error``, ``lower`` and ``upper``.

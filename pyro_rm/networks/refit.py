@@ -41,11 +41,12 @@ def refit(
     parameters = [p for p in energy.parameters() if p.numel()]
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
     size = observations.effective_size if size is None else size
+    start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,
         max_iter=max_iterations,
         tolerance_grad=min(1e-6, 1e-3 / size),
-        tolerance_change=1e-12,
+        tolerance_change=10 * torch.finfo(observations.weights.dtype).eps * abs(start),
         history_size=10,
         line_search_fn="strong_wolfe",
     )

@@ -1,0 +1,77 @@
+"""Pictures of networks and of their couplings' intervals; need matplotlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+
+
+def _axis(axis: Any) -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            "Expected matplotlib for pictures; install it by pip install 'pyro-rm[examples]'."
+        ) from error
+    return pyplot.gca() if axis is None else axis
+
+
+def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> Any:
+    """Draw a network: blue edges attract, red ones repel, wide ones are strong.
+
+    Edges whose interval holds zero are dotted.
+
+    :param graph: What ``to_networkx`` returns.
+    :param axis: A matplotlib axis; None: the current one.
+    :param labels: Whether to write the names of the nodes.
+    :returns: The axis.
+    """
+    axis = _axis(axis)
+    close = nx.Graph()
+    close.add_nodes_from(graph)
+    close.add_weighted_edges_from((a, b, abs(w)) for a, b, w in graph.edges(data="weight"))
+    connected = [node for node, degree in graph.degree if degree]
+    place = nx.circular_layout(graph)
+    if connected:
+        place.update(nx.kamada_kawai_layout(close.subgraph(connected), weight=None))
+    alone = [node for node in graph if node not in set(connected)]
+    place.update({node: (-1.3, 1 - 0.15 * row) for row, node in enumerate(alone)})
+    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=1.0)
+    for first, second, edge in graph.edges(data=True):
+        dotted = edge.get("lower", 1.0) < 0 < edge.get("upper", 1.0)
+        axis.plot(
+            *zip(place[first], place[second], strict=True),
+            color="tab:blue" if edge["weight"] > 0 else "tab:red",
+            linewidth=0.5 + 4 * abs(edge["weight"]) / largest,
+            linestyle=":" if dotted else "-",
+            alpha=0.7,
+            zorder=1,
+        )
+    axis.scatter(*zip(*place.values(), strict=True), s=40, color="black", zorder=2)
+    for node in graph if labels else ():
+        axis.annotate(str(node), place[node], xytext=(4, 4), textcoords="offset points", size=7)
+    axis.set_axis_off()
+    axis.margins(0.2)
+    return axis
+
+
+def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) -> Any:
+    """Draw the strongest couplings with their intervals, sorted.
+
+    :param graph: What :meth:`IsingNetwork.to_networkx` returns.
+    :param axis: A matplotlib axis; None: the current one.
+    :param num_edges: How many.
+    :returns: The axis.
+    """
+    axis = _axis(axis)
+    edges = sorted(graph.edges(data=True), key=lambda edge: -abs(edge[2]["weight"]))[:num_edges]
+    edges.sort(key=lambda edge: edge[2]["weight"])
+    for row, (_, _, edge) in enumerate(edges):
+        color = "tab:blue" if edge["weight"] > 0 else "tab:red"
+        axis.plot([edge["lower"], edge["upper"]], [row, row], color=color)
+        axis.plot(edge["weight"], row, "o", color=color, markersize=4)
+    axis.axvline(0, color="gray", linewidth=0.8)
+    axis.set_yticks(range(len(edges)), [f"{a} - {b}" for a, b, _ in edges], size=6)
+    axis.set_xlabel("coupling")
+    return axis
