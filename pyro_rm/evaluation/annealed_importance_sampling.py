@@ -15,7 +15,7 @@ from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
 from pyro_rm.evaluation.log_partition import energy_and_space
-from pyro_rm.markov_steps import BlockGibbs, GibbsSweep, HasHiddenUnits, MarkovStep
+from pyro_rm.markov_steps import BlockGibbs, GibbsSweep, HasHiddenUnits, MarkovStep, num_replicas
 from pyro_rm.state_space import StateSpace
 
 
@@ -87,6 +87,11 @@ def annealed_importance_sampling(
     _check_options(space, exact_samples, approximate_samples, num_chains, batch_size)
     path = annealing_path(base, energy, space)
     step = step or default_step(path.energy_at(1.0))
+    if num_replicas(step) is not None:
+        raise ValueError(
+            f"Expected a step that moves single chains, but got {step!r} with replicas: annealing "
+            "tempers already. Hand over the step underneath."
+        )
     betas = _temperatures(inverse_temperatures)
     batches = [(starts, betas) for starts in base.sample(num_chains).split(batch_size)]
     num_forward = len(batches)

@@ -113,7 +113,7 @@ def log_likelihood(
                 energy,
                 IndependentSites.fit(data, space),
                 approximate_samples=space.decode(chains),
-                step=kernel,
+                step=step,
                 num_chains=num_chains,
                 inverse_temperatures=inverse_temperatures,
                 state_space=space,

@@ -20,7 +20,7 @@ from pyro_rm.evaluation import (
     log_partition,
 )
 from pyro_rm.evaluation.annealing_paths import MixedEnergy, annealing_path
-from pyro_rm.markov_steps import GibbsSweep, Transition
+from pyro_rm.markov_steps import GibbsSweep, ParallelTempering, Transition
 from pyro_rm.state_space import StateSpace
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -310,6 +310,9 @@ def test_errors():
     x = torch.zeros(2, 3)
     with pytest.raises(ValueError, match="both"):
         annealed_importance_sampling(target, base, exact_samples=x, approximate_samples=x)
+    tempering = ParallelTempering(GibbsSweep(), (1.0, 0.5))
+    with pytest.raises(ValueError, match="replicas"):
+        annealed_importance_sampling(target, base, step=tempering)
     with pytest.raises(ValueError, match="two samples"):
         annealed_importance_sampling(target, base, exact_samples=torch.zeros(3))
     with pytest.raises(ValueError, match="at least 2 chains"):
