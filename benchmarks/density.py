@@ -203,7 +203,7 @@ def wide(folder: Path, name: str, steps: int, seeds: int) -> None:
     """Bracketed test log-likelihoods; the candidate is chosen by validation pseudolikelihood."""
     data = parts(folder, name)
     num_sites = data[0].shape[1]
-    print(f"\n## {name}, {num_sites} sites; 1000 temperatures (Ising: 300), 256 chains\n\n{HEADER}")
+    print(f"\n## {name}, {num_sites} sites; 1000 temperatures (Ising: 100), 256 chains\n\n{HEADER}")
     baselines(data, pyro_rm.StateSpace(num_sites))
 
     def trained(hidden: int, decay: float, seed: int) -> tuple[float, nn.Module, float]:
@@ -231,7 +231,8 @@ def wide(folder: Path, name: str, steps: int, seeds: int) -> None:
                 energy,
                 data[2],
                 num_chains=256,
-                inverse_temperatures=1000 if hidden else 300,
+                inverse_temperatures=1000 if hidden else 100,
+                num_steps=50,
                 progress=False,
             )
             valid = log_likelihood(energy, data[1], partition=test.annealed)
