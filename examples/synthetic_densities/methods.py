@@ -17,23 +17,20 @@ from pyro_rm.datasets import GrayCodedDensity
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.infer import train, warmup_cosine
 
-NUM_NEIGHBORS = 10
+NUM_NEIGHBORS, BATCH_SIZE = 10, 128
 
 
 @dataclass(frozen=True)
 class Method:
     """A loss with its budget.
 
-    ``kappa`` is the temperature at which it learns the data, None if none is known, and
-    ``average`` the decay of a moving average of the parameters.
+    ``kappa`` is the temperature at which it learns the data, None if none is known.
     """
 
     loss: Callable[[], ELBO]
     kappa: float | None = 1.0
     num_steps: int = 6000
     rate: float = 3e-3
-    batch_size: int = 128
-    average: float | None = None
 
 
 METHODS = {
@@ -45,7 +42,7 @@ METHODS = {
     "rmwrand": Method(lambda: pyro_rm.rmwrand(NUM_NEIGHBORS), kappa=4.0),
     # a full Gibbs sweep of the chains each step: as many steps as take the time of pyro_rm
     "pcd": Method(
-        lambda: pyro_rm.ContrastiveDivergence(persistent=True, num_chains=128),
+        lambda: pyro_rm.ContrastiveDivergence(persistent=True, num_chains=BATCH_SIZE),
         num_steps=2700,
         rate=1e-3,
     ),
@@ -121,11 +118,10 @@ def fit(
     result = train(
         mean,
         optimizer,
-        lambda step: data.sample(method.batch_size),
+        lambda step: data.sample(BATCH_SIZE),
         num_steps=num_steps,
         schedule=warmup_cosine(optimizer, num_steps, num_warmup_steps=min(200, num_steps // 5)),
         clip_norm=1.0,
-        average=method.average,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         stateful=[watch, *([loss] if hasattr(loss, "state_dict") else [])],

@@ -17,6 +17,7 @@ from pyro_rm.datasets import GrayCode, GrayCodedDensity
 
 _STATES_AT_ONCE = 2**14
 _SEED = 20_230
+_MOST_BITS = 96
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,15 @@ class PlaneEnergies:
 
 
 def likelihoods(energy: nn.Module, data: GrayCodedDensity) -> ExactEnergies | PlaneEnergies:
-    """What likelihoods at any temperature follow from: exact up to 20 bits."""
+    """What likelihoods at any temperature follow from: exact up to 20 bits.
+
+    :raises ValueError: If points in float64 do not have that many bits.
+    """
+    if data.code.num_bits > _MOST_BITS:
+        raise ValueError(
+            f"Expected at most {_MOST_BITS} bits, but got {data.code.num_bits}: points in float64 "
+            "have no more, and the sum over states would miss most of them."
+        )
     return (ExactEnergies if data.code.num_bits <= 20 else PlaneEnergies).of(energy, data)
 
 

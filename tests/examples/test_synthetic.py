@@ -123,6 +123,13 @@ def test_exact_likelihood_of_the_data_themselves_is_the_entropy():
     assert likelihood.log_partition == pytest.approx(0, abs=1e-9)
 
 
+def test_too_many_bits():
+    from synthetic_densities.plane_likelihood import likelihoods
+
+    with pytest.raises(ValueError, match="at most 96 bits, but got 128"):
+        likelihoods(MLPEnergy(128, (8,)), synthetic_density("moons", num_bits=128))
+
+
 @functools.cache
 def _fitted(method, num_steps=400):
     from synthetic_densities.methods import METHODS, Stopwatch, fit
