@@ -43,7 +43,8 @@ class PlaneDensity(ABC):
         """
         width = 2 * radius / num_cells
         middles = (torch.arange(num_cells, dtype=torch.float64) + 0.5) * width - radius
-        return -float(torch.special.xlogy(p := self.grid_density(middles), p).sum()) * width**2
+        p = self.grid_density(middles)
+        return -float(torch.special.xlogy(p, p).sum()) * width**2
 
     def grid_density(self, ticks: Tensor) -> Tensor:
         """Densities at the crossings of a square grid, ``(n,)`` to ``(n, n)``."""
