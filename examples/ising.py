@@ -17,37 +17,13 @@ import matplotlib
 import networkx as nx
 import numpy as np
 import pyro
-import torch
 
-from pyro_rm import StateSpace
-from pyro_rm.datasets import coupling_matrix, lattice, read_csv_table
-from pyro_rm.energies import IsingFunction
-from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
-from pyro_rm.networks import IsingNetwork
+from pyro_rm.datasets import lattice, read_csv_table
+from pyro_rm.networks import IsingNetwork, neg_log_rmse, simulate_ising, support_f1
 from pyro_rm.networks.plots import plot_intervals, plot_network
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-
-
-def simulate(graph: nx.Graph, num_samples: int, num_sweeps: int) -> torch.Tensor:
-    """Independent chains, each from a random start: as well mixed as ``num_sweeps`` makes them."""
-    couplings = coupling_matrix(graph).double()
-    size = len(couplings)
-    energy = IsingFunction(couplings, torch.zeros(size), StateSpace(size, states=(-1, 1)))
-    sampler = MarkovSampler(num_sweeps, ColoredGibbs.from_graph(graph), progress_bar=True)
-    return sampler(energy, energy.state_space, torch.Size([num_samples]))
-
-
-def neg_log_rmse(found: np.ndarray, true: np.ndarray) -> float:
-    """Minus the log of the root mean square error over all entries, of J / 2."""
-    return float(-np.log(np.sqrt(np.mean(((found - true) / 2) ** 2))))
-
-
-def support_f1(found: np.ndarray, true: np.ndarray) -> float:
-    """Harmonic mean of precision and recall of the pairs that are connected."""
-    hits = ((found != 0) & (true != 0)).sum()
-    return float(2 * hits / max(1, (found != 0).sum() + (true != 0).sum()))
 
 
 def roc(strengths: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +91,9 @@ def main() -> None:
     if arguments.data is None:
         graph = lattice(arguments.lattice, arguments.lattice, coupling=2 * arguments.sigma)
         true = nx.to_numpy_array(graph)
-        table = simulate(graph, arguments.num_samples, arguments.num_sweeps).numpy()
+        table = simulate_ising(
+            graph, arguments.num_samples, num_sweeps=arguments.num_sweeps, progress_bar=True
+        ).numpy()
     else:
         import pandas
 
