@@ -25,6 +25,8 @@ Sampler = Callable[..., Mapping[str, Tensor]]
 class CalibratedPosterior:
     """Draws whose marginal intervals are calibrated, and how they came about.
 
+    Returned by :func:`calibrate`, whose example shows it.
+
     :param draws: Latent sites by name, ``num_draws + ...``; for ``Predictive`` and the like.
     :param uncalibrated: The same before the affine map; empty for the bootstrap.
     :param weight: Learning rate that the draws were sampled with; 1 for the bootstrap.

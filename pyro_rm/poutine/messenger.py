@@ -101,7 +101,9 @@ class RatioMatchingMessenger(Messenger):
             if self.strict:
                 raise ValueError(
                     f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
-                    "latent. Pass obs=, or condition the model on data."
+                    "latent. Pass obs=, or condition the model on data. Latents with an "
+                    "energy-based prior are not fitted here: draw them by MarkovKernel from "
+                    "their energy minus the log likelihood, and condition on the draws."
                 )
             return
         estimator = _estimator_at(self.estimator, msg["name"])
