@@ -1,20 +1,13 @@
 """What the program of *Get started* learned: couplings beside the true ones."""
 
-import re
-from pathlib import Path
-
 import matplotlib.pyplot as plt
+from _page import run_until
 from _style import COLORS, out
 
 
 def main() -> None:
-    """Run the page's own blocks until the model is fitted, then draw."""
-    page = Path(__file__).parent.parent / "get_started.md"
-    names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(compile(block, page.name, "exec"), names)
-        if "losses" in names:
-            break
+    """Run the page until its model is fitted, then draw."""
+    names = run_until("get_started.md", "losses")
     true, learned = names["couplings"], names["energy"].couplings.detach()
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), width_ratios=(1, 1, 1.15))
     bound = float(true.abs().max())
