@@ -89,6 +89,7 @@ def executed():
 # Seen as types of arguments and results; not made by users.
 TYPES = {
     *("Context", "Energy", "Estimators", "GraphBatch", "GrayCodedDensity", "PlaneDensity"),
+    *("Alignment", "IsingFit"),
     *("AISEstimate", "LogLikelihood", "Score", "TrainingResult"),
     *("BaseDistribution", "HasHiddenUnits", "MarkovStep", "SiteEstimator"),
 }

@@ -32,7 +32,7 @@ def main() -> None:
         axes[1].plot(edge["weight"], place, "o", color=COLORS[0])
     for true in (-1, 1):
         axes[1].axvline(true, color="0.8", lw=3, zorder=0)
-    labels = [f"{a} – {b}" for a, b, _ in edges]
+    labels = [f"{a} - {b}" for a, b, _ in edges]
     axes[1].set_yticks(range(len(edges)), labels, fontsize=7)
     axes[1].set(xlabel="coupling")
     figure.savefig(out() / "votes.png")
