@@ -3,8 +3,8 @@
 The variance of the sampled gradient around the exact one, over the squared norm of the exact
 one, of the default objective: uniform, gradient-guided, activity-based and oracle proposals,
 with and without replacement, 4, 10 and 50 neighbors. Along runs of the paper's MLP on two spirals
-of 32 and 256 bits, and of a sparse Ising model of 1000 sites. Prints Markdown: variances over that
-of uniform proposals under the same design and number of neighbors; saves figures.
+of 32 and 256 bits, and of a sparse Ising model of 1000 sites. Prints Markdown for draws without
+replacement: the variance of uniform proposals, and that of others over it; saves a figure.
 """
 
 import argparse
@@ -131,30 +131,33 @@ def save_figure(table: dict[str, list[dict[str, Any]]], file: Path) -> None:
             axis.set_ylabel(f"{neighbors} neighbors")
         axes[0, column].set_title(title)
         axes[-1, column].set_xlabel("training step")
-    axes[0, 0].legend(fontsize=8, title="dotted: with replacement", title_fontsize=8)
-    figure.suptitle("Relative variance of the sampled gradient")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(PROPOSALS))
+    figure.suptitle("Relative variance of the sampled gradient (dotted: with replacement)")
     figure.savefig(file, dpi=120)
 
 
 def markdown(table: dict[str, list[dict[str, Any]]]) -> str:
-    """Variances over that of uniform proposals, without replacement."""
-    names = PROPOSALS[1:]
-    lines = [
-        f"| run | step | neighbors | uniform | {' | '.join(f'{n} / uniform' for n in names)} |"
-    ]
-    lines.append("|---" * (4 + len(names)) + "|")
+    """Without replacement: the variance of uniform proposals, and that of others over it."""
+    columns = [(name, 10) for name in PROPOSALS[1:]] + [("gradient", 4), ("gradient", 50)]
+    names = [f"{name} / uniform, {neighbors}" for name, neighbors in columns]
+    lines = [f"| run | step | uniform, 10 | {' | '.join(names)} |"]
+    lines.append("|---" * (3 + len(columns)) + "|")
     for title, rows in table.items():
         known = {
-            (row["step"], row["num_neighbors"], row["proposal"]): row["variance"]
+            (row["step"], row["proposal"], row["num_neighbors"]): row["variance"]
             for row in rows
             if row["design"] == DESIGNS[0]
         }
-        for step, neighbors in sorted({key[:2] for key in known}):
-            base = known[step, neighbors, "uniform"]
-            # as many neighbors as sites are an exact sum
-            ratios = [known[step, neighbors, n] / base if base > 1e-9 else 1.0 for n in names]
-            cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-            lines.append(f"| {title} | {step} | {neighbors} | {base:.3g} | {cells} |")
+        for step in sorted({row["step"] for row in rows}):
+            cells = [
+                f"{known[step, name, s] / known[step, 'uniform', s]:.2f}"
+                if known[step, "uniform", s] > 1e-9
+                else "exact"
+                for name, s in columns
+            ]
+            base = known[step, "uniform", 10]
+            lines.append(f"| {title} | {step} | {base:.3g} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -81,7 +81,7 @@ def test_guidance_is_measured_for_every_proposal(monkeypatch, tmp_path, capsys):
         exact = [row["variance"] for row in rows if row["num_neighbors"] == 50]
         assert min(exact) < 1e-9  # as many neighbors as sites, without replacement
     assert (tmp_path / "guidance.png").stat().st_size > 1000
-    assert "gradient / uniform" in capsys.readouterr().out
+    assert "gradient / uniform, 10" in capsys.readouterr().out
 
 
 def test_table_of_results(monkeypatch, tmp_path, capsys):
