@@ -42,7 +42,8 @@ class IsingNetwork(Parameters):
     :param dtype: Floating type to compute in; ``torch.float32`` halves time and memory.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
-    (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges;
+    (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges (NaN in
+    networks with more than 10000 parameters);
     ``fields_`` and ``field_standard_errors_``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``penalty_`` and ``criterion_`` of the
     selection; ``num_missing_``.
@@ -147,13 +148,14 @@ class IsingNetwork(Parameters):
             for parameter, total in zip(fit.energy.parameters(), sums, strict=True):
                 parameter.copy_(total / len(counted))
         objective = as_objective(self.objective)
-        spread = sandwich(fit.energy, observations, objective, ridge=self.ridge)
+        spread = None
+        if fit.sandwich is not None:
+            spread = sandwich(fit.energy, observations, objective, ridge=self.ridge)
         return IsingFit(fit.energy, spread, latest.objective, fit.penalty, fit.criterion)
 
     def _publish(self, table: BinaryTable, fit: IsingFit) -> None:
         energy, spread = fit.energy, fit.sandwich
-        assert spread is not None
-        if spread.diverging and self.ridge == 0:
+        if spread is not None and spread.diverging and self.ridge == 0:
             first, second = energy.edges[spread.diverging[0]].tolist()
             raise ValueError(
                 f"Expected bounded couplings, but the one between {table.names[first]!r} and "
@@ -161,7 +163,9 @@ class IsingNetwork(Parameters):
                 "exception, given the rest (separation). Use ridge=1.0, which bounds it, or drop "
                 "one of the two columns."
             )
-        errors = spread.covariance.diagonal().sqrt().numpy()
+        errors = np.full(len(energy.edges) + len(table.names), np.nan)
+        if spread is not None:
+            errors = spread.covariance.diagonal().sqrt().numpy()
         self.energy_ = energy.requires_grad_(False)
         self.edges_ = energy.edges.numpy()
         self.weights_ = energy.weight.numpy()

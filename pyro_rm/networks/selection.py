@@ -17,13 +17,15 @@ from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sandwich import Sandwich, sandwich
 from pyro_rm.objectives import as_objective
 
+MAX_COVARIANCE = 10_000  # parameters, beyond which their covariance is not computed
+
 
 @dataclass(frozen=True, eq=False)
 class IsingFit:
     """A fitted Ising model on the sites that it connects.
 
     :param energy: The model.
-    :param sandwich: Covariance of its couplings and fields.
+    :param sandwich: Covariance of its couplings and fields; None above 10000 of them.
     :param objective: Its mean objective on the data.
     :param penalty: The penalty that selected its couplings; None if they were given.
     :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
@@ -124,6 +126,8 @@ class Selection:
         seen: set[bytes] = set()
         for point in path.points(self._penalties(path)):
             edges = point.edges
+            if len(edges) + num_sites > MAX_COVARIANCE:
+                return
             while _is_new(edges, seen):
                 fit = fit_ising(observations, edges, estimator, ridge=ridge)
                 yield replace(
@@ -187,7 +191,7 @@ def fit_ising(
         energy.load_state_dict(start.state_dict())
     objective = refit(energy, observations, estimator, ridge=ridge)
     spread = None
-    if covariance:
+    if covariance and len(edges) + space.num_sites <= MAX_COVARIANCE:
         spread = sandwich(energy, observations, as_objective(estimator.objective), ridge=ridge)
     return IsingFit(energy, spread, objective)
 

@@ -99,6 +99,15 @@ def test_a_given_graph_is_fitted_as_it_is():
         IsingNetwork(graph=nx.Graph([("ann", "eve")])).fit(votes())
 
 
+def test_a_large_given_graph_needs_no_matrix_over_pairs():
+    """A matrix over all pairs would take 288 MB, a covariance 1.2 GB."""
+    x = torch.randint(2, (60, 6000)).double()
+    network = IsingNetwork(graph=nx.path_graph(6000), ridge=1.0).fit(x)
+    assert network.weights_.shape == (5999,)
+    assert abs(network.weights_.mean()) < 0.1  # eight standard errors
+    assert np.isnan(network.standard_errors_).all()
+
+
 def test_weights_of_rows_are_repetitions():
     table = votes(300)
     weights = np.tile([2, 1, 0], 100)
