@@ -98,7 +98,7 @@ class Selection:
 
         :param observations: The data, binary.
         :param estimator: The objective; deterministic.
-        :param ridge: Penalty of the refits, see :func:`~pyro_rm.networks.refit.refit`.
+        :param ridge: Penalty of the refits, as in :class:`~pyro_rm.networks.IsingNetwork`.
         :returns: The chosen model.
         """
         if self.criterion == "ebic":
@@ -179,7 +179,7 @@ def fit_ising(
     :param observations: The data, binary.
     :param edges: Pairs of sites, ``(E, 2)``.
     :param estimator: The objective; deterministic.
-    :param ridge: See :func:`~pyro_rm.networks.refit.refit`.
+    :param ridge: As in :class:`~pyro_rm.networks.IsingNetwork`.
     :param covariance: Whether to compute the sandwich.
     :param start: A model on the same edges to start from.
     :returns: The fit.
