@@ -41,6 +41,7 @@ class PottsNetwork(Parameters):
         fits all pairs.
     :param skip_first: Leave category 0, the gap of an alignment, out of the strengths.
     :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
+    :param max_iterations: Bound on quasi-Newton iterations of the ridge fit.
     :param dtype: Floating type to compute in.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``; ``couplings_``
@@ -73,6 +74,7 @@ class PottsNetwork(Parameters):
         num_penalties: int = 0,
         skip_first: bool = False,
         objective: Any = "pseudolikelihood",
+        max_iterations: int = 50,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.num_categories = num_categories
@@ -81,6 +83,7 @@ class PottsNetwork(Parameters):
         self.num_penalties = num_penalties
         self.skip_first = skip_first
         self.objective = objective
+        self.max_iterations = max_iterations
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> PottsNetwork:
@@ -101,10 +104,13 @@ class PottsNetwork(Parameters):
         edges, self.penalty_ = self._edges(observations)
         ridge = 0.2 * (space.num_sites - 1) if self.ridge is None else self.ridge
         energy = PottsEnergy(space.num_sites, space.num_categories).to(self.dtype)
+        with torch.no_grad():  # the independent model; unseen categories as half a datum
+            energy.fields.copy_((observations.encoded_mean() + 0.5 / total).log())
         _train_only(energy, edges)
         refit(
             energy, observations, self._estimator(),
-            ridge=ridge, field_ridge=_FIELD_RIDGE, size=total,
+            ridge=ridge, field_ridge=_FIELD_RIDGE,
+            size=total, max_iterations=self.max_iterations,
         )  # fmt: skip
         self._publish(energy.requires_grad_(False), edges, names)
         self.effective_size_ = total
