@@ -94,14 +94,14 @@ class LinearFirstWalk(SiteWalk):
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
     :param fields: :math:`a`, of ``encoded_shape``; None if there are none.
 
-    .. note:: A block of ``m`` sites costs ``m + 1`` trunks, or ``m * K`` if categorical.
+    .. note:: A block of ``m`` sites costs ``m + 1`` trunks, or ``m * K + 1`` if categorical.
     """
 
     def __init__(
         self, energy: LinearFirstEnergy, encoded: Tensor, fields: Tensor | None = None
     ) -> None:
         super().__init__(energy, energy.state_space, encoded)
-        self.trunk, self.fields = energy.trunk, fields
+        self.trunk_gaps, self.fields = energy.trunk_gaps, fields
         self.scale = 2 if energy.centered else 1
         self.weight = energy.weight.view(*self.space.encoded_shape, -1)
         self.features = energy.features(self.encoded)
@@ -109,18 +109,22 @@ class LinearFirstWalk(SiteWalk):
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
         now, rows = self.at(self.encoded, block), self.weight[block]
-        features = self.features[..., None, :]
         if self.space.is_binary:
-            step = sum(self.space.states) - 2 * now
-            changed = features + (self.scale * step)[..., None] * rows
-            energies = self.trunk(torch.cat([features, changed], -2))
-            gaps = energies[..., :1] - energies[..., 1:]
+            step = torch.rsub(now, sum(self.space.states), alpha=2)
+            gaps = self._gaps_of((self.scale * step)[..., None] * rows)
             return gaps if self.fields is None else gaps + step * self.fields[block]
-        others = features[..., None, :] - now[..., None, :] @ rows
-        values = -self.trunk(others + rows)
-        if self.fields is not None:
-            values = values + self.fields[block]
-        return values - (values * now).sum(-1, keepdim=True)
+        change = rows - now[..., None, :] @ rows
+        gaps = self._gaps_of(change.flatten(-3, -2)).view(now.shape)
+        if self.fields is None:
+            return gaps
+        fields = self.fields[block]
+        return gaps + fields - (fields * now).sum(-1, keepdim=True)
+
+    def _gaps_of(self, change: Tensor) -> Tensor:
+        """Gaps that changes of the features make: ``batch + (n, H)`` to ``batch + (n,)``."""
+        features = self.features[..., None, :]
+        stacked = torch.cat([features, features + change], -2).movedim(-2, 0)
+        return self.trunk_gaps(stacked).movedim(0, -1)
 
     def move(self, block: Block, values: Tensor) -> None:
         """Give some sites new encoded values."""

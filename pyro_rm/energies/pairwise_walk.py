@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pyro_rm.energy_gaps import Energy
@@ -33,8 +34,11 @@ class PairwiseWalk(SiteWalk):
         fields = self.at(self.fields, block)
         if self.space.is_binary:
             rows = self.couplings[..., block, :]
-            local = (self.encoded[..., None, :] @ rows.mT)[..., 0, :] + fields
-            return (sum(self.space.states) - 2 * now) * local
+            if rows.dim() == 2:  # one matrix for all chains
+                local = self.encoded @ rows.mT
+            else:
+                local = (self.encoded[..., None, :] @ rows.mT)[..., 0, :]
+            return torch.rsub(now, sum(self.space.states), alpha=2) * (local + fields)
         rows = self.couplings[block].flatten(2).flatten(0, 1)  # (m * K, D * K)
         local = (self.encoded.flatten(-2) @ rows.mT).view(now.shape) + fields
         return local - (local * now).sum(-1, keepdim=True)

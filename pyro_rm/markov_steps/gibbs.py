@@ -78,7 +78,7 @@ def redraw_blocks(
         gaps, before = walk.gaps(block), walk.at(walk.encoded, block)
         if exists is None:
             flips = randomness.flip_coins(gaps.sigmoid())
-            values = torch.where(flips, sum(space.states) - before, before)
+            values = torch.where(flips, torch.rsub(before, sum(space.states)), before)
         else:
             values = one_hot(randomness.choose(gaps.masked_fill(~exists[block], -torch.inf)), gaps)
         if active is not None:
