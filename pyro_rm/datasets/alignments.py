@@ -80,15 +80,23 @@ def _sequences(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read_npz(path: Path) -> Alignment:
-    with np.load(path, allow_pickle=False) as archive:
-        if "msa" not in archive.files:
-            raise ValueError(
-                f"Expected an array 'msa' in {path.name}, but got {sorted(archive.files)}."
-            )
-        codes = torch.from_numpy(archive["msa"].astype(np.int64))
-        distances = None
-        if "dist_cb" in archive.files:
-            distances = torch.from_numpy(archive["dist_cb"].astype(np.float32))
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("msa", "dist_cb") if name in archive}
+            names = sorted(archive)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds
+        raise ValueError(
+            f"Expected an archive of numbers, but {path.name} cannot be read: it is damaged, or "
+            "holds Python objects."
+        ) from error
+    if "msa" not in arrays:
+        raise ValueError(f"Expected an array 'msa' in {path.name}, but got {names}.")
+    codes = torch.from_numpy(arrays["msa"].astype(np.int64))
+    distances = None
+    if "dist_cb" in arrays:
+        distances = torch.from_numpy(arrays["dist_cb"].astype(np.float32))
     if codes.dim() != 2:
         raise ValueError(f"Expected msa of shape (N, L), but got {tuple(codes.shape)}.")
     return Alignment(codes, distances)

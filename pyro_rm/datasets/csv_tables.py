@@ -52,7 +52,7 @@ def read_csv_table(path: str | Path) -> CsvTable:
     names = [name for name in header if None not in numbers[name]]
     labels = {name: list(columns[name]) for name in header if name not in names}
     values = torch.tensor([numbers[name] for name in names], dtype=torch.float64)
-    return CsvTable(values.view(len(names), -1).mT.contiguous(), names, labels)
+    return CsvTable(values.view(len(names), len(rows) - 1).mT.contiguous(), names, labels)
 
 
 def _number(cell: str) -> float | None:

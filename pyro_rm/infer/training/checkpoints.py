@@ -42,8 +42,20 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
     :param path: The file.
     :returns: What :func:`save_checkpoint` was given.
+    :raises ValueError: If the file is damaged, or holds anything else.
     """
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch and pickle raise many kinds
+        raise ValueError(
+            f"Expected a checkpoint that was written whole, but {Path(path).name} cannot be read: "
+            "it is damaged, or holds code. Delete it to start anew."
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"Expected a checkpoint as a dict, but got {type(state).__name__}.")
+    return state
 
 
 def random_state() -> dict[str, Tensor]:
