@@ -38,14 +38,17 @@ def affine_adjustment(draws: Tensor, covariance: Tensor) -> Tensor:
     wide = draws.double()
     mean = wide.mean(0)
     spread = (wide - mean).mT @ (wide - mean) / (count - 1)
-    to_unit = _power(spread, -0.5)
-    moved = mean + (wide - mean) @ to_unit @ _power(covariance.double(), 0.5)
+    to_unit = _power(spread, -0.5, "draws that vary in all directions")
+    to_covariance = _power(covariance.double(), 0.5, "a positive definite covariance")
+    moved = mean + (wide - mean) @ to_unit @ to_covariance
     return moved.to(draws.dtype)
 
 
-def _power(matrix: Tensor, exponent: float) -> Tensor:
+def _power(matrix: Tensor, exponent: float, expected: str) -> Tensor:
     """The symmetric power of a positive definite matrix."""
     values, vectors = torch.linalg.eigh(matrix)
     if values[0] <= 0:
-        raise ValueError("Expected a positive definite covariance, but got another.")
+        raise ValueError(
+            f"Expected {expected}, but got a singular matrix; draw more, or run chains for longer."
+        )
     return (vectors * values**exponent) @ vectors.mT

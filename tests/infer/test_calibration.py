@@ -80,8 +80,10 @@ def test_affine_adjustment_gives_the_covariance_and_keeps_the_mean():
     torch.testing.assert_close(affine_adjustment(draws, draws.mT.cov()), draws)
     with pytest.raises(ValueError, match="more draws than the 3 parameters"):
         affine_adjustment(draws[:3], factor @ factor.mT)
-    with pytest.raises(ValueError, match="positive definite"):
+    with pytest.raises(ValueError, match="a positive definite covariance"):
         affine_adjustment(draws, -torch.eye(3))
+    with pytest.raises(ValueError, match="draws that vary in all directions"):
+        affine_adjustment(draws[:1].expand(50, 3), torch.eye(3))
 
 
 @pytest.mark.usefixtures("float64")
