@@ -72,7 +72,7 @@ class Nuts:
 
     def __call__(self, handled: Callable[..., Any], x: Tensor) -> dict[str, Tensor]:
         """Draws by name."""
-        mcmc = MCMC(NUTS(handled), **self.options)
+        mcmc = MCMC(NUTS(handled, max_tree_depth=6), **self.options)
         mcmc.run(x)
         self.draws.append(mcmc.get_samples()["flat"])
         self.sizes.append(mcmc.diagnostics()["flat"]["n_eff"].clamp(max=len(self.draws[-1])))
@@ -138,7 +138,7 @@ def main() -> None:
     pyro.set_rng_seed(arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     sites = 3 if arguments.smoke else arguments.num_sites
-    samples, warmup = (60, 80) if arguments.smoke else (arguments.num_samples, 300)
+    samples, warmup = (40, 60) if arguments.smoke else (arguments.num_samples, 300)
     true = 0.4 * torch.randn(sites * (sites + 1) // 2)
     x = NormalizedModel(ising(true, sites)).sample((arguments.num_data,))
     start = time.perf_counter()
