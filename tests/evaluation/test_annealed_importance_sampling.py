@@ -20,7 +20,15 @@ from pyro_rm.evaluation import (
     log_partition,
 )
 from pyro_rm.evaluation.annealing_paths import MixedEnergy, annealing_path
-from pyro_rm.markov_steps import GibbsSweep, ParallelTempering, Transition
+from pyro_rm.markov_steps import (
+    BlockGibbs,
+    ColoredGibbs,
+    DiscreteLangevin,
+    GibbsSweep,
+    GibbsWithGradients,
+    ParallelTempering,
+    Transition,
+)
 from pyro_rm.state_space import StateSpace
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -154,6 +162,36 @@ def test_the_ends_contain_the_exact_value(target):
     assert high - low < 3
     assert result.upper_is_bound
     assert abs(result.gap) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("ising", ColoredGibbs((0, 1, 2, 3))),
+        ("ising", GibbsWithGradients()),
+        ("mlp", GibbsWithGradients()),
+        ("mlp", DiscreteLangevin(0.5)),
+        ("potts", GibbsWithGradients()),
+        ("rbm", GibbsSweep()),
+        ("rbm", BlockGibbs()),
+    ],
+    ids=str,
+)
+def test_any_step_serves(kind, step):
+    """Bounds fail with probability 1e-6 by construction."""
+    target = randomized(TARGETS[kind]())
+    result = annealed_importance_sampling(
+        target,
+        fitted_base(target.state_space),
+        exact_samples=exact_samples(target, 200),
+        step=step,
+        num_chains=200,
+        inverse_temperatures=20,
+        progress=False,
+    )
+    low, high = result.bounds(1e-6)
+    assert low <= log_partition(target).item() <= high
+    assert high - low < 4
 
 
 def test_bound_is_the_smallest_group_with_the_markov_margin():
