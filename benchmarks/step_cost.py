@@ -93,7 +93,8 @@ def save_plot(rows: list[dict[str, float | str]], file: Path) -> None:
             axis.plot(*zip(*cells, strict=True), "o-", label=name)
         axis.set(xscale="log", yscale="log", xlabel="bits", ylabel=f"{unit} a step")
         axis.set_xscale("log", base=2)
-    axes[0].legend(fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     figure.savefig(file, dpi=120)
 
 
