@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from pyro_rm.datasets import AMINO_ACIDS, read_alignment
+from pyro_rm.datasets import read_alignment
+from pyro_rm.datasets.alignments import AMINO_ACIDS
 from pyro_rm.networks import (
     PottsNetwork,
     average_product_correction,

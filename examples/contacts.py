@@ -14,7 +14,8 @@ import networkx as nx
 import pyro
 import torch
 
-from pyro_rm.datasets import AMINO_ACIDS, Alignment, read_alignment
+from pyro_rm.datasets import Alignment, read_alignment
+from pyro_rm.datasets.alignments import AMINO_ACIDS
 from pyro_rm.energies import PottsEnergy
 from pyro_rm.markov_steps import GibbsSweep, MarkovSampler
 from pyro_rm.networks import PottsNetwork, contact_precision

@@ -1,6 +1,6 @@
 """Data to try models on; independent of the rest of the library."""
 
-from pyro_rm.datasets.alignments import AMINO_ACIDS, Alignment, read_alignment
+from pyro_rm.datasets.alignments import Alignment, read_alignment
 from pyro_rm.datasets.csv_tables import CsvTable, read_csv_table
 from pyro_rm.datasets.graph_sets import community_graphs, ego_small
 from pyro_rm.datasets.graphs import (
@@ -23,7 +23,6 @@ from pyro_rm.datasets.spins import (
 from pyro_rm.datasets.synthetic import GrayCodedDensity, synthetic_density, synthetic_names
 
 __all__ = [
-    "AMINO_ACIDS",
     "Alignment",
     "CsvTable",
     "CurveDensity",

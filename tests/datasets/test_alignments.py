@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rm.datasets import AMINO_ACIDS, read_alignment
+from pyro_rm.datasets import read_alignment
+from pyro_rm.datasets.alignments import AMINO_ACIDS
 
 
 def write(folder, name, text):
