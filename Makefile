@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs check
+.PHONY: demo test lint docs check benchmark
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs,test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[benchmark,docs,test]'
 	touch $(READY)
 
 demo: $(READY)  ## fit real digits, print a table, save a figure
@@ -25,5 +25,9 @@ lint: $(READY)  ## style, types, floors
 
 docs: $(READY)  ## the site, in out/docs
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs out/docs
+
+benchmark: $(READY)  ## step times beside their opponents, in out/benchmark.json and .md
+	mkdir -p out
+	PYTHONPATH=. $(BIN)/python -m pytest benchmarks/step_time.py --benchmark-json=out/benchmark.json
 
 check: test lint

@@ -11,7 +11,7 @@ from pyro_rm.energy_gaps import Energy
 from pyro_rm.markov_steps import GibbsWithGradients
 
 
-def ours(energy: MLPEnergy, x: Tensor, num_neighbors: int, **options: object) -> None:
+def ours(energy: Energy, x: Tensor, num_neighbors: int | str, **options: object) -> None:
     """Our step, with the given options of :func:`pyro_rm.estimate`."""
     pyro_rm.estimate(energy, x, num_neighbors=num_neighbors, **options).mean().backward()
 

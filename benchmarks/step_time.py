@@ -9,20 +9,21 @@ from functools import partial
 
 import pytest
 import torch
-from opponents import (
+
+from benchmarks.opponents import (
     PersistentContrastiveDivergence,
     arithmetic,
     gray_coded,
     ours,
     plain,
     published,
+    published_network,
     site_loop,
 )
-
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
+from pyro_rm.infer.training.batches import ShuffledBatches
 
 BATCH, NEIGHBORS = 256, 10
-GUIDED = {"objective": "squared_ratio", "proposal": "gradient"}
 
 
 @pytest.fixture(autouse=True)
@@ -31,25 +32,38 @@ def _validation_off() -> None:
     torch.manual_seed(0)
 
 
-def in_published_pipeline(energy: MLPEnergy, x: torch.Tensor) -> None:
+def published_pipeline(energy: MLPEnergy, x: torch.Tensor) -> None:
     """The published step on a batch that is coded for it."""
     points = 2 * torch.rand(len(x), 2) - 1
     published(energy, gray_coded(points, x.shape[1]), NEIGHBORS)
 
 
-def in_our_pipeline(energy: MLPEnergy, data: torch.Tensor, batches: Callable) -> None:
-    """Our step on a batch from coded data, as :func:`pyro_rm.infer.train` draws it."""
-    ours(energy, batches(0), NEIGHBORS, **GUIDED)
+class OurPipeline:
+    """Our guided step on a batch drawn from coded data, as train does."""
+
+    def __init__(self, data: torch.Tensor) -> None:
+        self.batches, self.step = ShuffledBatches(data, BATCH), 0
+
+    def __call__(self, energy: MLPEnergy, x: torch.Tensor) -> None:
+        """Take a step."""
+        ours(energy, self.batches(self.step), NEIGHBORS, **GUIDED)
+        self.step += 1
 
 
+GUIDED = {"objective": "squared_ratio", "proposal": "gradient"}
 STEPS: dict[str, Callable[..., None]] = {
     "a forward and backward of the batch": plain,
-    "arithmetic of our uniform step": partial(arithmetic, num_neighbors=NEIGHBORS, guided=False),
     "our step, uniform (default)": partial(ours, num_neighbors=NEIGHBORS),
-    "arithmetic of our guided step": partial(arithmetic, num_neighbors=NEIGHBORS, guided=True),
+    "its arithmetic": partial(arithmetic, num_neighbors=NEIGHBORS, guided=False),
     "our step, guided": partial(ours, num_neighbors=NEIGHBORS, **GUIDED),
-    "published step": partial(published, num_neighbors=NEIGHBORS),
-    "published step with its data pipeline": in_published_pipeline,
+    "its arithmetic, with the gradient in x": partial(
+        arithmetic, num_neighbors=NEIGHBORS, guided=True
+    ),
+    "our step, guided, with data": OurPipeline,
+    "our step, uniform, bfloat16 hidden layers": partial(ours, num_neighbors=NEIGHBORS),
+    "published step, on our network": partial(published, num_neighbors=NEIGHBORS),
+    "published step, on its network": partial(published, num_neighbors=NEIGHBORS),
+    "published step, on its network, with data": published_pipeline,
     "PCD, 10 Gibbs-with-gradients moves": PersistentContrastiveDivergence,
     "full ratio matching, loop over sites": site_loop,
 }
@@ -59,12 +73,16 @@ STEPS: dict[str, Callable[..., None]] = {
 @pytest.mark.parametrize("name", STEPS)
 def test_mlp(benchmark: Callable, name: str, num_sites: int) -> None:
     """All opponents on the MLP."""
-    energy = MLPEnergy(num_sites)
+    energy = published_network(num_sites) if "its network" in name else MLPEnergy(num_sites)
+    if "bfloat16" in name:
+        energy.hidden_dtype = torch.bfloat16
     x = torch.randint(2, (BATCH, num_sites)).float()
-    step, rounds = STEPS[name], 30
+    step, rounds = STEPS[name], 20
     if step is PersistentContrastiveDivergence:
         step = PersistentContrastiveDivergence(x.clone(), 10)
-    if step is site_loop:
+    elif step is OurPipeline:
+        step = OurPipeline(torch.randint(2, (10 * BATCH, num_sites)).float())
+    elif step is site_loop:
         rounds = 5 if num_sites == 32 else 1
     benchmark.group, benchmark.name = f"MLP 256 x 3, D = {num_sites}", name
     run(benchmark, energy, partial(step, energy, x), rounds)
@@ -73,7 +91,7 @@ def test_mlp(benchmark: Callable, name: str, num_sites: int) -> None:
 @pytest.mark.parametrize(("name", "energy", "options"), [
     ("Ising, D = 2000", IsingEnergy(2000), {}),
     ("RBM 784 x 500, 100 000 neighbors a chunk", RBMEnergy(784, 500),
-     {"num_neighbors": "all", "max_neighbors_per_chunk": 100_000}),
+     {"max_neighbors_per_chunk": 100_000}),
 ])  # fmt: skip
 @pytest.mark.parametrize("exact", [False, True])
 def test_exact_sums(
@@ -83,8 +101,8 @@ def test_exact_sums(
     x = torch.randint(2, (BATCH, energy.state_space.num_sites)).float()
     benchmark.group = name
     benchmark.name = "exact sum" if exact else "a forward and backward of the batch"
-    step = partial(ours, energy, x, **({"num_neighbors": "all"} | options))
-    run(benchmark, energy, step if exact else partial(plain, energy, x), 10)
+    step = partial(ours, energy, x, "all", **options)
+    run(benchmark, energy, step if exact else partial(plain, energy, x), 5)
 
 
 def run(benchmark: Callable, energy: torch.nn.Module, step: Callable, rounds: int) -> None:
