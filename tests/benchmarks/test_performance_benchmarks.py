@@ -1,0 +1,52 @@
+"""The opponents compute what they are named after; small versions of the measurements run."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyro_rm.energies import MLPEnergy
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+OPPONENTS = runpy.run_path(str(BENCHMARKS / "opponents.py"))
+
+
+def gradient(energy, step, *arguments, **options):
+    energy.zero_grad()
+    step(energy, *arguments, **options)
+    return torch.cat([p.grad.flatten() for p in energy.parameters()])
+
+
+def test_the_site_loop_is_full_ratio_matching():
+    energy, x = MLPEnergy(6, (8,)), torch.randint(2, (5, 6)).float()
+    loop = gradient(energy, OPPONENTS["site_loop"], x)
+    ours = gradient(energy, OPPONENTS["ours"], x, "all", objective="ratio_matching")
+    torch.testing.assert_close(loop, ours)
+
+
+def test_the_published_step_descends_the_squared_ratio():
+    """Its expectation is not the exact gradient, but points the same way."""
+    energy, x = MLPEnergy(6, (8,)), torch.randint(2, (5, 6)).float()
+    exact = gradient(energy, OPPONENTS["ours"], x, "all", objective="squared_ratio")
+    steps = [gradient(energy, OPPONENTS["published"], x, 4) for _ in range(200)]
+    assert torch.cosine_similarity(sum(steps), exact, dim=0) > 0.5
+
+
+def test_the_coder_changes_one_bit_at_a_time():
+    points = torch.arange(1, 128)[:, None].expand(-1, 2) / 128
+    bits = OPPONENTS["gray_coded"](points, 16)
+    assert bits.shape == (127, 16)
+    assert ((bits[1:] != bits[:-1]).sum(-1) == 2).all()
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("gradient_error", "2spirals, 32 bits | 20"),
+    ("peak_memory", "CNN, D = 784, 50 neighbors in chunks"),
+])  # fmt: skip
+def test_measurements_run(name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--smoke", "--out", str(tmp_path)])
+    runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
+    assert words in capsys.readouterr().out
+    assert (tmp_path / "results.json").exists()
