@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from sympy.combinatorics.graycode import bin_to_gray
 from torch import Tensor, nn
 
 import pyro_rm
@@ -101,7 +103,7 @@ class PersistentContrastiveDivergence:
 
 
 def gray_coded(points: Tensor, num_bits: int) -> Tensor:
-    """Points of the plane as bits, row by row in Python, as published.
+    """Points of the plane as bits, row by row by SymPy's coder of strings, as published.
 
     :param points: Coordinates in (-1, 1), ``(B, 2)``.
     :param num_bits: Bits for both coordinates together; each has a sign and a Gray-coded size.
@@ -109,10 +111,11 @@ def gray_coded(points: Tensor, num_bits: int) -> Tensor:
     size_bits = num_bits // 2 - 1
     rows = []
     for row in points.double().tolist():
-        bits = []
+        text = ""
         for coordinate in row:
             number = int(abs(coordinate) * 2**53) << size_bits >> 53
-            gray = number ^ number >> 1
-            bits += [int(coordinate < 0), *map(int, format(gray, f"0{size_bits}b"))]
-        rows.append(bits)
-    return torch.tensor(rows, dtype=points.dtype)
+            plain = format(number, f"0{size_bits}b")
+            text += "1" if coordinate < 0 else "0"
+            text += bin_to_gray(plain)
+        rows.append(np.array(list(text), dtype=int))
+    return torch.from_numpy(np.array(rows)).to(points.dtype)

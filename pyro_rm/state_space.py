@@ -180,7 +180,7 @@ class StateSpace:
         """
         if self.is_binary:
             return (value == self.states[0]) | (value == self.states[1])
-        upper = torch.tensor(self.categories, device=value.device)
+        upper = self.category_mask(value.device).sum(-1)
         return (value >= 0) & (value < upper) & (value == torch.round(value))
 
     def validate(self, value: Tensor, active: Tensor | None = None) -> None:
