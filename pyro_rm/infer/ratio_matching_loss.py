@@ -23,6 +23,11 @@ class RatioMatchingLoss(SurrogateLoss):
     the evidence. Missing cells (NaN and inactive) are filled by
     :class:`~pyro_rm.infer.GibbsFill`.
 
+    With enumerated classes :math:`k` a datum's loss is :math:`-\log \sum_k \pi_k e^{-J_k(x)}`.
+    No objective normalizes :math:`e^{-J_k}` over :math:`x`, not even the pseudolikelihood, whose
+    sum over states is 1 without couplings and grows with them: classes are told apart,
+    but weights :math:`\pi` lean to strongly coupled ones.
+
     :param objective: See :class:`~pyro_rm.estimators.Estimator`, also for the next three.
     :param num_neighbors: Neighbors visited a datum, None or ``"all"``.
     :param proposal: Where to look.

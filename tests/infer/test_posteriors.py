@@ -20,6 +20,7 @@ from torch.nn.functional import softplus
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.energies import IsingFunction
+from pyro_rm.enumeration import states_at
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.poutine import ratio_matching
 from pyro_rm.state_space import StateSpace
@@ -340,6 +341,17 @@ def test_mixtures_tell_classes_apart():
     assert (nearer[:150] == 0).float().mean() > 0.9
     assert (nearer[150:] == 1).float().mean() > 0.7
     assert found["weights"].min() > 0.3
+
+
+def test_what_mixtures_weigh():
+    """Summed over all states a pseudolikelihood is 1 without couplings, and more with them."""
+
+    def total(pairs):
+        states = states_at(StateSpace(SITES, states=(-1, 1)), torch.arange(2**SITES))
+        return float((-cost(pairs, states)).exp().sum())
+
+    assert total(0 * TRUE) == pytest.approx(1.0)
+    assert 1 < total(0.5 * TRUE) < total(TRUE)
 
 
 def latent_energy(y):
