@@ -1,7 +1,7 @@
-"""Runs the scripts in ``docs/pictures`` before pages are read; pages show what they leave.
+"""Runs scripts before pages are read; pages show what they leave.
 
-Each script is called with ``--out docs/generated``, runs anew where it is younger than what
-it left, and must not write to standard error.
+Those in ``docs/pictures``, and some examples, are called with ``--out docs/generated`` and run
+anew where they are younger than what they left. ``rm -r docs/generated`` draws all anew.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 DOCS = Path(__file__).parent.parent
+EXAMPLES = ["digits.py"]
 
 
 def draw(script: Path) -> None:
@@ -29,13 +30,15 @@ def draw(script: Path) -> None:
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if run.returncode:
         raise ExtensionError(f"{script.name} failed:\n{run.stderr}")
-    done.write_text(run.stdout)
+    done.with_name(f"{script.stem}.txt").write_text(run.stdout)
+    done.touch()
 
 
 def draw_all(app: Sphinx) -> None:
     """Run all scripts, two at a time."""
     (DOCS / "generated").mkdir(exist_ok=True)
-    scripts = sorted((DOCS / "pictures").glob("[!_]*.py"))
+    scripts = [DOCS.parent / "examples" / name for name in EXAMPLES]
+    scripts += sorted((DOCS / "pictures").glob("[!_]*.py"))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(draw, scripts))
 
