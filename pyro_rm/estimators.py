@@ -26,9 +26,7 @@ from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
 from pyro_rm.terms import Terms
 
-NumNeighbors = int | Literal["all"] | None
-"""Neighbors visited a datum: a number, all, or what suits the energy."""
-
+NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
 _DEFAULT_NEIGHBORS = 10
 
 
@@ -279,6 +277,7 @@ def estimate_terms(
     space = state_space or getattr(energy, "state_space", None)
     if space is None:
         raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+    space.validate_shape(x)
     wide = (context,) if isinstance(context, Tensor) else tuple(context)
     if is_validating():
         check_context(wide, x.shape[:-1])

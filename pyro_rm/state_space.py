@@ -191,6 +191,23 @@ class StateSpace:
         :raises TypeError: If ``value`` is not a tensor of numbers.
         :raises ValueError: If the shape or a value is not of this space.
         """
+        self.validate_shape(value)
+        bad = ~self.contains(value)
+        expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
+        if self.is_binary:
+            expected = f"values in {{{self.states[0]}, {self.states[1]}}}"
+        if active is not None:
+            bad = bad & active
+        if bad.any():
+            raise ValueError(self._bad_values(value.expand(bad.shape), bad, expected))
+
+    def validate_shape(self, value: Tensor) -> None:
+        """Check the type and the shape of data, at no cost.
+
+        :param value: Data, of shape ``batch_shape + (D,)``.
+        :raises TypeError: If ``value`` is not a tensor of numbers.
+        :raises ValueError: If the shape is not of this space.
+        """
         if not isinstance(value, Tensor) or value.dtype.is_complex:
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise TypeError(f"Expected data as a tensor of real numbers, but got {kind}.")
@@ -204,14 +221,6 @@ class StateSpace:
                 f"Expected at least one datum, but got an empty batch of shape "
                 f"{tuple(value.shape)}."
             )
-        bad = ~self.contains(value)
-        expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
-        if self.is_binary:
-            expected = f"values in {{{self.states[0]}, {self.states[1]}}}"
-        if active is not None:
-            bad = bad & active
-        if bad.any():
-            raise ValueError(self._bad_values(value.expand(bad.shape), bad, expected))
 
     def _bad_values(self, value: Tensor, bad: Tensor, expected: str) -> str:
         where = tuple(bad.nonzero()[0].tolist())

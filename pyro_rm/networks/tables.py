@@ -47,6 +47,8 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
 
 
 def _numbers(column: Any, name: Any) -> Any:
+    if np.iscomplexobj(column):
+        raise TypeError(f"Expected real numbers or blanks in column {name!r}, but got complex.")
     try:
         return column.astype(np.float64)
     except (TypeError, ValueError) as error:
