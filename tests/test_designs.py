@@ -1,9 +1,52 @@
-"""Designs: what the exact tests of unbiasedness in test_mathematics leave open."""
+"""Designs: inclusion probabilities met exactly, by integrating over the offset."""
+
+import itertools
 
 import pytest
 import torch
 
-from pyro_rm.designs import as_design, inclusion_probabilities
+from pyro_rm.designs import (
+    ProportionalToSize,
+    as_design,
+    inclusion_probabilities,
+    systematic_draw,
+)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("seed", range(20))
+def test_inclusion_probabilities_are_met_exactly(seed):
+    torch.manual_seed(seed)
+    sizes = torch.rand(7) ** (1 + seed % 5 * 3)
+    sizes[seed % 3] = 0
+    inclusion = inclusion_probabilities(sizes, 3)
+    torch.testing.assert_close(inclusion.sum(), torch.tensor(3.0))
+    assert (inclusion <= 1).all()
+    assert inclusion[seed % 3] == 0
+    free = (inclusion < 1) & (sizes > 0)
+    ratio = inclusion[free] / sizes[free]
+    torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
+    # every offset: the draw is constant between the breaks of the cumulative sum
+    order = torch.randperm(7)
+    breaks = torch.cat([inclusion[order].cumsum(0) % 1, torch.tensor([0.0, 1.0])]).sort().values
+    visits = torch.zeros(7)
+    for low, high in itertools.pairwise(breaks.tolist()):
+        if high - low > 1e-12:
+            index, weights = systematic_draw(inclusion, order, torch.tensor((low + high) / 2), 3)
+            assert len(set(index.tolist())) == 3
+            torch.testing.assert_close(weights, 1 / inclusion[index])
+            visits[index] += high - low
+    torch.testing.assert_close(visits, inclusion)
+
+
+@pytest.mark.usefixtures("float64")
+def test_rows_with_few_candidates_are_summed_exactly():
+    sizes = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]])
+    draw = ProportionalToSize().draw(sizes, 3)
+    visited = draw.candidates[:, 0][draw.weights[:, 0] > 0]
+    assert sorted(visited.tolist()) == [0, 2]
+    assert draw.weights[:, 0].sum() == 2
+    assert (draw.weights[:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("name", ["all", "proportional_to_size", "unweighted", "with_replacement"])
