@@ -79,14 +79,23 @@ def enumeration(num_sites: int) -> None:
 
 
 def annealing(
-    name: str, energy: torch.nn.Module, base: IndependentSites, temperatures: int
+    name: str,
+    energy: torch.nn.Module,
+    base: IndependentSites,
+    temperatures: int,
+    num_chains: int,
 ) -> None:
     """One row: the exact value and both ends."""
     exact = log_partition(energy).item()
-    samples = exact_samples(energy, 512)
+    samples = exact_samples(energy, num_chains)
     start = time.perf_counter()
     result = annealed_importance_sampling(
-        energy, base, exact_samples=samples, num_chains=512, inverse_temperatures=temperatures
+        energy,
+        base,
+        exact_samples=samples,
+        num_chains=num_chains,
+        inverse_temperatures=temperatures,
+        batch_size=512,
     )
     seconds = time.perf_counter() - start
     low, high = result.bounds(0.001)
@@ -113,15 +122,17 @@ def main() -> None:
     parser.add_argument("--temperatures", type=int, default=4000, help="for the RBM")
     parser.add_argument("--ising-temperatures", type=int, default=300)
     parser.add_argument("--training-steps", type=int, default=500)
+    parser.add_argument("--num-chains", type=int, default=2048)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    chains = arguments.num_chains
     if arguments.part != "annealing":
         torch.manual_seed(0)
         enumeration(arguments.num_sites)
     if arguments.part == "enumeration":
         return
     print(
-        f"\n512 chains each way, {arguments.temperatures} temperatures (Ising: "
+        f"\n{chains} chains each way, {arguments.temperatures} temperatures (Ising: "
         f"{arguments.ising_temperatures}); ends and bounds minus the exact value\n\n"
         "| model | exact log Z | forward (effective sample size) | reverse, from exact samples | "
         "gap | bounds at 0.001 | contained | seconds |\n|---|---|---|---|---|---|---|---|"
@@ -131,12 +142,14 @@ def main() -> None:
             torch.manual_seed(seed)
             energy = random_ising(num_sites, 1.0)
             base = IndependentSites.uniform(energy.state_space)
-            annealing(f"Ising, {num_sites} sites", energy, base, arguments.ising_temperatures)
+            annealing(
+                f"Ising, {num_sites} sites", energy, base, arguments.ising_temperatures, chains
+            )
         if arguments.data is not None:
             images = binary_digits(arguments.data)
             rbm = fitted_rbm(images, arguments.training_steps)
             base = IndependentSites.fit(images, rbm.state_space)
-            annealing("RBM, 784 x 16, digits", rbm, base, arguments.temperatures)
+            annealing("RBM, 784 x 16, digits", rbm, base, arguments.temperatures, chains)
 
 
 if __name__ == "__main__":
