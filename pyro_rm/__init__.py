@@ -1,6 +1,15 @@
 """Fit discrete energy-based models in Pyro without computing a partition function."""
 
-from pyro_rm import distributions, energies, poutine
+from pyro_rm import (
+    datasets,
+    distributions,
+    energies,
+    evaluation,
+    infer,
+    markov_steps,
+    networks,
+    poutine,
+)
 from pyro_rm._version import __version__
 from pyro_rm.estimators import Estimator, estimate, estimate_terms
 from pyro_rm.infer import (
@@ -21,12 +30,17 @@ __all__ = [
     "RatioMatchingLoss",
     "StateSpace",
     "__version__",
+    "datasets",
     "distributions",
     "energies",
     "estimate",
     "estimate_terms",
+    "evaluation",
     "full_ratio_matching",
     "full_squared_ratio",
+    "infer",
+    "markov_steps",
+    "networks",
     "poutine",
     "rmwggis",
     "rmwrand",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 
 import torch
@@ -97,7 +98,7 @@ class RandomGraphEnergy(nn.Module):
         """Statistics of graphs, ``batch_shape + (len(names),)``."""
         matrix = adjacency_matrix(x)
         degree = matrix.sum(-1)
-        ratio, top = self._ratio(x), torch.as_tensor(self.decay, dtype=x.dtype).exp()
+        ratio, top = self._ratio(), math.exp(self.decay)
         values = {
             "edges": lambda: degree.sum(-1) / 2,
             "two_stars": lambda: (degree * (degree - 1)).sum(-1) / 2,
@@ -116,7 +117,7 @@ class RandomGraphEnergy(nn.Module):
         degree = matrix.sum(-1)
         first, second = pair_ends(x.shape[-1], device=x.device)
         ends = degree[..., first] - x, degree[..., second] - x  # degrees without the pair
-        ratio = self._ratio(x)
+        ratio = self._ratio()
         values = {
             "edges": lambda: torch.ones_like(x),
             "two_stars": lambda: ends[0] + ends[1],
@@ -125,5 +126,5 @@ class RandomGraphEnergy(nn.Module):
         }
         return torch.stack([values[name]() for name in self.names], -1)
 
-    def _ratio(self, x: Tensor) -> Tensor:
-        return -torch.expm1(torch.tensor(-self.decay, dtype=x.dtype, device=x.device))
+    def _ratio(self) -> float:
+        return -math.expm1(-self.decay)
