@@ -119,10 +119,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets; without it, no digits")
     parser.add_argument("--part", choices=["enumeration", "annealing"])
     parser.add_argument("--num-sites", type=int, default=24)
-    parser.add_argument("--temperatures", type=int, default=4000, help="for the RBM")
+    parser.add_argument("--temperatures", type=int, default=12000, help="for the RBM")
     parser.add_argument("--ising-temperatures", type=int, default=300)
     parser.add_argument("--training-steps", type=int, default=500)
-    parser.add_argument("--num-chains", type=int, default=2048)
+    parser.add_argument("--num-chains", type=int, default=1024)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     chains = arguments.num_chains
