@@ -61,7 +61,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-estimates", type=int, default=200_000)
-    parser.add_argument("--num-sets", type=int, default=20, help="draws of the summands")
+    parser.add_argument("--num-sets", type=int, default=60, help="draws of the summands")
     arguments = parser.parse_args()
     torch.set_default_dtype(torch.float64)
     true, table = measure(0, arguments.num_estimates)
@@ -69,7 +69,7 @@ def main() -> None:
     print(f"| proposal | {' | '.join(DESIGNS)} |\n" + "|---" * (len(DESIGNS) + 1) + "|")
     for name, cells in table.items():
         print(f"| {name} | {' | '.join(f'{mean:.2f} / {error:.2f}' for mean, error in cells)} |")
-    sets = [measure(1 + k, arguments.num_estimates // 10)[1] for k in range(arguments.num_sets)]
+    sets = [measure(1 + k, arguments.num_estimates // 50)[1] for k in range(arguments.num_sets)]
     print(f"\nerror, proportional to size / with replacement, {len(sets)} draws of the summands\n")
     print("| proposal | mean | lowest | highest |\n|---|---|---|---|")
     for name in table:
