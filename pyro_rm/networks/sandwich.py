@@ -22,12 +22,14 @@ class Sandwich:
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
         coupling is in two conditionals.
+    :param num_effective_couplings: The couplings' share of it.
     :param diverging: Indices of couplings about which the data carry no information, less
         than a 25th of one datum: unbounded estimates, from separated data.
     """
 
     covariance: Tensor
     num_effective: float
+    num_effective_couplings: float
     diverging: tuple[int, ...]
 
 
@@ -85,9 +87,11 @@ def sandwich(
     solved = inverse @ weighted.mT
     low, high = energy.state_space.states
     log_odds = inverse.diagonal()[:num_edges] / size * (high - low) ** 4
+    counted = (inverse * (weighted.mT @ weighted).mT).sum(1) * size
     return Sandwich(
         covariance=solved @ solved.mT,
-        num_effective=float((inverse * (weighted.mT @ weighted).mT).sum()) * size,
+        num_effective=float(counted.sum()),
+        num_effective_couplings=float(counted[:num_edges].sum()),
         diverging=tuple((log_odds > _LEAST_INFORMATION).nonzero().flatten().tolist()),
     )
 

@@ -50,11 +50,12 @@ class Selection:
 
     .. math::
 
-        2 N L + \frac{\nu}{p} \left(p \log N + 4 \gamma E \log D\right), \qquad
+        2 N L + \nu \log N + 4 \gamma \nu_J \log D, \qquad
         \nu = N \operatorname{tr}(A^{-1} B) ,
 
-    for :math:`E` couplings and :math:`p = E + D` parameters. A support is first pruned of
-    couplings whose squared ratio to their standard error is below
+    where :math:`\nu` is the effective number of parameters and :math:`\nu_J` the couplings'
+    share of that trace, about two for each of them under the pseudolikelihood. A support is
+    first pruned of couplings whose squared ratio to their standard error is below
     :math:`\log N + 4 \gamma \log D`, the gain that the criterion asks of one coupling.
 
     ``"held_out"`` minimizes the objective on held-out rows, and refits the support that the
@@ -137,10 +138,9 @@ class Selection:
 
     def _ebic(self, fit: IsingFit, size: float, num_sites: int) -> float:
         assert fit.sandwich is not None
-        num_edges = len(fit.energy.edges)
-        count = num_edges + num_sites
-        dimension = count * log(size) + 4 * self.gamma * num_edges * log(num_sites)
-        return 2 * size * fit.objective + fit.sandwich.num_effective / count * dimension
+        counted = fit.sandwich.num_effective * log(size)
+        extended = 4 * self.gamma * fit.sandwich.num_effective_couplings * log(num_sites)
+        return 2 * size * fit.objective + counted + extended
 
     def _by_held_out(
         self,

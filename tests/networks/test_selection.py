@@ -7,6 +7,7 @@ import torch
 from pyro_rm import StateSpace
 from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks import IsingNetwork
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.selection import Selection
 
@@ -59,3 +60,13 @@ def test_nothing_is_found_in_noise():
 def test_options_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
         Selection(**options)
+
+
+def test_noise_has_no_network():
+    """Three sets of 64 independent sites: 6048 pairs, none of which is real; one may slip in."""
+    found = 0
+    for seed in range(3):
+        torch.manual_seed(seed)
+        noise = torch.bernoulli(torch.full((128, 64), 0.3))
+        found += len(IsingNetwork().fit(noise).edges_)
+    assert found <= 1
