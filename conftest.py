@@ -1,5 +1,6 @@
 """Every test starts alike: fixed seed, empty param store, validation on."""
 
+import signal
 from pathlib import Path
 
 import pyro
@@ -12,6 +13,7 @@ def _clean_state():
     pyro.clear_param_store()
     pyro.enable_validation(True)
     pyro.set_rng_seed(0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background jobs
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ def test_every_step_draws_from_the_model(name, capsys):
     assert found == pytest.approx(rate) if rate else 0.2 < found < 1.0
 
 
-def test_summary_progress_bar_and_several_chains(capfd):
+def test_summary_progress_bar_and_several_chains(capfd, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)  # Pyro shows no progress bar there
     model = Ising(torch.zeros(2, 1, 3, 3), torch.zeros(3))
     kernel = MarkovKernel(model, sample_shape=(7,), steps_per_sample=2, name="spins")
     with warnings.catch_warnings():
