@@ -61,7 +61,7 @@ def draw(strengths: torch.Tensor, distances: torch.Tensor | None, path: Path) ->
                 second[chosen].numpy(), first[chosen].numpy(), "o",
                 color=color, markersize=3, label=name,
             )  # fmt: skip
-        left.legend(loc="upper left")
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=2)
         curve = contact_precision(strengths, distances, min_separation=MIN_SEPARATION)[: 2 * size]
         right.plot(range(1, len(curve) + 1), curve.numpy())
         for share in (5, 2, 1):
