@@ -46,8 +46,9 @@ def difference(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> str
 
 def below_floor(results: list[dict[str, Any]]) -> str:
     """How many exponential discrepancies are below their floor."""
-    count = sum(r["mmd_exponential"] < r["mmd_exponential_floor"] for r in results)
-    return f"{count} of {len(results)}" if results else "—"
+    judged = [r for r in results if "mmd_exponential" in r]
+    count = sum(r["mmd_exponential"] < r["mmd_exponential_floor"] for r in judged)
+    return f"{count} of {len(judged)}" if judged else "—"
 
 
 def mean_seconds(results: list[dict[str, Any]]) -> str:

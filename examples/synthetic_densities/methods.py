@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
@@ -128,3 +129,19 @@ def fit(
         progress=progress,
     )
     return result.num_steps
+
+
+def steps_within(
+    seconds: float, make: Callable[[], nn.Module], data: GrayCodedDensity, **options: Any
+) -> int:
+    """How many steps take so many seconds of the processor, by timing a few on other energies.
+
+    :param make: Makes an energy.
+    :param options: Those of :func:`fit`, without the steps.
+    """
+    few = 20
+    for _ in range(2):  # the first run is slower
+        watch = Stopwatch()
+        fit(make(), data, num_steps=few, watch=watch, progress=False, **options)
+        took = watch.cpu_seconds
+    return max(1, round(few * seconds / took))

@@ -56,6 +56,16 @@ def test_cells_are_not_repeated(monkeypatch, tmp_path, capsys):
     assert first == second  # with its seconds
 
 
+def test_a_time_instead_of_steps(monkeypatch, tmp_path, capsys):
+    arguments = ("--bits", "16", "--likelihood-only", "--seconds", "0.3", "--rate", "0.01")
+    _run(monkeypatch, tmp_path, *arguments)
+    results = _results(tmp_path, "2spirals-16-pyro_rm-0")
+    assert results["steps"] >= 1 and results["rate"] == 0.01
+    assert "mmd_linear" not in results
+    assert f"{results['steps']} steps" in capsys.readouterr().out
+    assert not (tmp_path / "floors").exists()
+
+
 @pytest.mark.parametrize("method", ["pyro_rm", "pcd"])
 def test_resumed_run_gives_the_same_numbers(monkeypatch, tmp_path, method):
     arguments = ("--bits", "32", "--method", method, "--dataset", "8gaussians")
@@ -153,6 +163,16 @@ def test_default_loss_comes_near_the_entropy_and_the_paper_does_not():
     assert restored < learned / 2
     _, biased = _fitted("rmwggis_biased")
     assert likelihoods(biased, data).likelihood().nll - data.entropy() > 5 * excess
+
+
+def test_default_loss_is_nearer_than_persistent_chains_in_as_much_time():
+    from synthetic_densities.methods import METHODS
+    from synthetic_densities.plane_likelihood import likelihoods
+
+    share = METHODS["pcd"].num_steps / METHODS["pyro_rm"].num_steps  # steps of equal time
+    data, energy = _fitted("pyro_rm")
+    _, chains = _fitted("pcd", round(400 * share))
+    assert likelihoods(energy, data).likelihood().nll < likelihoods(chains, data).likelihood().nll
 
 
 def test_draws_of_the_fitted_model_score_like_true_ones(tmp_path):
