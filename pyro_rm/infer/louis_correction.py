@@ -30,6 +30,7 @@ def filled_posterior(
     num_fills: int = 50,
     num_draws: int = 1000,
     units: tuple[str, ...] | None = None,
+    corrected: bool = True,
     progress_bar: bool = True,
 ) -> dict[str, Tensor]:
     r"""Draws around an estimate from data with missing cells, as wide as its error.
@@ -44,8 +45,8 @@ def filled_posterior(
 
     with the covariance over fills. Draws are normal in unconstrained space, with covariance
     :math:`(A + P)^{-1} (K + P) (A + P)^{-\top}`, where :math:`K` is the variability of
-    :math:`\bar g_n` and :math:`P` the prior's curvature. Without the correction intervals are
-    too short.
+    :math:`\bar g_n` and :math:`P` the prior's curvature. Without the correction, the covariance
+    over fills, intervals are too short. Weights of rows (``poutine.scale``) enter :math:`L_n`.
 
     :param model: A Pyro program, as for :func:`~pyro_rm.infer.calibrate`, with NaN in inactive
         cells where data are missing.
@@ -57,6 +58,7 @@ def filled_posterior(
     :param num_fills: Fills to average over.
     :param num_draws: Draws to return.
     :param units: Names of the plates whose members are independent; all plates if None.
+    :param corrected: False takes fills for data, to see what the correction does.
     :param progress_bar: Whether to show one.
     :returns: Latent sites by name, ``num_draws + ...``; their standard deviations are the
         standard errors.
@@ -78,8 +80,7 @@ def filled_posterior(
         torch.Size([1000, 2])
 
     .. note:: Costs ``3 p`` backward passes a fill. The noise of the fills in the estimate
-        itself is not counted: average many iterations. Rows must not have weights
-        (``poutine.scale``).
+        itself is not counted: average many iterations.
 
     **References**
 
@@ -96,25 +97,22 @@ def filled_posterior(
 
     program = UnconstrainedProgram(model, chain_at, model_args, model_kwargs, units=units)
     point = program.flatten({name: value[None] for name, value in values.items()})[0]
-    covariance = _corrected_covariance(program, point, chains, num_fills, progress_bar)
+    moments = _moments(program, point, chains, num_fills, progress_bar)
+    covariance = _covariance(program, point, moments, corrected)
     factor = torch.linalg.cholesky(covariance)
     noise = torch.randn(num_draws, len(point), dtype=factor.dtype, device=factor.device)
     return program.unflatten((point + noise @ factor.mT).to(point.dtype))
 
 
-def _corrected_covariance(
-    program: UnconstrainedProgram,
-    point: Tensor,
-    chains: dict[str, _Chain],
-    num_fills: int,
-    progress_bar: bool,
+def _covariance(
+    program: UnconstrainedProgram, point: Tensor, moments: _Moments, corrected: bool
 ) -> Tensor:
-    """The covariance of the estimate at a point, from fills of its model."""
-    slope, scores = _slope_and_scores(program, point, chains, num_fills, progress_bar)
+    """The covariance of the estimate at a point."""
+    slope = moments.slope if corrected else moments.hessian
     point = point.clone().requires_grad_()
     prior_hessian = symmetric(jacobian(gradient(program.terms(point)[1], point), point))
-    informed = int((scores != 0).any(0).sum())
-    middle = variability_of(scores, program.ratios, informed) + prior_hessian
+    informed = int((moments.scores != 0).any(0).sum())
+    middle = variability_of(moments.scores, program.ratios, informed) + prior_hessian
     inverse, singular = torch.linalg.inv_ex(slope + prior_hessian)
     if singular or not inverse.isfinite().all():
         raise ValueError(
@@ -124,14 +122,23 @@ def _corrected_covariance(
     return symmetric(inverse @ middle @ inverse.mT)
 
 
-def _slope_and_scores(
+@dataclass(frozen=True)
+class _Moments:
+    """Over fills: mean Hessian and slope of the score, ``(p, p)``, and mean scores ``(N, p)``."""
+
+    hessian: Tensor
+    slope: Tensor
+    scores: Tensor
+
+
+def _moments(
     program: UnconstrainedProgram,
     point: Tensor,
     chains: dict[str, _Chain],
     num_fills: int,
     progress_bar: bool,
-) -> tuple[Tensor, Tensor]:
-    """The derivative ``(p, p)`` of the mean score, and the units' mean scores ``(N, p)``."""
+) -> _Moments:
+    """Draw fills, and what is averaged over them."""
     point = point.clone().requires_grad_()
     ratios = program.ratios.double()
     hessian = product = scores = forces = torch.zeros((), dtype=torch.double, device=point.device)
@@ -141,13 +148,14 @@ def _slope_and_scores(
         losses = program.losses(point)
         for chain in chains.values():
             chain.gives_energies = True
-        score, force = jacobian(losses, point), jacobian(program.losses(point), point)
+        energies = program.losses(point, scaled=False)  # a row's weight is in its score
+        score, force = jacobian(losses, point), jacobian(energies, point)
         hessian = hessian + jacobian(gradient(program.ratios @ losses, point), point)
         product = product + (ratios * score.mT) @ force
         scores, forces = scores + score, forces + force
-    scores, forces = scores / num_fills, forces / num_fills
+    hessian, scores, forces = hessian / num_fills, scores / num_fills, forces / num_fills
     covariance = product / num_fills - (ratios * scores.mT) @ forces
-    return hessian / num_fills - covariance, scores
+    return _Moments(hessian, hessian - covariance, scores)
 
 
 @dataclass(eq=False)

@@ -91,10 +91,11 @@ class UnconstrainedProgram:
         """How many independent units are observed."""
         return len(self.ratios)
 
-    def terms(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+    def terms(self, flat: Tensor, *, scaled: bool = True) -> tuple[Tensor, Tensor]:
         """The units' losses and the negative log prior.
 
         :param flat: Parameters, ``(p,)``.
+        :param scaled: Whether rows' own weights (``poutine.scale``) are in their losses.
         :returns: Losses ``(num_units,)``, without the scale of subsampling, and a scalar.
         """
         pieces = flat.split([shape.numel() for shape in self.shapes.values()])
@@ -109,15 +110,15 @@ class UnconstrainedProgram:
         losses: dict[Any, Tensor] = {}
         for name, site in run.nodes.items():
             if name in energy_sites:
-                key, loss = self._per_unit(name, site)
+                key, loss = self._per_unit(name, site, scaled)
                 losses[key] = losses[key] + loss if key in losses else loss
             elif site["type"] == "sample" and not isinstance(site["fn"], _Subsample):
                 log_prior = log_prior + site["log_prob_sum"]
         return torch.cat(list(losses.values())), -log_prior
 
-    def losses(self, flat: Tensor) -> Tensor:
-        """The units' losses, ``(num_units,)``."""
-        return self.terms(flat)[0]
+    def losses(self, flat: Tensor, *, scaled: bool = True) -> Tensor:
+        """The units' losses, ``(num_units,)``; see :meth:`terms`."""
+        return self.terms(flat, scaled=scaled)[0]
 
     def potential(self, flat: Tensor, weights: Tensor | float = 1.0) -> Tensor:
         """The negative log density of the generalized posterior, up to a constant.
@@ -155,7 +156,7 @@ class UnconstrainedProgram:
         run.compute_log_prob()
         return run, list(messenger.models)
 
-    def _per_unit(self, name: str, site: Any) -> tuple[Any, Tensor]:
+    def _per_unit(self, name: str, site: Any, scaled: bool = True) -> tuple[Any, Tensor]:
         """Which units a site belongs to, and its losses for each of them."""
         stack = sorted(site["cond_indep_stack"], key=lambda frame: frame.name)
         chosen = [f for f in stack if self.units is None or f.name in self.units]
@@ -164,9 +165,12 @@ class UnconstrainedProgram:
                 f"Expected the energy-based site {name!r} inside a plate of independent units, "
                 f"but it is in {[f.name for f in stack]}. Put its data in a pyro.plate."
             )
-        ratio = _subsampling_ratio(site)
+        if scaled:
+            log_prob = site["log_prob"] / _subsampling_ratio(site)
+        else:
+            log_prob = site["unscaled_log_prob"]
         shape = torch.broadcast_shapes(site["log_prob"].shape, site["fn"].batch_shape)
-        losses = -site["log_prob"].expand(shape) / ratio
+        losses = -log_prob.expand(shape)
         kept = [frame.dim for frame in chosen if frame.vectorized]
         summed = [dim for dim in range(-losses.dim(), 0) if dim not in kept]
         losses = losses.permute(kept + summed)

@@ -6,6 +6,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, autoguide
 from torch import nn
 
@@ -15,7 +16,7 @@ from pyro_rm.energies import IsingEnergy, IsingFunction, MLPEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import GibbsFill, Marginalized, calibrate, filled_posterior, impute
-from pyro_rm.infer.louis_correction import _Chain, _slope_and_scores
+from pyro_rm.infer.louis_correction import _Chain, _moments
 from pyro_rm.infer.sandwich import sandwich_at
 from pyro_rm.infer.unconstrained_program import UnconstrainedProgram
 from pyro_rm.markov_steps import GibbsSweep
@@ -189,11 +190,11 @@ def test_fills_go_on_where_data_come_again():
         assert not filled.isnan().any()
 
 
-def ising_with_holes(x):
+def ising_with_holes(x, weights=1.0):
     pairs = pyro.sample("pairs", dist.Normal(torch.zeros(6), 1.0).to_event(1))
     matrix = torch.zeros(4, 4).index_put(tuple(torch.triu_indices(4, 4, 1)), pairs)
     energy = IsingFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
-    with pyro.plate("data", len(x)):
+    with pyro.plate("data", len(x)), poutine.scale(scale=weights):
         pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 
 
@@ -231,9 +232,11 @@ def test_nuts_refuses_fills_and_takes_marginals():
 
 
 @pytest.mark.usefixtures("float64")
-def test_louis_correction_is_the_slope_of_the_mean_score():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
     """Against finite differences of the exact mean score over completions."""
     x = holes(StateSpace(4), 40).double()
+    weights = 4 * torch.rand(40).square() if weighted else torch.ones(40)
     repeated, p = x.repeat(25, 1), 6
 
     def mean_score(flat):
@@ -247,20 +250,19 @@ def test_louis_correction_is_the_slope_of_the_mean_score():
         scores = Estimator(num_neighbors="all")(
             energy, StateSpace(4), rows, active=~x[:, None].isnan()
         )
-        return torch.autograd.grad((share * scores).sum(), point)[0]
+        return torch.autograd.grad((weights[:, None] * share * scores).sum(), point)[0]
 
     point = 0.5 * torch.randn(p)
     step = 1e-5 * torch.eye(p)
     slope = torch.stack([(mean_score(point + d) - mean_score(point - d)) / 2e-5 for d in step], -1)
 
     chains = {"x": _Chain(GibbsFill(Estimator(num_neighbors="all"), 20))}
-    program = UnconstrainedProgram(ising_with_holes, chains, (repeated,))
-    found, scores = (total / 25 for total in _slope_and_scores(program, point, chains, 60, False))
-    naive = _slope_and_scores(program, point, chains, 1, False)[0] / 25  # no covariance
+    program = UnconstrainedProgram(ising_with_holes, chains, (repeated, weights.repeat(25)))
+    found = _moments(program, point, chains, 60, False)
     # Monte Carlo error of 1500 fills a row, about 1 % of the largest entries
-    assert (found - slope).abs().max() < 0.04 * slope.abs().max()
-    assert (naive - slope).abs().max() > 0.1 * slope.abs().max()
-    torch.testing.assert_close(scores.sum(0), mean_score(point), rtol=0.1, atol=0.3)
+    assert (found.slope / 25 - slope).abs().max() < 0.04 * slope.abs().max()
+    assert (found.hessian / 25 - slope).abs().max() > 0.1 * slope.abs().max()
+    torch.testing.assert_close(found.scores.sum(0) / 25, mean_score(point), rtol=0.1, atol=0.3)
 
 
 @pytest.mark.usefixtures("float64")
