@@ -134,7 +134,8 @@ class ProportionalToSize(Design):
     :math:`1 / \pi_i` (Horvitz and Thompson [1]). The draw is systematic [2] over a
     random order: nothing is visited twice, large candidates are visited with certainty,
     and rows with no more candidates than draws are summed exactly. The order is shared
-    by the rows of a batch; the offset is drawn for each, so rows stay uncorrelated.
+    by the rows of a batch, and so are the strata of their offsets: together the rows
+    visit each candidate about as often as its probabilities say.
 
     Example:
 
@@ -158,7 +159,7 @@ class ProportionalToSize(Design):
         """Draw systematically, in a random order shared by the batch."""
         inclusion = inclusion_probabilities(_one_row(sizes), num_draws)
         order = torch.randperm(sizes.shape[-1], device=sizes.device)
-        offset = torch.rand(sizes.shape[:-1], device=sizes.device, dtype=_sum_type(sizes))
+        offset = stratified_offsets(sizes.shape[:-1], _sum_type(sizes), sizes.device)
         index, weights = systematic_draw(inclusion, order, offset, num_draws)
         return Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
 
@@ -193,6 +194,29 @@ def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
     largest = torch.finfo(sizes.dtype).max  # makes every positive size certain
     factor = torch.where(certain >= target, largest, factor.clamp(max=largest))
     return (factor.to(sizes.dtype) * sizes).clamp(max=1)
+
+
+def stratified_offsets(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    r"""Offsets that are uniform in :math:`[0, 1)` each, and together one in each of n strata.
+
+    Strata are dealt to the rows at random, so that whatever the rows are, the variance of
+    their mean is at most :math:`n / (n - 1)` times that of independent offsets, and far less
+    where rows are alike.
+
+    :param shape: Rows.
+    :param dtype: Of the offsets.
+    :param device: Where they are.
+    :returns: Of the given shape.
+
+    Example:
+
+        >>> offsets = stratified_offsets(torch.Size([4]), torch.float64, torch.device("cpu"))
+        >>> (4 * offsets.sort().values).floor()
+        tensor([0., 1., 2., 3.], dtype=torch.float64)
+    """
+    rows = shape.numel()
+    within = torch.rand(rows, dtype=dtype, device=device)
+    return ((torch.randperm(rows, device=device) + within) / rows).frac().view(shape)
 
 
 def systematic_draw(

@@ -9,6 +9,7 @@ from pyro_rm.designs import (
     ProportionalToSize,
     as_design,
     inclusion_probabilities,
+    stratified_offsets,
     systematic_draw,
 )
 
@@ -37,6 +38,25 @@ def test_inclusion_probabilities_are_met_exactly(seed):
             torch.testing.assert_close(weights, 1 / inclusion[index])
             visits[index] += high - low
     torch.testing.assert_close(visits, inclusion)
+
+
+def test_every_offset_is_uniform_over_all_deals_of_the_strata(monkeypatch):
+    points = (torch.arange(4) + 0.5) / 4
+    offsets = []
+    for deal, point in itertools.product(itertools.permutations(range(3)), points):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "randperm", lambda n, _=deal, **options: torch.tensor(_))
+            patch.setattr(torch, "rand", lambda n, _=point, **options: _.expand(n))
+            offsets.append(stratified_offsets(torch.Size([3]), torch.float32, torch.device("cpu")))
+    grid = ((torch.arange(12) + 0.5) / 12)[:, None, None].expand(12, 2, 3).flatten(0, 1)
+    torch.testing.assert_close(torch.stack(offsets).sort(0).values, grid)
+
+
+@pytest.mark.parametrize("shape", [(16,), (2, 3, 16)])
+def test_a_batch_visits_every_candidate_as_often_as_it_should(shape):
+    sizes = torch.ones(8).expand((*shape, 8))
+    visited = ProportionalToSize().draw(sizes, 2).candidates.flatten()
+    assert (visited.bincount(minlength=8) == visited.numel() // 8).all()
 
 
 @pytest.mark.usefixtures("float64")

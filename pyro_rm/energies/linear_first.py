@@ -60,8 +60,7 @@ class LinearFirstEnergy(nn.Module, ABC):
         :param features: Pre-activations of the data and, from index 1, of their neighbors:
             ``(1 + neighbors,) + batch_shape + (H,)``.
         """
-        energies = wide(self.trunk(features))
-        return energies[:1] - energies[1:]
+        return own_minus_others(wide(self.trunk(features)))
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``; one trunk each."""
@@ -133,6 +132,12 @@ class LinearFirstWalk(SiteWalk):
         rows = self.weight[block]
         self.features = self.features + self.scale * change @ rows.view(-1, rows.shape[-1])
         super().move(block, values)
+
+
+def own_minus_others(rows: Tensor) -> Tensor:
+    """The first row minus each other one, split so that going backward fills no zeros."""
+    own, others = rows.split((1, len(rows) - 1))
+    return own - others
 
 
 def current_categories(x: Tensor) -> Tensor:

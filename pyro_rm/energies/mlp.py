@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energies.linear_first import LinearFirstEnergy
+from pyro_rm.energies.linear_first import LinearFirstEnergy, own_minus_others
 from pyro_rm.energy_gaps import wide
 from pyro_rm.state_space import StateSpace
 
@@ -74,7 +74,7 @@ class MLPEnergy(LinearFirstEnergy):
         """Differences of trunks: hidden units are subtracted before the last layer sums them."""
         hidden = wide(self._hidden(features))
         last: Tensor = self.layers[-1].weight[0]  # type: ignore[index]
-        return (hidden[:1] - hidden[1:]) @ last.to(hidden.dtype)
+        return own_minus_others(hidden) @ last.to(hidden.dtype)
 
     def _hidden(self, features: Tensor) -> Tensor:
         """The last hidden layer."""

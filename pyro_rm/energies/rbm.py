@@ -10,6 +10,7 @@ from pyro_rm.energies.linear_first import (
     LinearFirstEnergy,
     LinearFirstWalk,
     current_categories,
+    own_minus_others,
     site_changes,
 )
 from pyro_rm.energy_gaps import wide
@@ -65,8 +66,7 @@ class RBMEnergy(LinearFirstEnergy):
 
     def trunk_gaps(self, features: Tensor) -> Tensor:
         """Differences of trunks, subtracted for each hidden unit."""
-        units = wide(softplus(features))
-        return (units[1:] - units[:1]).sum(-1)
+        return -own_minus_others(wide(softplus(features))).sum(-1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Free energies of encoded data, ``batch_shape``."""
