@@ -48,7 +48,7 @@ METHODS = {
         rate=1e-3,
     ),
     "pyro_rm_long": Method(
-        lambda: pyro_rm.RatioMatchingLoss(num_neighbors=2 * NUM_NEIGHBORS), num_steps=20_000
+        lambda: pyro_rm.RatioMatchingLoss(num_neighbors=NUM_NEIGHBORS), num_steps=20_000
     ),
 }
 

@@ -12,7 +12,6 @@ from tqdm import trange
 
 from pyro_rm import MarkovSampler
 from pyro_rm.datasets import GrayCodedDensity
-from pyro_rm.energies import TemperedEnergy
 from pyro_rm.evaluation import exponential_hamming_mmd, linear_hamming_mmd
 
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -27,11 +26,8 @@ def draw(energy: nn.Module, num_samples: int, num_sweeps: int = 20) -> Tensor:
     At the model's own temperature throughout, chains stay in the first mode they meet: no single
     flip leads from one square of the checkerboard to another.
     """
-    draws = torch.randint(2, (num_samples, energy.state_space.num_sites)).float()
-    for beta in torch.linspace(1 / num_sweeps, 1, num_sweeps).tolist():
-        sweep = MarkovSampler(num_steps=1, initial=draws)
-        draws = sweep(TemperedEnergy(energy, beta), energy.state_space, draws.shape[:-1])
-    return draws
+    sampler = MarkovSampler(num_steps=num_sweeps, annealed=True)
+    return sampler(energy, energy.state_space, torch.Size([num_samples]))
 
 
 def scores(samples: Tensor, data: GrayCodedDensity) -> dict[str, float]:

@@ -86,7 +86,7 @@ class BlockGibbs:
         return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))
 
     def tempered(self, energy: Energy, inverse_temperature: Tensor) -> TemperedLayers:
-        """How :class:`~pyro_rm.markov_steps.ParallelTempering` tempers this step's energy."""
+        """How this step's energy is tempered, in place of multiplying the free energy."""
         return TemperedLayers(_with_hidden_units(energy), inverse_temperature)
 
 

@@ -9,10 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energy_gaps import Context, Energy, evaluate_energy, is_validating
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.transition import MarkovStep, Transition, check_chains
+from pyro_rm.markov_steps.transition import MarkovStep, Transition, check_chains, tempered
 from pyro_rm.state_space import StateSpace
 
 
@@ -83,26 +82,19 @@ class ParallelTempering:
             self._check_replicas(space, encoded, active)
         rank = encoded.dim() - len(space.encoded_shape)
         betas = encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
-        tempered = self._tempered(energy, space, betas)
-        encoded = self.step(tempered, space, encoded, context, active).encoded
-        values = evaluate_energy(tempered, space, encoded, context)
+        energies = tempered(self.step, energy, space, betas)
+        encoded = self.step(energies, space, encoded, context, active).encoded
+        values = evaluate_energy(energies, space, encoded, context)
         acceptance, pairs = torch.zeros_like(values), torch.zeros_like(betas)
         for first in (0, 1):
             low = torch.arange(first, self.num_replicas - 1, 2, device=encoded.device)
             if len(low) == 0:
                 continue
-            probability, encoded, values = _swap(tempered, space, encoded, values, low, context)
+            probability, encoded, values = _swap(energies, space, encoded, values, low, context)
             for side in (low, low + 1):
                 acceptance[side] += probability
                 pairs[side] += 1
         return Transition(encoded, acceptance / pairs)
-
-    def _tempered(self, energy: Energy, space: StateSpace, betas: Tensor) -> Energy:
-        """The energies of all replicas: the step's own way to temper, or times a number."""
-        own = getattr(self.step, "tempered", None)
-        return (
-            TemperedEnergy(energy, betas, state_space=space) if own is None else own(energy, betas)
-        )
 
     def _check_replicas(self, space: StateSpace, encoded: Tensor, active: Tensor | None) -> None:
         rank = encoded.dim() - len(space.encoded_shape)
@@ -124,7 +116,7 @@ class ParallelTempering:
 
 
 def _swap(
-    tempered: Energy,
+    energies: Energy,
     space: StateSpace,
     encoded: Tensor,
     values: Tensor,
@@ -139,7 +131,7 @@ def _swap(
     order = torch.arange(len(encoded), device=encoded.device)
     order[low], order[high] = high, low
     proposed = encoded[order]
-    new = evaluate_energy(tempered, space, proposed, context)
+    new = evaluate_energy(energies, space, proposed, context)
     drop = values - new
     probability = (drop[low] + drop[high]).clamp(max=0.0).exp()
     swapped = torch.zeros_like(values, dtype=torch.bool)

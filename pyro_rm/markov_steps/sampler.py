@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from pyro_rm.markov_steps.transition import (
     check_chains,
     first_replica,
     num_replicas,
+    tempered,
 )
 from pyro_rm.state_space import StateSpace
 
@@ -26,8 +27,9 @@ class MarkovSampler:
     """Draws that are the ends of chains of a given length, one chain a draw.
 
     Draws are independent of each other and approximate: their distribution is as close to
-    the model as ``num_steps`` steps bring it. Warm-start from the draws of a similar model by
-    :meth:`starting_from`. Exact draws of small models come from
+    the model as ``num_steps`` steps bring it. Chains that stay in the first mode they meet
+    spread better over the modes if they cool down (``annealed``), at the same cost; from the
+    draws of a similar model start by :meth:`starting_from`. Exact draws of small models come from
     :class:`~pyro_rm.distributions.NormalizedModel`.
 
     :param num_steps: Steps of each chain.
@@ -35,6 +37,8 @@ class MarkovSampler:
     :param initial: Where chains start: data that broadcast to the draws. They also hold the
         values of clamped sites. Sites that are NaN start at random; all do if it is None.
     :param progress_bar: Whether to show one.
+    :param annealed: Whether step :math:`k` of :math:`n` follows :math:`e^{-E(x)k/n}`, rather
+        than the model itself from the first step.
     :raises ValueError: If ``num_steps`` is negative.
 
     Example:
@@ -52,14 +56,15 @@ class MarkovSampler:
     step: MarkovStep = field(default_factory=GibbsSweep)
     initial: Tensor | None = None
     progress_bar: bool = False
+    annealed: bool = False
 
     def __post_init__(self) -> None:
         if self.num_steps < 0:
             raise ValueError(f"Expected num_steps of 0 or more, but got {self.num_steps}.")
 
     def starting_from(self, initial: Tensor) -> MarkovSampler:
-        """The same sampler with warm chains, e.g. earlier draws."""
-        return MarkovSampler(self.num_steps, self.step, initial, self.progress_bar)
+        """The same from warm starts, e.g. earlier draws, and not annealed: heat would lose them."""
+        return replace(self, initial=initial, annealed=False)
 
     def __call__(
         self,
@@ -83,9 +88,16 @@ class MarkovSampler:
         check_chains(energy, space, encoded, active)
         chains = add_replicas(self.step, encoded)
         steps = trange(self.num_steps, disable=not self.progress_bar, desc="sample")
-        for _ in steps:
-            chains = move(self.step, energy, space, chains, context, active).encoded
+        for k in steps:
+            target = self._target(energy, space, chains, k + 1)
+            chains = move(self.step, target, space, chains, context, active).encoded
         return space.decode(first_replica(self.step, chains))
+
+    def _target(self, energy: Energy, space: StateSpace, chains: Tensor, step: int) -> Energy:
+        """What a step follows, the last one the energy itself."""
+        if not self.annealed or step == self.num_steps:
+            return energy
+        return tempered(self.step, energy, space, chains.new_tensor(step / self.num_steps))
 
 
 def move(

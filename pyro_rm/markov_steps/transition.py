@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energy_gaps import Context, Energy, check_modules
 from pyro_rm.state_space import StateSpace
 
@@ -66,6 +67,16 @@ def add_replicas(step: MarkovStep, encoded: Tensor) -> Tensor:
 def first_replica(step: MarkovStep, encoded: Tensor) -> Tensor:
     """The chains that follow the model: replica 0 if the step moves several."""
     return encoded if num_replicas(step) is None else encoded[0]
+
+
+def tempered(
+    step: MarkovStep, energy: Energy, space: StateSpace, inverse_temperature: Tensor
+) -> Energy:
+    """An energy times a number, in the step's own way if it has one (``step.tempered``)."""
+    own = getattr(step, "tempered", None)
+    if own is not None:
+        return own(energy, inverse_temperature)
+    return TemperedEnergy(energy, inverse_temperature, state_space=space)
 
 
 def batch_shape_of(space: StateSpace, encoded: Tensor) -> torch.Size:
