@@ -1,6 +1,7 @@
 """Several processes on the loopback interface equal one, and fail together."""
 
 import multiprocessing
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from pyro_rm.infer import train
 pytestmark = pytest.mark.skipif(
     not distributed.is_available() or not distributed.is_gloo_available(), reason="needs gloo"
 )
+TORCHRUN = [
+    sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"
+]  # fmt: skip
 DATA = (torch.arange(24)[:, None] * torch.arange(1, 7) % 7 < 3).float()
 
 
@@ -152,6 +156,45 @@ def test_checkpoints_are_written_once_and_resumed_with_another_number(in_two_pro
     assert [path.name for path in (tmp_path / "apart").iterdir()] == ["run_0.pt"]
 
 
+def test_an_interrupt_stops_all_processes_with_one_checkpoint(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        textwrap.dedent("""
+        import pathlib, torch
+        from torch import distributed, nn
+        from torch.nn.parallel import DistributedDataParallel
+        from pyro_rm.infer import train
+
+        folder = pathlib.Path(__file__).parent
+        distributed.init_process_group("gloo")
+        module = DistributedDataParallel(nn.Linear(3, 1))
+        optimizer = torch.optim.SGD(module.parameters(), lr=1e-6)
+        result = train(
+            lambda x: module(x).mean(), optimizer, torch.ones(2, 3), num_steps=10**9,
+            checkpoint=folder / "run.pt", checkpoint_every=10**8, progress=False,
+            log=lambda name, value, step: (folder / "running").touch(),
+        )
+        (folder / f"{distributed.get_rank()}.txt").write_text(result.stopped_by)
+        distributed.destroy_process_group()
+        """)
+    )
+    start = time.perf_counter()
+    with subprocess.Popen([*TORCHRUN, str(script)], stderr=subprocess.DEVNULL) as job:
+        try:
+            while not (tmp_path / "running").exists():
+                assert job.poll() is None
+                assert time.perf_counter() - start < 100
+                time.sleep(0.1)
+            job.send_signal(signal.SIGINT)
+            job.wait(100)
+        finally:
+            job.terminate()
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["interrupt"] * 2
+    step = torch.load(tmp_path / "run.pt", weights_only=True)["step"]
+    assert step > 0
+    assert step % 50 == 0
+
+
 def test_loss_of_a_process_ends_the_job_with_an_error(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(
@@ -174,10 +217,8 @@ def test_loss_of_a_process_ends_the_job_with_an_error(tmp_path):
     )
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(script)],
-        timeout=120, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*TORCHRUN, str(script)], timeout=120, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "SIGKILL" in done.stderr
     assert time.perf_counter() - start < 100

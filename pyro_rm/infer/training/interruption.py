@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pyro_rm.infer.training import processes
-
 
 @contextmanager
 def interruption() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; the second interrupts as usual.
 
-    Only in the main thread, and alone: one of several processes must not stop by itself.
+    Only in the main thread, which is the one that signals reach.
     """
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread() or processes.is_distributed():
+    if threading.current_thread() is not threading.main_thread():
         yield event
         return
     before = signal.getsignal(signal.SIGINT)

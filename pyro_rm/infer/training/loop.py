@@ -61,6 +61,8 @@ def train(
 ) -> TrainingResult:
     """Minimize a loss; Ctrl-C stops it cleanly, and the same call continues where it stopped.
 
+    Several processes stop together, where the loss is next read.
+
     :param loss: A module or function of a batch with a differentiable number, such as
         ``RatioMatchingLoss()(model, guide)`` or ``lambda x: estimate(energy, x).mean()``.
     :param optimizer: Its parameters are trained, in place.
@@ -126,8 +128,9 @@ def train(
         desc="train",
         disable=not progress or processes.rank() > 0,
     )
+    stopping = False
     with bar, interruption() as interrupted:
-        while run.step < num_steps and not exhausted() and not interrupted.is_set():
+        while run.step < num_steps and not exhausted() and not stopping:
             run.advance(loss, batches(run.step), clip_norm)
             bar.update()
             if due(log_every):
@@ -139,6 +142,8 @@ def train(
                 write("held_out", run.evaluate(held_out), run.step)
             if checkpoint is not None and due(checkpoint_every):
                 run.save(checkpoint)
+            if due(log_every) or not processes.is_distributed():  # several stop at the same step
+                stopping = processes.any_of(interrupted.is_set())
         if checkpoint is not None and not due(checkpoint_every):
             run.save(checkpoint)
     run.restore_best()

@@ -41,6 +41,11 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
+def any_of(flag: bool) -> bool:
+    """Whether it is true in any process."""
+    return any(gather(flag))
+
+
 def mean(value: float) -> float:
     """The mean over the processes, the same number on each."""
     values = gather(value)
