@@ -10,7 +10,7 @@ from pyro_rm.energies.node_pairs import pair_ends
 from pyro_rm.infer import generate_graphs
 
 
-@pytest.mark.filterwarnings("ignore")  # of PyTorch Geometric, on import
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # on import
 def test_message_passing_module():
     """Pairs are weights of the edges of complete graphs, so that x can be differentiated."""
     geometric = pytest.importorskip("torch_geometric.nn")
