@@ -20,6 +20,27 @@ def num_pairs(num_nodes: int, *, directed: bool = False) -> int:
     return ordered if directed else ordered // 2
 
 
+def num_nodes_of(sites: int, *, directed: bool = False) -> int:
+    """How many nodes have so many pairs.
+
+    :param sites: Number of pairs.
+    :param directed: Whether pairs are ordered.
+    :raises ValueError: If no number of nodes does.
+
+    Example:
+
+        >>> num_nodes_of(6), num_nodes_of(12, directed=True)
+        (4, 4)
+    """
+    nodes = round((1 + (1 + (4 if directed else 8) * sites) ** 0.5) / 2)
+    if num_pairs(nodes, directed=directed) != sites:
+        raise ValueError(
+            f"Expected the {'ordered' if directed else 'unordered'} pairs of some number of "
+            f"nodes, n (n - 1){'' if directed else ' / 2'}, but got {sites} sites."
+        )
+    return nodes
+
+
 def adjacency_matrix(x: Tensor, *, directed: bool = False) -> Tensor:
     """Adjacency matrices of vectors over node pairs.
 
@@ -57,12 +78,7 @@ def pair_ends(sites: int, *, device: torch.device | None = None) -> tuple[Tensor
 @lru_cache(maxsize=64)
 def _positions(sites: int, directed: bool, device: str) -> tuple[int, Tensor]:
     """Number of nodes, and the site that each entry of the matrix holds (D: none)."""
-    nodes = round((1 + (1 + (4 if directed else 8) * sites) ** 0.5) / 2)
-    if num_pairs(nodes, directed=directed) != sites:
-        raise ValueError(
-            f"Expected the {'ordered' if directed else 'unordered'} pairs of some number of "
-            f"nodes, n (n - 1){'' if directed else ' / 2'}, but got {sites} sites."
-        )
+    nodes = num_nodes_of(sites, directed=directed)
     where = ~torch.eye(nodes, dtype=torch.bool)
     matrix = torch.full((nodes, nodes), sites)
     matrix[where if directed else where.triu()] = torch.arange(sites)

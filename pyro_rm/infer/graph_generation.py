@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pyro_rm.datasets.graphs import active_pairs, decode_graphs
 from pyro_rm.energies import TemperedEnergy
+from pyro_rm.energies.node_pairs import num_nodes_of
 from pyro_rm.energy_gaps import Context
 from pyro_rm.infer.noise_levels import background_draw, sample_by_levels
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
@@ -143,12 +144,11 @@ def _graphs_of_size(
         return [nx.empty_graph(1, nx.DiGraph if directed else nx.Graph) for _ in rows]
     if hasattr(energy, "resized"):
         energy = energy.resized(size)
-    sites = energy.state_space.num_sites
-    max_nodes = round((1 + (1 + (4 if directed else 8) * sites) ** 0.5) / 2)
+    padding = num_nodes_of(energy.state_space.num_sites, directed=directed)
     counts = torch.full_like(rows, size)
-    active = active_pairs(counts, max_nodes, directed=directed)
+    active = active_pairs(counts, padding, directed=directed)
     density = 0.5 if densities is None else densities[size]
     empty = torch.zeros(active.shape, device=active.device)
     start = background_draw(energy.state_space, empty, density * active)
-    context = (counts,) if features is None else (counts, features[rows, :max_nodes])
+    context = (counts,) if features is None else (counts, features[rows, :padding])
     return decode_graphs(walk(energy, start, context, active), counts, directed=directed)
