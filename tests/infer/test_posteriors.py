@@ -149,18 +149,19 @@ def moments_by_nuts(handled, x, count=200):
 
 
 def test_nuts_and_a_normal_guide_agree():
-    """Within 5 Monte Carlo errors of NUTS, and 5 % of a sd that a normal shape may cost."""
+    """Within 5 Monte Carlo errors of both (fails in 1 of 1e5 seeds), and the 3 % of a sd that a
+    normal shape may cost. The guide's own error is 3.5 % of a sd, by repeated optimization."""
     x, model = drawn(500), program(normal)
     mean, spread, sizes = moments_by_nuts(ratio_matching(model), x)
     guide = AutoMultivariateNormal(model, init_scale=0.05)
-    elbo = Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=1)
-    fitted(model, guide, x, steps=400, elbo=elbo)
-    found = guide(x)["pairs"]
-    draws = torch.stack([guide(x)["pairs"].detach() for _ in range(2000)])
-    assert found.shape == (PAIRS,)
-    off = (draws.mean(0) - mean).abs() / spread
-    assert (off < 5 / sizes.sqrt() + 0.1).all()
-    assert ((draws.std(0) / spread - 1).abs() < 5 / (2 * sizes).sqrt() + 0.05).all()
+    elbo = Trace_ELBO(num_particles=64, vectorize_particles=True, max_plate_nesting=1)
+    fitted(model, guide, x, rate=0.05, elbo=elbo)
+    assert guide(x)["pairs"].shape == (PAIRS,)
+    normal_shape = guide.get_posterior()
+    off = (normal_shape.mean - mean).abs() / spread
+    assert (off < 5 * (1 / sizes + 0.035**2).sqrt() + 0.03).all()
+    wider = (normal_shape.stddev / spread - 1).abs()
+    assert (wider < 5 * (0.5 / sizes + 0.035**2).sqrt() + 0.03).all()
 
 
 def test_posterior_predictive_draws():
