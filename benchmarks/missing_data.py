@@ -58,7 +58,7 @@ def zeros_for_missing(x: Tensor) -> None:
     pyro.factor("x", -(terms * ~x.isnan()).sum())
 
 
-def fill(x: Tensor, num_steps: int = 120) -> Tensor:
+def fill(x: Tensor, num_steps: int = 100) -> Tensor:
     """Gibbs fill: the default of the loss, averaged over the last half of the steps."""
     pyro.clear_param_store()
     start = init_to_value(values={"flat": observed_zeros(x)})
@@ -215,16 +215,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-data", type=int, default=1000)
     parser.add_argument("--large", type=int, default=8000)
-    parser.add_argument("--replications", type=int, default=48)
-    parser.add_argument("--num-intervals", type=int, default=16, help="of them, with intervals")
-    parser.add_argument("--num-marginal", type=int, default=10, help="of them, marginalized")
+    parser.add_argument("--replications", type=int, default=24)
+    parser.add_argument("--num-intervals", type=int, default=12, help="of them, with intervals")
+    parser.add_argument("--num-marginal", type=int, default=6, help="of them, marginalized")
     parser.add_argument("--scale", type=float, default=0.3, help="sd of the true parameters")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     pyro.set_rng_seed(arguments.seed)
     true = arguments.scale * torch.randn(PAIRS + SITES)
     truth = NormalizedModel(Ising(matrix_of(true), true[PAIRS:], states=(-1, 1)))
-    for count in (arguments.num_data, arguments.large):
+    for count in (arguments.large, arguments.num_data):
         for at_random in (False, True):
             replicate(true, truth, count, arguments, at_random)
 

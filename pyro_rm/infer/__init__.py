@@ -3,6 +3,7 @@
 from pyro_rm.infer.calibration import CalibratedPosterior, calibrate
 from pyro_rm.infer.contrastive_divergence import ContrastiveDivergence
 from pyro_rm.infer.graph_generation import generate_graphs
+from pyro_rm.infer.latent_fill import LatentFill
 from pyro_rm.infer.louis_correction import filled_posterior
 from pyro_rm.infer.markov_kernels import MarkovKernel
 from pyro_rm.infer.methods_of_the_paper import (
@@ -20,6 +21,7 @@ __all__ = [
     "CalibratedPosterior",
     "ContrastiveDivergence",
     "GibbsFill",
+    "LatentFill",
     "Marginalized",
     "MarkovKernel",
     "NoiseLevels",

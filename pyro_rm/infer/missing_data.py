@@ -109,7 +109,7 @@ class GibbsFill:
         :returns: Data as floats, of the same shape.
         """
         num_steps = self.num_steps
-        if self._last is not None and _same(self._last[0], value):
+        if self._last is not None and same_memory(self._last[0], value):
             start, num_steps = torch.where(missing, self._last[1], value), 1
         else:
             start = starting_data(energy, space, value.shape[:-1], value)
@@ -122,7 +122,7 @@ class GibbsFill:
         return filled
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
+def same_memory(first: Tensor, second: Tensor) -> bool:
     """Whether two tensors are the same memory."""
     return (
         first.data_ptr() == second.data_ptr()

@@ -17,7 +17,7 @@ from pyro_rm.energy_gaps import EnergyError
 from pyro_rm.poutine.surrogate import SiteEstimator, Surrogate
 
 
-def _unwrap(fn: Any) -> Any:
+def unwrap(fn: Any) -> Any:
     """The distribution inside masks, reinterpreted dimensions and expansions."""
     while isinstance(fn, (MaskedDistribution, Independent, ExpandedDistribution)):
         fn = fn.base_dist
@@ -91,7 +91,7 @@ class RatioMatchingMessenger(Messenger):
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
-        model = _unwrap(msg["fn"])
+        model = unwrap(msg["fn"])
         if isinstance(model, Surrogate):  # an inner handler was first, and its estimator stands
             self.models[msg["name"]] = model.model
             return
@@ -102,8 +102,9 @@ class RatioMatchingMessenger(Messenger):
                 raise ValueError(
                     f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
                     "latent. Pass obs=, or condition the model on data. Latents with an "
-                    "energy-based prior are not fitted here: draw them by MarkovKernel from "
-                    "their energy minus the log likelihood, and condition on the draws."
+                    f"energy-based prior are drawn by LatentFill(model, {msg['name']!r}), which "
+                    "SVI then trains, or by MarkovKernel from their energy minus the log "
+                    "likelihood where all parameters are known."
                 )
             return
         estimator = _estimator_at(self.estimator, msg["name"])
@@ -119,7 +120,7 @@ class RatioMatchingMessenger(Messenger):
         msg["fn"] = _replace(msg["fn"], estimator, self.weight)
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        surrogate = _unwrap(msg["fn"])
+        surrogate = unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
         model = surrogate.model
