@@ -108,11 +108,29 @@ def _check_energies(
         )
 
 
-def check_modules(energy: Energy) -> None:
-    """Refuse layers that give a datum and its neighbors different energies.
+def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpace:
+    """The space of an energy: what it says, or what is given where it says none.
 
-    :raises EnergyError: If dropout or batch normalization is in training mode.
+    :raises ValueError: If neither says it, or both say different ones.
     """
+    own = getattr(energy, "state_space", None)
+    space = state_space or own
+    if space is None:
+        raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+    if own is not None and own != space:
+        raise EnergyError(f"Expected an energy on {space}, but got one on {own}.")
+    return space
+
+
+def check_energy(energy: Energy, space: StateSpace) -> None:
+    """Refuse energies of another space, and layers that give equal states different energies.
+
+    :param energy: The energy.
+    :param space: The space that it is used on.
+    :raises EnergyError: If it says another space, or dropout or batch normalization is in
+        training mode.
+    """
+    space_of(energy, space)
     if not isinstance(energy, nn.Module):
         return
     for name, module in energy.named_modules():

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pyro_rm.energy_gaps import Energy, EnergyError, energy_dtype, evaluate_energy
+from pyro_rm.counts import check_counts
+from pyro_rm.energy_gaps import (
+    Energy,
+    EnergyError,
+    check_energy,
+    energy_dtype,
+    evaluate_energy,
+)
 from pyro_rm.state_space import StateSpace
 
 
@@ -72,6 +79,7 @@ def state_chunks(
         >>> sum(len(states) for states in state_chunks(StateSpace(5), chunk_size=10))
         32
     """
+    check_counts(chunk_size=chunk_size)
     for start in range(0, space.num_states, chunk_size):
         stop = min(start + chunk_size, space.num_states)
         yield states_at(space, torch.arange(start, stop, device=device))
@@ -116,6 +124,10 @@ class Enumeration:
     energy: Energy
     space: StateSpace
     block_size: int = 2**16
+
+    def __post_init__(self) -> None:
+        check_counts(block_size=self.block_size)
+        check_energy(self.energy, self.space)
 
     @property
     def _layout(self) -> tuple[int, int, int]:
@@ -166,6 +178,7 @@ class Enumeration:
         :param log_block_sums: What :meth:`log_block_sums` returned, to save that pass.
         :returns: Data, ``(num_draws, D)``.
         """
+        check_counts(0, num_draws=num_draws)
         sums = self.log_block_sums() if log_block_sums is None else log_block_sums
         _, width, rows = self._layout
         chosen, counts = _categorical(sums.detach(), num_draws).unique(return_counts=True)

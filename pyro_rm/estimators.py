@@ -13,12 +13,13 @@ from pyro_rm.energy_gaps import (
     Context,
     Energy,
     EnergyError,
-    check_modules,
+    check_energy,
     energy_dtype,
     energy_gaps,
     gap_table,
     has_gap_table,
     is_validating,
+    space_of,
 )
 from pyro_rm.neighborhoods import Neighbors, all_neighbors, candidates, substitutions
 from pyro_rm.objectives import Objective, as_objective
@@ -129,7 +130,7 @@ class Estimator:
         """
         if is_validating():
             space.validate(value, active)
-            check_modules(energy)
+            check_energy(energy, space)
         if active is not None:
             value = torch.where(active | space.contains(value), value, float(space.states[0]))
         encoded = space.encode(value, energy_dtype(energy, value))
@@ -274,9 +275,7 @@ def estimate_terms(
         >>> terms.effective_sample_size
         tensor([2., 2., 2., 2., 2.])
     """
-    space = state_space or getattr(energy, "state_space", None)
-    if space is None:
-        raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+    space = space_of(energy, state_space)
     space.validate_shape(x)
     wide = (context,) if isinstance(context, Tensor) else tuple(context)
     if is_validating():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
+
+from pyro_rm.counts import check_counts
 
 
 class _TwoStates(constraints.Constraint):
@@ -78,12 +82,13 @@ class StateSpace:
     states: tuple[float, float] = (0, 1)
 
     def __post_init__(self) -> None:
-        if int(self.num_sites) != self.num_sites or self.num_sites < 1:
-            raise ValueError(
-                f"Expected num_sites to be a positive integer, but got {self.num_sites}."
-            )
+        check_counts(num_sites=self.num_sites)
         per_site = self.num_categories
-        if not isinstance(per_site, int):
+        if isinstance(per_site, str) or not isinstance(per_site, Integral | Iterable):
+            raise TypeError(
+                f"Expected num_categories to be an integer, or one a site, but got {per_site!r}."
+            )
+        if not isinstance(per_site, Integral):
             per_site = tuple(int(k) for k in per_site)
             if len(per_site) != self.num_sites:
                 raise ValueError(
@@ -93,7 +98,7 @@ class StateSpace:
             if len(set(per_site)) == 1:
                 per_site = per_site[0]
             object.__setattr__(self, "num_categories", per_site)
-        smallest = per_site if isinstance(per_site, int) else min(per_site)
+        smallest = min(per_site) if isinstance(per_site, tuple) else per_site
         if smallest < 2:
             raise ValueError(f"Expected at least 2 categories at every site, but got {smallest}.")
         object.__setattr__(self, "states", tuple(self.states))

@@ -96,7 +96,15 @@ TYPES = {
 NEED_FILES = {"ego_small"}
 # What energies' own fast paths and new estimators check and convert by.
 HELPERS = {
-    *("check_context", "check_modules", "energy_dtype", "is_validating", "outer_energies", "wide"),
+    *(
+        "check_context",
+        "check_energy",
+        "energy_dtype",
+        "is_validating",
+        "outer_energies",
+        "space_of",
+        "wide",
+    ),
 }
 
 

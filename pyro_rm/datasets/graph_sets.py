@@ -8,6 +8,8 @@ import networkx as nx
 import numpy as np
 import torch
 
+from pyro_rm.counts import check_counts
+
 _EGO_SMALL = 200
 _EGO_SMALL_SIZES = range(4, 19)
 
@@ -29,6 +31,7 @@ def community_graphs(
     :param edge_probability: Density within a community.
     :param bridge_share: Edges between the communities for each node.
     :returns: The graphs.
+    :raises ValueError: If an option is out of range.
 
     Example:
 
@@ -41,6 +44,14 @@ def community_graphs(
     [1] Jiaxuan You, Rex Ying, Xiang Ren, William Hamilton, Jure Leskovec (2018) "GraphRNN:
         generating realistic graphs with deep auto-regressive models", ICML.
     """
+    check_counts(num_graphs=num_graphs)
+    if len(sizes) == 0 or any(size < 2 or size % 2 for size in sizes):
+        raise ValueError(f"Expected sizes to be even numbers of nodes, but got {sizes}.")
+    if not 0 <= edge_probability <= 1 or not 0 <= bridge_share <= 1:
+        raise ValueError(
+            f"Expected edge_probability and bridge_share in [0, 1], but got {edge_probability} "
+            f"and {bridge_share}."
+        )
     generator = np.random.default_rng(int(torch.randint(2**31, ())))
     graphs = []
     for _ in range(num_graphs):

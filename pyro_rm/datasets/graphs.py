@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
+
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
@@ -69,6 +71,7 @@ def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -
         tensor([[ True, False, False],
                 [ True,  True,  True]])
     """
+    check_counts(max_nodes=max_nodes)
     first, second = np.nonzero(_pair_mask(max_nodes, directed))
     largest = torch.from_numpy(np.maximum(first, second))
     return largest.to(num_nodes.device) < num_nodes[..., None]
@@ -103,6 +106,7 @@ def encode_graphs(
         raise ValueError("Expected at least one graph, but got none.")
     largest = max(len(graph) for graph in graphs)
     max_nodes = largest if max_nodes is None else max_nodes
+    check_counts(max_nodes=max_nodes)
     directed = graphs[0].is_directed()
     for index, graph in enumerate(graphs):
         _check_graph(graph, index, max_nodes, directed)
@@ -174,6 +178,7 @@ def size_buckets(graphs: Sequence[nx.Graph], num_buckets: int) -> list[GraphBatc
         >>> [b.max_nodes for b in size_buckets([nx.path_graph(n) for n in (9, 2, 8, 3)], 2)]
         [3, 9]
     """
+    check_counts(num_buckets=num_buckets)
     ordered = sorted(graphs, key=len)
     bounds = np.linspace(0, len(ordered), min(num_buckets, len(ordered)) + 1).round().astype(int)
     return [encode_graphs(ordered[a:b]) for a, b in pairwise(bounds.tolist())]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.datasets.plane_densities import PlaneDensity
 
 # Nodes and weights of Gauss and Legendre on [0, 1].
@@ -44,6 +45,7 @@ class Pinwheel(PlaneDensity):
 
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, 2)``."""
+        check_counts(0, num_samples=num_samples)
         noise = torch.randn(2, num_samples, dtype=torch.float64)
         r, tau = 1 + self.radial_scale * noise[0], self.tangential_scale * noise[1]
         arm = self._turns()[torch.randint(self.num_arms, (num_samples,))]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.datasets.noises import Noise
 
 _POINTS_AT_ONCE = 2048
@@ -41,6 +42,7 @@ class PlaneDensity(ABC):
         :param num_cells: Points along a coordinate.
         :returns: The entropy in nats.
         """
+        check_counts(num_cells=num_cells)
         width = 2 * radius / num_cells
         middles = (torch.arange(num_cells, dtype=torch.float64) + 0.5) * width - radius
         p = self.grid_density(middles)
@@ -80,6 +82,7 @@ class CurveDensity(PlaneDensity):
 
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, 2)``."""
+        check_counts(0, num_samples=num_samples)
         centers = self.curve(torch.rand(num_samples, dtype=torch.float64))
         return centers + self.noise.sample((num_samples, 2))
 

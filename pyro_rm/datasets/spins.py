@@ -8,6 +8,8 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
+
 
 def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
     r"""A square (cubic, ...) lattice with one coupling.
@@ -23,6 +25,7 @@ def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
         >>> lattice(10, 10, coupling=0.2).number_of_edges()
         200
     """
+    check_counts(**{f"size {number}": size for number, size in enumerate(sizes)})
     graph = nx.grid_graph(sizes, periodic=periodic)
     return with_couplings(nx.convert_node_labels_to_integers(graph), coupling)
 
@@ -34,7 +37,14 @@ def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
     :param degree: Neighbors a site.
     :param coupling: See :func:`lattice`.
     :returns: As :func:`lattice`.
+    :raises ValueError: If there is no such graph.
     """
+    check_counts(num_sites=num_sites, degree=degree)
+    if degree >= num_sites or degree * num_sites % 2:
+        raise ValueError(
+            f"Expected degree below num_sites with an even product, but got {degree} and "
+            f"{num_sites}: no such graph exists."
+        )
     return with_couplings(nx.random_regular_graph(degree, num_sites, seed=_seed()), coupling)
 
 
@@ -45,7 +55,14 @@ def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Gr
     :param mean_degree: Expected neighbors a site.
     :param coupling: See :func:`lattice`.
     :returns: As :func:`lattice`.
+    :raises ValueError: If there are fewer than two sites, or the degree is out of range.
     """
+    check_counts(2, num_sites=num_sites)
+    if not 0 <= mean_degree <= num_sites - 1:
+        raise ValueError(
+            f"Expected mean_degree from 0 to num_sites - 1 = {num_sites - 1}, but got "
+            f"{mean_degree}."
+        )
     graph = nx.fast_gnp_random_graph(num_sites, mean_degree / (num_sites - 1), seed=_seed())
     return with_couplings(graph, coupling)
 

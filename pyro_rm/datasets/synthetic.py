@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.datasets.gray_code import GrayCode
 from pyro_rm.datasets.noises import BlurredUniformNoise, GaussianNoise, UniformNoise
 from pyro_rm.datasets.pinwheel import Pinwheel
@@ -42,6 +43,7 @@ class GrayCodedDensity:
         :param num_samples: How many: a batch of an endless stream.
         :returns: Zeros and ones of the default floating type.
         """
+        check_counts(0, num_samples=num_samples)
         return self.code.encode(self.density.sample(num_samples))
 
     def states(self) -> Tensor:

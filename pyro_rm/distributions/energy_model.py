@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.energy_gaps import Context, Energy, space_of
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
@@ -62,9 +62,7 @@ class EnergyModel(TorchDistribution):
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        space = state_space or getattr(energy, "state_space", None)
-        if space is None:
-            raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+        space = space_of(energy, state_space)
         self.energy = energy
         self.state_space: StateSpace = space
         self.active, self.sampler = active, sampler

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.counts import check_counts
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, space_of
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 
@@ -41,11 +42,8 @@ class LeveledEnergy(nn.Module):
         state_space: StateSpace | None = None,
     ) -> None:
         super().__init__()
-        space = state_space or getattr(energy, "state_space", None)
-        if space is None:
-            raise ValueError("Expected an energy with a state_space, or the argument state_space.")
-        if num_levels < 1:
-            raise ValueError(f"Expected at least one level, but got {num_levels}.")
+        space = space_of(energy, state_space)
+        check_counts(num_levels=num_levels)
         self.state_space: StateSpace = space
         self.energy = energy
         self.scales = nn.Parameter(torch.ones(num_levels - 1))

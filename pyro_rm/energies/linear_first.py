@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk
@@ -29,6 +30,7 @@ class LinearFirstEnergy(nn.Module, ABC):
         super().__init__()
         self.state_space = state_space
         self.centered = centered and state_space.is_binary and state_space.states == (0, 1)
+        check_counts(num_features=num_features)
         num_inputs = state_space.encoded_shape.numel()
         self.weight = nn.Parameter(torch.empty(num_inputs, num_features))
         self.bias = nn.Parameter(torch.zeros(num_features))

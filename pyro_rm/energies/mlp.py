@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies.linear_first import LinearFirstEnergy, own_minus_others
 from pyro_rm.energy_gaps import wide
 from pyro_rm.state_space import StateSpace
@@ -56,6 +57,7 @@ class MLPEnergy(LinearFirstEnergy):
     ) -> None:
         if len(hidden_sizes) == 0:
             raise ValueError("Expected at least one hidden layer, but got none; use IsingEnergy.")
+        check_counts(**{f"hidden_sizes[{i}]": size for i, size in enumerate(hidden_sizes)})
         space = StateSpace(num_sites, num_categories, states)
         super().__init__(space, hidden_sizes[0], centered=centered)
         self.hidden_dtype = hidden_dtype

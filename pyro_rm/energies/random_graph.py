@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs, pair_ends
 from pyro_rm.state_space import StateSpace
 
@@ -71,9 +72,8 @@ class RandomGraphEnergy(nn.Module):
             raise ValueError(
                 f"Expected different statistics among {list(_STATISTICS)}, but got {list(names)}."
             )
-        if max_nodes < 2:
-            raise ValueError(f"Expected max_nodes of at least 2, but got {max_nodes}.")
-        if decay <= 0:
+        check_counts(2, max_nodes=max_nodes)
+        if not 0 < decay < math.inf:
             raise ValueError(f"Expected a positive decay, but got {decay}.")
         self.state_space = StateSpace(num_pairs(max_nodes))
         self.names = names
@@ -82,6 +82,7 @@ class RandomGraphEnergy(nn.Module):
 
     def resized(self, max_nodes: int) -> RandomGraphEnergy:
         """The same energy for another padding; parameters are shared."""
+        check_counts(2, max_nodes=max_nodes)
         other = copy.copy(self)
         other.state_space = StateSpace(num_pairs(max_nodes))
         return other

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies.linear_first import (
     LinearFirstEnergy,
     LinearFirstWalk,
@@ -55,6 +56,7 @@ class RBMEnergy(LinearFirstEnergy):
         num_categories: int | tuple[int, ...] = 2,
         states: tuple[float, float] = (0, 1),
     ) -> None:
+        check_counts(num_hidden=num_hidden)
         space = StateSpace(num_sites, num_categories, states)
         super().__init__(space, num_hidden, centered=False)
         nn.init.normal_(self.weight, std=0.1 / num_sites**0.5)

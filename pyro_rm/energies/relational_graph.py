@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
 from pyro_rm.state_space import StateSpace
 
@@ -79,8 +80,11 @@ class RelationalGraphEnergy(nn.Module):
         directed: bool = False,
     ) -> None:
         super().__init__()
-        if max_nodes < 2:
-            raise ValueError(f"Expected max_nodes of at least 2, but got {max_nodes}.")
+        check_counts(2, max_nodes=max_nodes)
+        check_counts(num_hidden=num_hidden, num_layers=num_layers)
+        check_counts(0, num_features=num_features, num_walks=num_walks)
+        if num_levels is not None:
+            check_counts(num_levels=num_levels)
         self.directed = directed
         self.num_features = num_features
         self.num_walks = num_walks
@@ -101,6 +105,7 @@ class RelationalGraphEnergy(nn.Module):
         :param max_nodes: Nodes of the padding. Small graphs are cheaper without much of it.
         :returns: An energy with its own state space.
         """
+        check_counts(2, max_nodes=max_nodes)
         other = copy.copy(self)
         other.state_space = StateSpace(num_pairs(max_nodes, directed=self.directed))
         return other

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, space_of
 from pyro_rm.enumeration import outer_energies
 from pyro_rm.neighborhoods import Neighbors
 from pyro_rm.objectives import Objective, as_objective
@@ -37,10 +37,7 @@ class TemperedEnergy(nn.Module):
         state_space: StateSpace | None = None,
     ) -> None:
         super().__init__()
-        space = state_space or getattr(energy, "state_space", None)
-        if space is None:
-            raise ValueError("Expected an energy with a state_space, or the argument state_space.")
-        self.state_space: StateSpace = space
+        self.state_space = space_of(energy, state_space)
         self.energy = energy
         self.inverse_temperature = inverse_temperature
 

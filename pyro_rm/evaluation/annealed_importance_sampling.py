@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
@@ -153,7 +154,10 @@ def _log_weights(
 
 
 def _temperatures(given: int | Tensor) -> list[float]:
-    betas = torch.linspace(0, 1, given).tolist() if isinstance(given, int) else given.tolist()
+    if not isinstance(given, Tensor):
+        check_counts(2, inverse_temperatures=given)
+        given = torch.linspace(0, 1, given)
+    betas = given.tolist()
     increasing = all(before < after for before, after in pairwise(betas))
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not increasing:
         raise ValueError(
@@ -179,11 +183,8 @@ def _check_options(
                     f"Expected at least two samples, (R, {space.num_sites}), but got "
                     f"{tuple(samples.shape)}."
                 )
-    if num_chains < 2 or batch_size < 1:
-        raise ValueError(
-            f"Expected at least 2 chains in batches of at least 1, but got {num_chains} chains "
-            f"in batches of {batch_size}."
-        )
+    check_counts(2, num_chains=num_chains)
+    check_counts(batch_size=batch_size)
 
 
 def _problems(result: AISEstimate, max_gap: float) -> Iterator[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy, RBMEnergy
-from pyro_rm.energy_gaps import Energy, energy_dtype, gap_table, has_gap_table
+from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy, gap_table, has_gap_table
 from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.state_space import StateSpace
 
@@ -112,6 +112,7 @@ def annealing_path(base: BaseDistribution, target: Energy, space: StateSpace) ->
     lowest = torch.full((1, space.num_sites), float(space.states[0]))
     anywhere = space.encode(lowest, energy_dtype(target, lowest))
     with torch.no_grad():  # at beta = 0 the two energies differ by a constant
+        evaluate_energy(target, space, anywhere)  # refuses what is no energy
         constant = base(anywhere) - energy_at(0.0)(anywhere)
     return AnnealingPath(energy_at, float(constant))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from pyro_rm.counts import check_counts
 from pyro_rm.state_space import StateSpace
 
 
@@ -80,6 +81,7 @@ class ChowLiuTree:
 
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, D)``."""
+        check_counts(0, num_samples=num_samples)
         codes = torch.zeros(num_samples, len(self.parents), dtype=torch.long)
         exists = self.state_space.category_mask()
         for site in self.order:
@@ -94,7 +96,7 @@ class ChowLiuTree:
 
 def _joint_probabilities(data: Tensor, space: StateSpace, smoothing: float) -> Tensor:
     """Smoothed probabilities of pairs of values, ``(D, K, D, K)``, zero where padded."""
-    if smoothing <= 0:
+    if not smoothing > 0:
         raise ValueError(f"Expected smoothing to be positive, but got {smoothing}.")
     codes = (data == space.states[1]) if space.is_binary else data
     hot = one_hot(codes.long(), space.max_categories).flatten(-2).double()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.evaluation.orbit_counts import orbit_counts
 
 Kernel = Literal["emd", "tv"]
@@ -101,6 +102,7 @@ def graph_mmd_floor(
         >>> graph_mmd_floor([nx.path_graph(4)], [nx.path_graph(4)], num_samples=3)["degree"]
         0.0
     """
+    check_counts(num_samples=num_samples)
     drawn = torch.randint(len(train), (num_samples,)).tolist()
     return graph_mmd([train[index] for index in drawn], reference, kernel=kernel)
 

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
+
 Statistic = Literal["U", "V"]
 
 
@@ -68,7 +70,8 @@ def exponential_hamming_mmd(
 
     .. note:: Costs three kernel matrices, in chunks of rows: one matrix product each.
     """
-    if bandwidth <= 0:
+    check_counts(chunk_size=chunk_size)
+    if not bandwidth > 0:
         raise ValueError(f"Expected bandwidth to be positive, but got {bandwidth}.")
     hot_x, hot_y = one_hot_pair(x, y)
 

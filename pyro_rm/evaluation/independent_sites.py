@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from pyro_rm.counts import check_counts
 from pyro_rm.state_space import StateSpace
 
 
@@ -54,7 +55,7 @@ class IndependentSites:
         :param smoothing: Pseudo-counts a site, spread over its values; positive.
         """
         state_space.validate(data)
-        if smoothing <= 0:
+        if not smoothing > 0:
             raise ValueError(f"Expected smoothing to be positive, but got {smoothing}.")
         if state_space.is_binary:
             high = (data == state_space.states[1]).sum(0) + smoothing / 2
@@ -101,6 +102,7 @@ class IndependentSites:
 
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, D)``."""
+        check_counts(0, num_samples=num_samples)
         if self.state_space.is_binary:
             low, high = self.state_space.states
             p = self.logits.sigmoid().expand(num_samples, -1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEstimate
@@ -98,6 +99,8 @@ def log_likelihood(
         bound nothing: the bracket is a diagnostic. For a stochastic bound hand over the
         result of annealing from exact samples.
     """
+    check_counts(2, num_chains=num_chains)
+    check_counts(0, num_steps=num_steps)
     energy, space = energy_and_space(model, state_space)
     space.validate(data)
     encoded = space.encode(data, energy_dtype(energy, data))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import RBMEnergy
 from pyro_rm.energies.rbm_hidden import RBMHiddenEnergy
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_gaps import Energy, EnergyError, check_energy, space_of
 from pyro_rm.enumeration import Enumeration
 from pyro_rm.evaluation.pairwise_trees import is_forest, log_partition_of_forest
 from pyro_rm.state_space import StateSpace
@@ -33,6 +34,7 @@ def log_partition(
     :param max_states: Refuse larger sums.
     :returns: A scalar.
     :raises TooManyStatesError: If the sum would run over more than ``max_states``.
+    :raises EnergyError: If an energy is not finite.
 
     Example:
 
@@ -42,9 +44,13 @@ def log_partition(
     .. note:: One energy a state of the sum, in bounded memory; nothing for trees. With 24
         binary sites: a second for Ising models, some for RBMs, minutes for a large MLP.
     """
+    check_counts(max_states=max_states)
     energy, space = energy_and_space(model, state_space)
     if is_forest(energy):
-        return log_partition_of_forest(energy)
+        result = log_partition_of_forest(energy)
+        if not result.detach().isfinite():
+            raise EnergyError(f"Expected finite parameters, but log Z is {result.item()}.")
+        return result
     return _smaller_sum(energy, space, max_states).log_partition()
 
 
@@ -71,6 +77,8 @@ def exact_samples(
 
     .. note:: Costs two energies a state of the sum.
     """
+    check_counts(0, num_samples=num_samples)
+    check_counts(max_states=max_states)
     energy, space = energy_and_space(model, state_space)
     sums = _smaller_sum(energy, space, max_states)
     draws = sums.draw(num_samples)
@@ -84,8 +92,8 @@ def energy_and_space(
 ) -> tuple[Energy, StateSpace]:
     """The energy of a model and its space.
 
-    :raises ValueError: If the model has a batch shape, a context or inactive sites, or the
-        space is unknown.
+    :raises ValueError: If the model has a batch shape, a context or inactive sites, the space
+        is unknown, or the energy is one on another space.
     """
     if isinstance(model, EnergyModel):
         if model.batch_shape or model.context or model.active is not None:
@@ -93,10 +101,9 @@ def energy_and_space(
                 "Expected one model of all sites, but got one with a batch shape, a context or "
                 "inactive sites: their partition functions differ by datum."
             )
-        return model.energy, model.state_space
-    space = state_space or getattr(model, "state_space", None)
-    if space is None:
-        raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+        return energy_and_space(model.energy, model.state_space)
+    space = space_of(model, state_space)
+    check_energy(model, space)
     return model, space
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.evaluation.hamming_mmd import (
     check_samples,
     exponential_hamming_mmd,
@@ -73,8 +74,7 @@ def sample_quality(
     .. note:: Each metric is computed twice a split.
     """
     check_samples(samples, data)
-    if num_splits < 2:
-        raise ValueError(f"Expected num_splits to be at least 2, but got {num_splits}.")
+    check_counts(2, num_splits=num_splits)
     size = min(len(samples), len(data) // 2)
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in metrics}
     for _ in range(num_splits):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer.affine_adjustment import affine_adjustment
 from pyro_rm.infer.posterior_modes import bootstrap_modes, posterior_mode
@@ -45,7 +46,13 @@ class CalibratedPosterior:
     warnings: tuple[str, ...]
 
     def intervals(self, level: float = 0.9) -> dict[str, Tensor]:
-        """Central credible intervals of each entry, stacked in front: ``(2,) + ...``."""
+        """Central credible intervals of each entry, stacked in front: ``(2,) + ...``.
+
+        :param level: Their probability, between 0 and 1.
+        :raises ValueError: If the level is out of range.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2])
         return {name: draw.quantile(tails.to(draw), dim=0) for name, draw in self.draws.items()}
 
@@ -122,6 +129,7 @@ def calibrate(
     """
     if method not in ("affine", "scalar", "bootstrap"):
         raise ValueError(f"Expected method 'affine', 'scalar' or 'bootstrap', but got {method!r}.")
+    check_counts(2, num_draws=num_draws)
     chosen = estimator or Estimator(num_neighbors="all")
     program = UnconstrainedProgram(model, chosen, model_args, model_kwargs, units=units)
     if program.num_units < 2:

@@ -9,10 +9,11 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import (
     Context,
     Energy,
-    check_modules,
+    check_energy,
     energy_dtype,
     evaluate_energy,
     is_validating,
@@ -90,13 +91,13 @@ class ContrastiveDivergence(SurrogateLoss):
                 f"Expected an ELBO that is linear in log probabilities, but got "
                 f"{type(elbo).__name__}: contrastive divergence has a gradient only."
             )
-        if num_steps < 1:
-            raise ValueError(f"Expected num_steps to be at least 1, but got {num_steps}.")
-        if num_chains is not None and (num_chains < 1 or not persistent):
-            raise ValueError(
-                f"Expected num_chains above 0 and with persistent=True, but got {num_chains} and "
-                f"persistent={persistent}."
-            )
+        check_counts(num_steps=num_steps)
+        if num_chains is not None:
+            check_counts(num_chains=num_chains)
+            if not persistent:
+                raise ValueError(
+                    f"Expected persistent=True beside num_chains={num_chains}, but got False."
+                )
         self.chain_steps, self.step = num_steps, step or GibbsSweep()
         self.persistent, self.num_chains = persistent, num_chains
         self.chains: dict[str, Tensor] = {}
@@ -139,7 +140,7 @@ class _Contrast:
         """Differences for each datum, ``batch_shape``."""
         if is_validating():
             space.validate(value, active)
-            check_modules(energy)
+            check_energy(energy, space)
         if active is not None:
             value = torch.where(active | space.contains(value), value, float(space.states[0]))
         encoded = space.encode(value, energy_dtype(energy, value))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_rm.counts import check_counts
 from pyro_rm.datasets.graphs import active_pairs, decode_graphs
 from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energies.node_pairs import num_nodes_of
@@ -73,6 +74,10 @@ def generate_graphs(
         raise ValueError(f"Expected positive numbers of nodes, but got {num_nodes.tolist()}.")
     if num_levels is not None and tuple(inverse_temperatures) != (1.0,):
         raise ValueError("Expected noise levels or inverse temperatures, but got both.")
+    check_counts(max_rounds=max_rounds)
+    check_counts(0, num_steps=num_steps)
+    if num_levels is not None:
+        check_counts(num_levels=num_levels)
     step = GibbsSweep() if step is None else step
     if num_levels is None:
         walk = partial(_anneal, step, num_steps, inverse_temperatures)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import Context, Energy, energy_dtype, evaluate_energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer.missing_data import GibbsFill
@@ -55,7 +56,7 @@ def filled_posterior(
     :param values: The estimate, latent sites by name, e.g. ``AutoDelta.median()``.
     :param fill: How it was fitted; :class:`~pyro_rm.infer.GibbsFill` with the exact sum of the
         pseudolikelihood if None.
-    :param num_fills: Fills to average over.
+    :param num_fills: Fills to average over, at least 2.
     :param num_draws: Draws to return.
     :param units: Names of the plates whose members are independent; all plates if None.
     :param corrected: False takes fills for data, to see what the correction does.
@@ -87,6 +88,8 @@ def filled_posterior(
     [1] Thomas Louis (1982) "Finding the observed information matrix when using the EM
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
+    check_counts(num_draws=num_draws)
+    check_counts(2, num_fills=num_fills)
     fill = GibbsFill(Estimator(num_neighbors="all")) if fill is None else fill
     chains: dict[str, _Chain] = {}
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, energy_dtype, gap_table, has_gap_table
+from pyro_rm.energy_gaps import (
+    Context,
+    Energy,
+    energy_dtype,
+    evaluate_energy,
+    gap_table,
+    has_gap_table,
+)
 from pyro_rm.state_space import StateSpace
 
 
@@ -64,14 +71,16 @@ class MarginalEnergy:
     def __call__(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies of the observed sites, ``batch_shape``; missing ones may be anything."""
         states, log_exists = self._completions(x)
-        energies = self.energy(states, *self._wide(context, len(states)))
+        wide = self._wide(context, len(states))
+        energies = evaluate_energy(self.energy, self.state_space, states, wide)
         return -(log_exists - energies).logsumexp(0)
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """Gaps of the marginal, in the shape of ``x``."""
         states, log_exists = self._completions(x)
         wide = self._wide(context, len(states))
-        log_weights = log_exists - self.energy(states, *wide)
+        energies = evaluate_energy(self.energy, self.state_space, states, wide)
+        log_weights = log_exists - energies
         gaps = gap_table(self.energy, states, wide)
         log_shares = log_weights - log_weights.logsumexp(0)
         return (log_shares.view(*log_shares.shape, *(1,) * self._rank) + gaps).logsumexp(0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyro
 import torch
 from pyro.infer.mcmc.mcmc_kernel import MCMCKernel
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import energy_dtype
+from pyro_rm.energy_gaps import energy_dtype, evaluate_energy
 from pyro_rm.markov_steps import (
     GibbsSweep,
     MarkovStep,
@@ -70,10 +72,7 @@ class MarkovKernel(MCMCKernel):
                 f"Expected an EnergyModel, but got {type(model).__name__}. Wrap an energy as "
                 "EnergyModel(energy); for latent variables of a program use NUTS."
             )
-        if steps_per_sample < 1:
-            raise ValueError(
-                f"Expected steps_per_sample to be at least 1, but got {steps_per_sample}."
-            )
+        check_counts(steps_per_sample=steps_per_sample)
         self.ebm, self.step, self.name = model, step or GibbsSweep(), name
         self.batch_shape = torch.Size(sample_shape) + model.batch_shape
         self.steps_per_sample = steps_per_sample
@@ -129,6 +128,9 @@ class MarkovKernel(MCMCKernel):
         energy, space = self.ebm.energy, self.ebm.state_space
         encoded = space.encode(value, energy_dtype(energy, value))
         check_chains(energy, space, encoded, self.ebm.active)
+        with torch.no_grad(), pyro.validation_enabled():  # MCMC runs without, too late to see
+            context = self.ebm.wide_context(torch.Size([1]) + self.batch_shape)
+            evaluate_energy(energy, space, encoded[None], context)
         return add_replicas(self.step, encoded)
 
     def _count(self, acceptance: Tensor) -> None:

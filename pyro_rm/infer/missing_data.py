@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import Context, Energy, check_modules, energy_dtype
+from pyro_rm.energy_gaps import Context, Energy, check_energy, energy_dtype
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer.marginal_energy import MarginalEnergy, most_missing
 from pyro_rm.markov_steps import (
@@ -66,8 +67,7 @@ class GibbsFill:
     _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise ValueError(f"Expected num_steps to be at least 1, but got {self.num_steps}.")
+        check_counts(num_steps=self.num_steps)
 
     def is_deterministic(
         self, energy: Energy, space: StateSpace, active: Tensor | None = None
@@ -87,7 +87,7 @@ class GibbsFill:
         if active is not None:
             missing = value.isnan() & ~active
             if missing.any():
-                check_modules(energy)
+                check_energy(energy, space)
                 value = self.filled(energy, space, value, missing, context)
         return self.estimator(energy, space, value, context, active)
 
@@ -158,6 +158,9 @@ class Marginalized:
     estimator: Estimator = field(default_factory=lambda: Estimator(num_neighbors="all"))
     max_missing: int = 8
 
+    def __post_init__(self) -> None:
+        check_counts(0, max_missing=self.max_missing)
+
     def is_deterministic(
         self, energy: Energy, space: StateSpace, active: Tensor | None = None
     ) -> bool:
@@ -178,7 +181,7 @@ class Marginalized:
         missing = value.isnan() & ~active
         count = most_missing(missing, self.max_missing)
         if count > 0:
-            check_modules(energy)
+            check_energy(energy, space)
             energy = MarginalEnergy(energy, space, missing, count)
         return self.estimator(energy, space, value, context, active)
 
@@ -207,6 +210,7 @@ def impute(
 
     .. note:: Costs ``num_steps`` sweeps of ``num_draws`` copies of the data.
     """
+    check_counts(num_draws=num_draws)
     batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
     missing = value.isnan() if model.active is None else value.isnan() & model.active
     clamped = EnergyModel(

@@ -18,11 +18,13 @@ to it. For an energy that takes no level there is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import Context, Energy
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 from pyro_rm.state_space import StateSpace
@@ -60,7 +62,8 @@ class NoiseLevels:
 
     def __post_init__(self) -> None:
         values = tuple(float(p) for p in self.probabilities)
-        if not values or list(values) != sorted(set(values)) or values[0] < 0 or values[-1] > 1:
+        increasing = all(a < b for a, b in pairwise((-1.0, *values)))
+        if not values or not increasing or values[0] < 0 or values[-1] > 1:
             raise ValueError(
                 f"Expected increasing probabilities in [0, 1], but got {self.probabilities}."
             )
@@ -164,6 +167,8 @@ def sample_by_levels(
     .. note:: Costs ``num_levels * num_steps`` Markov steps. Approximate: the steps leave
         each level's model invariant, and how near the last one comes depends on their number.
     """
+    check_counts(num_levels=num_levels)
+    check_counts(0, num_steps=num_steps)
     step = GibbsSweep() if step is None else step
     batch_shape = start.shape[:-1]
     encoded = space.encode(start, start.dtype if space.is_binary else torch.get_default_dtype())

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import Context, Energy
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot
-from pyro_rm.markov_steps.metropolis import check_num_proposals, metropolis
+from pyro_rm.markov_steps.metropolis import metropolis
 from pyro_rm.markov_steps.transition import Transition
 from pyro_rm.state_space import StateSpace
 
@@ -48,7 +49,7 @@ class DiscreteLangevin:
     num_proposals: int = 1
 
     def __post_init__(self) -> None:
-        check_num_proposals(self.num_proposals)
+        check_counts(num_proposals=self.num_proposals)
         if not self.step_size > 0:
             raise ValueError(f"Expected step_size above 0, but got {self.step_size}.")
 

@@ -63,7 +63,8 @@ def redraw_blocks(
 
     :param blocks: Slices of one site, or index tensors of conditionally independent sites.
     :returns: New chains.
-    :raises EnergyError: If validation is on and the sites of a block are seen to interact.
+    :raises EnergyError: If validation is on and gaps are not finite, or the sites of a block
+        are seen to interact.
     """
     validating = is_validating()
     if validating:
@@ -72,6 +73,7 @@ def redraw_blocks(
         moving = active.reshape(-1, space.num_sites).any(0)
         blocks = [block for block in blocks if moving[block].any()]
     walk = site_walk(energy, space, encoded, context)
+    largest: list[Tensor] = []
     exists = None if space.is_binary else space.category_mask(encoded.device)
     for number in randomness.shuffle(len(blocks)):
         block = blocks[number]
@@ -85,8 +87,15 @@ def redraw_blocks(
             here = active[..., block] if exists is None else active[..., block, None]
             values = torch.where(here, values, before)
         walk.move(block, values.to(before.dtype))
-        if validating and isinstance(block, Tensor):
-            _check_independence(walk, block, before, gaps)
+        if validating:
+            largest.append(gaps.abs().amax())
+            if isinstance(block, Tensor):
+                _check_independence(walk, block, before, gaps)
+    if largest and not torch.stack(largest).isfinite().all():
+        raise EnergyError(
+            "Expected finite energy gaps, but got others. Lower the learning rate, clip "
+            "gradients, or bound the parameters."
+        )
     return walk.encoded
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import Context, Energy
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.metropolis import check_num_proposals, metropolis
+from pyro_rm.markov_steps.metropolis import metropolis
 from pyro_rm.markov_steps.transition import Transition
 from pyro_rm.neighborhoods import Neighbors, candidates, neighbor_states
 from pyro_rm.state_space import StateSpace
@@ -49,7 +50,7 @@ class GibbsWithGradients:
     num_proposals: int = 1
 
     def __post_init__(self) -> None:
-        check_num_proposals(self.num_proposals)
+        check_counts(num_proposals=self.num_proposals)
 
     def __call__(
         self,

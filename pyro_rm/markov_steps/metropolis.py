@@ -98,9 +98,3 @@ def energy_and_gaps(
         value = evaluate_energy(energy, space, encoded, context)
         return value, gap_table(energy, encoded, context)
     return energy_and_taylor_gaps(energy, space, encoded, context)
-
-
-def check_num_proposals(num_proposals: int) -> None:
-    """Refuse numbers of proposals below one."""
-    if num_proposals < 1:
-        raise ValueError(f"Expected num_proposals to be at least 1, but got {num_proposals}.")

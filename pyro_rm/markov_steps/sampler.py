@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import Context, Energy, energy_dtype
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import (
@@ -59,8 +60,7 @@ class MarkovSampler:
     annealed: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_steps < 0:
-            raise ValueError(f"Expected num_steps of 0 or more, but got {self.num_steps}.")
+        check_counts(0, num_steps=self.num_steps)
 
     def starting_from(self, initial: Tensor) -> MarkovSampler:
         """The same from warm starts, e.g. earlier draws, and not annealed: heat would lose them."""

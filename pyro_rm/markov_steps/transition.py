@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import TemperedEnergy
-from pyro_rm.energy_gaps import Context, Energy, check_modules
+from pyro_rm.energy_gaps import Context, Energy, check_energy
 from pyro_rm.state_space import StateSpace
 
 
@@ -105,7 +105,7 @@ def check_chains(
             ...
         ValueError: Expected encoded chains of shape batch_shape + (2,), but got (5, 3).
     """
-    check_modules(energy)
+    check_energy(energy, space)
     rank, shape = len(space.encoded_shape), tuple(encoded.shape)
     if encoded.shape[encoded.dim() - rank :] != space.encoded_shape or encoded.dim() < rank:
         expected = tuple(space.encoded_shape)

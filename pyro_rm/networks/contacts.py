@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
+
 
 def coupling_norms(couplings: Tensor, *, skip_first: bool = False) -> Tensor:
     """Frobenius norm of the couplings of each pair of sites, ``(D, D)``.
@@ -71,6 +73,7 @@ def contact_precision(
             f"Expected strengths and distances of one shape, but got {tuple(strengths.shape)} and "
             f"{tuple(distances.shape)}: both need a row for each position of the alignment."
         )
+    check_counts(min_separation=min_separation)
     first, second = torch.triu_indices(len(strengths), len(strengths), min_separation)
     known = ~distances[first, second].isnan()
     first, second = first[known], second[known]

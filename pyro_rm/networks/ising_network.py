@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.estimators import Estimator
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.networks.missing_cells import graph_of, refill, with_fills
@@ -92,6 +93,7 @@ class IsingNetwork(Parameters):
         :returns: The fitted network.
         :raises ValueError: If columns are constant, copies or not binary, or couplings diverge.
         """
+        check_counts(num_fills=self.num_fills, num_rounds=self.num_rounds)
         table = read_binary(X, self.states)
         space = StateSpace(len(table.names), states=table.states)
         weights = None if sample_weight is None else torch.as_tensor(sample_weight)
@@ -210,6 +212,7 @@ class IsingNetwork(Parameters):
         """
         self._check_fitted()
         step = ColoredGibbs.from_graph(graph_of(self.energy_))
+        check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, step)
         return sampler(self.energy_, self.energy_.state_space, torch.Size([num_samples])).numpy()
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.markov_steps import GibbsSweep, MarkovSampler
@@ -95,6 +96,8 @@ class PottsNetwork(Parameters):
         :returns: The fitted network.
         :raises ValueError: If a column does not hold codes, or has a single one.
         """
+        check_counts(max_iterations=self.max_iterations)
+        check_counts(0, num_penalties=self.num_penalties)
         values, names, space = read_categories(X, self.num_categories)
         weights = None if sample_weight is None else torch.as_tensor(sample_weight)
         if weights is None and self.identity is not None:
@@ -171,6 +174,7 @@ class PottsNetwork(Parameters):
         :returns: Codes, ``(num_samples, D)``.
         """
         self._check_fitted()
+        check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, GibbsSweep())
         space = self.energy_.state_space
         return sampler(self.energy_, space, torch.Size([num_samples])).numpy()
@@ -182,6 +186,8 @@ class PottsNetwork(Parameters):
         :returns: Edges have ``weight``, the corrected strength of the pair.
         """
         self._check_fitted()
+        if num_edges is not None:
+            check_counts(0, num_edges=num_edges)
         names, graph = self.feature_names_in_.tolist(), nx.Graph()
         graph.add_nodes_from(names)
         first, second = self.edges_.T

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies import IsingFunction
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.state_space import StateSpace
@@ -32,6 +33,7 @@ def simulate_ising(
         >>> simulate_ising(lattice(3, 3, coupling=0.2), 5, num_sweeps=2).shape
         torch.Size([5, 9])
     """
+    check_counts(0, num_samples=num_samples)
     couplings = torch.tensor(nx.to_numpy_array(graph), dtype=torch.float64)
     size = len(couplings)
     space = StateSpace(size, states=(-1, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -39,6 +41,8 @@ def refit(
         optimization", Mathematical Programming 45.
     """
     parameters = [p for p in energy.parameters() if p.numel()]
+    if not 0 <= ridge < math.inf:
+        raise ValueError(f"Expected ridge of 0 or more, but got {ridge}.")
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
     size = observations.effective_size if size is None else size
     start = mean_objective(energy, observations, estimator)

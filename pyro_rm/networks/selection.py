@@ -9,6 +9,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
 from pyro_rm.energies import SparseIsingEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
@@ -88,6 +89,12 @@ class Selection:
         if self.criterion not in ("ebic", "held_out"):
             raise ValueError(
                 f"Expected the criterion 'ebic' or 'held_out', but got {self.criterion!r}."
+            )
+        check_counts(num_penalties=self.num_penalties, patience=self.patience)
+        if not (0 < self.ratio <= 1 and 0 < self.held_out_share < 1):
+            raise ValueError(
+                f"Expected ratio in (0, 1] and held_out_share in (0, 1), but got {self.ratio} "
+                f"and {self.held_out_share}."
             )
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"Expected gamma between 0 and 1, but got {self.gamma}.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_rm.counts import check_counts
+
 
 def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: int = 1024) -> Tensor:
     r"""One over the number of sequences, itself included, that agree at most positions [1].
@@ -33,6 +35,7 @@ def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: in
     if not 0 < identity <= 1:
         raise ValueError(f"Expected an identity above 0 and up to 1, but got {identity}.")
     encoded = torch.nn.functional.one_hot(sequences.long()).flatten(1).float()
+    check_counts(chunk_size=chunk_size)
     needed = identity * sequences.shape[1] - 1e-4
     counts = [
         (encoded[start : start + chunk_size] @ encoded.mT >= needed).sum(1)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
+from pyro_rm.counts import check_counts
 from pyro_rm.infer.training import processes
 from pyro_rm.infer.training.batches import Batch, as_batches
 from pyro_rm.infer.training.interruption import interruption
@@ -107,6 +108,14 @@ def train(
         param store, run it once, and give the optimizer
         ``[value.unconstrained() for value in pyro.get_param_store().values()]``.
     """
+    check_counts(0, num_steps=num_steps)
+    check_counts(
+        evaluate_every=evaluate_every, checkpoint_every=checkpoint_every, log_every=log_every
+    )
+    given = {"batch_size": batch_size, "patience": patience}
+    check_counts(**{name: count for name, count in given.items() if count is not None})
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"Expected clip_norm to be positive, but got {clip_norm}.")
     if patience is not None and held_out is None:
         raise ValueError(f"Expected held_out beside patience={patience}, but got none.")
     batches, write = as_batches(data, batch_size), _as_log(log)

@@ -7,6 +7,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from pyro_rm.counts import check_counts
+
 
 def warmup_cosine(
     optimizer: Optimizer, num_steps: int, *, num_warmup_steps: int = 200, final_share: float = 0.0
@@ -38,7 +40,9 @@ def warmup_cosine(
     [1] Ilya Loshchilov, Frank Hutter (2017) "SGDR: stochastic gradient descent with warm
         restarts", ICLR.
     """
-    if not 0 <= num_warmup_steps < num_steps:
+    check_counts(num_steps=num_steps)
+    check_counts(0, num_warmup_steps=num_warmup_steps)
+    if num_warmup_steps >= num_steps:
         raise ValueError(
             f"Expected num_warmup_steps from 0 to num_steps - 1 = {num_steps - 1}, "
             f"but got {num_warmup_steps}."
