@@ -143,12 +143,9 @@ class Estimator:
         self, energy: Energy, space: StateSpace, x: Tensor, context: Context, active: Tensor | None
     ) -> Terms:
         if has_gap_table(energy):
-            gaps = gap_table(energy, x, context)
-            mask = candidates(space, x, None)
-            if not space.is_binary:
-                gaps, mask = gaps.movedim(-1, 0), None if mask is None else mask.movedim(-1, 0)
-            else:
-                gaps = gaps[None]
+            gaps, mask = gap_table(energy, x, context), candidates(space, x, None)
+            gaps = gaps[None] if space.is_binary else gaps.movedim(-1, 0)
+            mask = None if mask is None else mask.movedim(-1, 0)
         else:
             neighbors, exists = all_neighbors(space, x)
             flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)

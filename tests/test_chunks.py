@@ -64,13 +64,18 @@ def test_values_and_gradients_are_the_same(make, objective, num_neighbors):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("num_neighbors", [4, "all"])
 @pytest.mark.parametrize("make", [Recorded, lambda: Recorded(3)])
-def test_the_bound_holds_forward_and_backward(make):
+def test_the_bound_holds_forward_and_backward(make, num_neighbors):
     energy, x = make(), torch.zeros(4, 5)
     value = pyro_rm.estimate(
-        energy, x, num_neighbors="all", max_neighbors_per_chunk=8, context=torch.ones(4, 5)
+        energy,
+        x,
+        num_neighbors=num_neighbors,
+        max_neighbors_per_chunk=8,
+        context=torch.ones(4, 5),
     ).sum()
     forward = len(energy.counts)
     value.backward()
-    assert len(energy.counts) == 2 * forward > 4  # each chunk is computed again
+    assert len(energy.counts) == 2 * forward >= 4  # each chunk is computed again
     assert max(energy.counts) == 8 + 4  # with the data

@@ -7,6 +7,7 @@ import torch
 
 from pyro_rm.designs import (
     ProportionalToSize,
+    _one_row,
     as_design,
     inclusion_probabilities,
     stratified_offsets,
@@ -15,13 +16,14 @@ from pyro_rm.designs import (
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("num_draws", [1, 3])
 @pytest.mark.parametrize("seed", range(20))
-def test_inclusion_probabilities_are_met_exactly(seed):
+def test_inclusion_probabilities_are_met_exactly(seed, num_draws):
     torch.manual_seed(seed)
     sizes = torch.rand(7) ** (1 + seed % 5 * 3)
     sizes[seed % 3] = 0
-    inclusion = inclusion_probabilities(sizes, 3)
-    torch.testing.assert_close(inclusion.sum(), torch.tensor(3.0))
+    inclusion = inclusion_probabilities(sizes, num_draws)
+    torch.testing.assert_close(inclusion.sum(), torch.tensor(float(num_draws)))
     assert (inclusion <= 1).all()
     assert inclusion[seed % 3] == 0
     free = (inclusion < 1) & (sizes > 0)
@@ -33,8 +35,9 @@ def test_inclusion_probabilities_are_met_exactly(seed):
     visits = torch.zeros(7)
     for low, high in itertools.pairwise(breaks.tolist()):
         if high - low > 1e-12:
-            index, weights = systematic_draw(inclusion, order, torch.tensor((low + high) / 2), 3)
-            assert len(set(index.tolist())) == 3
+            offset = torch.tensor((low + high) / 2)
+            index, weights = systematic_draw(inclusion, order, offset, num_draws)
+            assert len(set(index.tolist())) == num_draws
             torch.testing.assert_close(weights, 1 / inclusion[index])
             visits[index] += high - low
     torch.testing.assert_close(visits, inclusion)
@@ -88,3 +91,101 @@ def test_inclusion_probabilities_keep_their_sum_where_few_hold_all_the_mass(dtyp
     inclusion = inclusion_probabilities(sizes, 10)
     assert inclusion.sum(dtype=torch.float64).item() == pytest.approx(10, abs=1e-4)
     assert (inclusion[:6] == 1).all()
+
+
+NAMES = ["all", "proportional_to_size", "unweighted", "with_replacement"]
+
+
+def evenly(monkeypatch):
+    """Uniform draws that are the middles of equal strata, in the type that is asked for."""
+
+    def rand(*shape, dtype=None, device=None):
+        count = torch.Size(*shape).numel() if isinstance(shape[0], tuple) else shape[0]
+        points = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+        return points.to(dtype or torch.get_default_dtype())
+
+    monkeypatch.setattr(torch, "rand", rand)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_with_replacement_are_as_frequent_as_large(monkeypatch, dtype):
+    sizes = torch.tensor([0.5, 0.0, 1.5, 2.0], dtype=dtype)
+    evenly(monkeypatch)
+    for name, expected in (("with_replacement", sizes.sum() / sizes / 8), ("unweighted", None)):
+        draw = as_design(name).draw(sizes, 8)
+        counts = draw.candidates.bincount(minlength=4)
+        assert counts.tolist() == [1, 0, 3, 4]
+        each = torch.full((8,), 1 / 8, dtype=dtype)
+        torch.testing.assert_close(
+            draw.weights, each if expected is None else expected[draw.candidates]
+        )
+
+
+@pytest.mark.parametrize("name", ["with_replacement", "unweighted"])
+def test_the_smallest_candidate_is_not_lost_to_rounding(monkeypatch, name):
+    sizes = torch.tensor([1, 2**-23, 1 - 2**-23], dtype=torch.float32)
+
+    def rand(shape, dtype=torch.float32, device=None):
+        return torch.full(shape, 0.5 + 3 * 2**-26, dtype=torch.float64).to(dtype)
+
+    monkeypatch.setattr(torch, "rand", rand)
+    assert as_design(name).draw(sizes, 1).candidates.item() == 1
+    steps = torch.tensor([2**24] + [1] * 8, dtype=torch.float32)  # their sum stalls in float32
+    monkeypatch.setattr(
+        torch, "rand", lambda shape, **_: torch.full(shape, 1 - 2**-30, dtype=torch.float64)
+    )
+    assert as_design(name).draw(steps, 1).candidates.item() == 8
+
+
+def test_systematic_draws_lose_nothing_to_rounding():
+    inclusion = torch.tensor([1, 2**-24, 1 - 2**-24], dtype=torch.float32)
+    offset = torch.tensor(2**-25, dtype=torch.float64)
+    index, _ = systematic_draw(inclusion, torch.arange(3), offset, 2)
+    assert index.tolist() == [0, 1]
+    short = torch.tensor([0.7] * 10 + [0.0], dtype=torch.float32)  # the sum is just below 7
+    index, weights = systematic_draw(short, torch.arange(11), 1 - offset / 2**5, 7)
+    assert index[-1] == 9
+    assert (weights > 0).all()
+
+
+def test_draws_beyond_the_candidates_are_padding_whatever_the_offset():
+    _, weights = systematic_draw(torch.ones(2), torch.arange(2), torch.zeros(()), 4)
+    assert weights.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_few_candidates_are_certain_however_small(seed):
+    torch.manual_seed(seed)
+    sizes = torch.cat([torch.rand(6), torch.tensor([1e-25, 0.0, 0.0])])[torch.randperm(9)]
+    assert torch.equal(inclusion_probabilities(sizes.double(), 8), (sizes > 0).double())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_have_the_type_of_sizes_and_mark_what_must_not_be_visited(name, dtype):
+    sizes = torch.tensor([[0.3, 0.0, 5.0], [0.0, 0.0, 0.0]], dtype=dtype)
+    draw = as_design(name).draw(sizes, 2)
+    assert draw.weights.dtype == dtype
+    assert draw.candidates.shape == draw.weights.shape
+    assert ((sizes[0, draw.candidates[:, 0]] > 0) == (draw.weights[:, 0] > 0)).all()
+    assert (draw.weights[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_candidate_a_row_weighs_one_whatever_its_size(name):
+    draw = as_design(name).draw(torch.tensor([[0.5], [3.0], [1.0]]), 1)
+    assert draw.weights.tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 2), (1, 5)])
+def test_rows_that_are_one_in_memory_cost_as_one(shape):
+    row = torch.rand(7)
+    assert torch.equal(_one_row(row.expand((*shape, 7))).flatten(), row)
+    kept = torch.rand((*shape, 7))
+    assert _one_row(kept) is kept
+
+
+def test_designs_are_shown_by_their_names():
+    assert [repr(as_design(name)) for name in NAMES] == [
+        *("AllNeighbors()", "ProportionalToSize()", "Unweighted()", "WithReplacement()"),
+    ]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated")]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-INTERNAL = {"_version", "lookup"}
+INTERNAL = {"_version", "counts", "lookup"}
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL
 ]

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from pyro_rm import StateSpace, estimate
+from pyro_rm import StateSpace, estimate, estimate_terms
 from pyro_rm.designs import (
     Unweighted,
     WithReplacement,
@@ -15,7 +15,7 @@ from pyro_rm.designs import (
 )
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.enumeration import states_at
-from pyro_rm.estimators import Estimator
+from pyro_rm.estimators import Estimator, check_context
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal, exact_gap_table
 
@@ -153,3 +153,101 @@ def test_bad_options():
     for name in ("objective", "proposal", "design"):
         with pytest.raises(ValueError, match="to be one of"):
             Estimator(**{name: "nonsense"})
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_batch_of_one_datum_averages_to_the_exact_sum(objective, space):
+    """Even sizes and as many strata as units (or twice): each is visited equally often."""
+    energy = MLPEnergy(
+        space.num_sites, (5,), num_categories=space.num_categories, states=space.states
+    )
+    sitewise = as_objective(objective).sampling_unit == "site"
+    units = space.num_sites if sitewise else sum(k - 1 for k in space.categories)
+    draws = 2 * (space.max_categories - 1) if sitewise else 2
+    x = every_state(space)[space.num_states // 2]
+    sampled = estimate(energy, x.expand(2 * units, -1), objective=objective, num_neighbors=draws)
+    assert sampled.std() > 1e-3
+    exact = estimate(energy, x, objective=objective, num_neighbors="all")
+    torch.testing.assert_close(sampled.mean(), exact)
+
+
+@pytest.mark.parametrize("num_neighbors", [2, "all"])
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_what_is_not_visited_contributes_and_weighs_nothing(objective, space, num_neighbors):
+    energy = MLPEnergy(
+        space.num_sites, (5,), num_categories=space.num_categories, states=space.states
+    ).float()
+    x = every_state(space)[:3].float()
+    active = torch.tensor([[False], [True], [True]]).expand(3, space.num_sites).clone()
+    active[1, 1:] = False
+    terms = estimate_terms(
+        energy, x, Estimator(objective, num_neighbors), active=active, state_space=space
+    )
+    assert terms.contributions.dtype == terms.weights.dtype == torch.float32
+    assert (terms.contributions[terms.weights == 0] == 0).all()
+    assert (terms.weights[:, 0] == 0).all()
+    assert (terms.weights[:, 1:].sum(0) > 0).all()
+    assert (terms.weights[:, 1] > 0).sum() <= space.max_categories - 1
+
+
+class Conditional(torch.nn.Module):
+    """An energy whose gaps all come from its table, which needs the context."""
+
+    state_space = StateSpace(3)
+
+    def gap_table(self, x, field):
+        return (1 - 2 * x) * field
+
+    def forward(self, x, field):
+        raise AssertionError("the table is enough")
+
+
+def test_a_gap_table_is_all_that_exact_sums_need():
+    x, field = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]), torch.randn(2, 3)
+    expected = torch.nn.functional.softplus((1 - 2 * x) * field).sum(-1)
+    for options in ({}, {"num_neighbors": "all"}, {"num_neighbors": 3}):
+        torch.testing.assert_close(estimate(Conditional(), x, context=field, **options), expected)
+    direct = Estimator()(Conditional(), StateSpace(3), x, (field,), x > 0)
+    torch.testing.assert_close(
+        direct, torch.where(x > 0, torch.nn.functional.softplus(-field), 0.0).sum(-1)
+    )
+
+
+MIXED = StateSpace(5, (2, 3, 4, 2, 2))
+
+
+@pytest.mark.parametrize(("options", "space", "draws"), [
+    ({"num_neighbors": "all"}, StateSpace(20), None),
+    ({}, StateSpace(20), 10),
+    ({}, StateSpace(10), None),
+    ({"num_neighbors": 7}, StateSpace(20), 7),
+    ({"num_neighbors": 20}, StateSpace(20), None),
+    ({"num_neighbors": 19, "design": "all"}, StateSpace(20), None),
+    ({"num_neighbors": 20, "design": "with_replacement"}, StateSpace(20), 20),
+    ({"num_neighbors": 7}, MIXED, 2),
+    ({"num_neighbors": 1}, MIXED, 1),
+    ({"num_neighbors": 15}, MIXED, None),
+    ({"num_neighbors": 7, "objective": "ratio_matching"}, MIXED, 7),
+    ({"num_neighbors": 8, "objective": "ratio_matching"}, MIXED, None),
+])  # fmt: skip
+def test_how_many_draws_a_number_of_neighbors_is(options, space, draws):
+    estimator = Estimator(**options)
+    assert estimator.num_draws(torch.sum, space) == draws
+    assert estimator.is_deterministic(torch.sum, space) == (draws is None)
+    table = StateSpace(20) == space and "num_neighbors" not in options
+    if table:
+        assert estimator.num_draws(Conditional(), space) is None
+
+
+@pytest.mark.parametrize(("context", "fits"), [
+    ((2, 3), True), ((2, 3, 4), True), ((1, 3), True), ((2, 1, 7), True), ((1, 1), True),
+    ((3,), False), ((2,), False), ((), False), ((3, 3), False), ((2, 2), False), ((4, 3, 2), False),
+])  # fmt: skip
+def test_context_has_the_rank_of_the_batch(context, fits):
+    if fits:
+        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
+        return
+    with pytest.raises(ValueError, match="Expected context whose leading dimensions"):
+        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))

@@ -63,3 +63,7 @@ def test_log_derivative_is_the_derivative(objective):
     phi = as_objective(objective)
     (derivative,) = torch.autograd.grad(phi(gap).sum(), gap)
     torch.testing.assert_close(phi.log_derivative(gap).exp(), derivative)
+
+
+def test_objectives_are_shown_by_their_names():
+    assert repr(as_objective("squared_ratio")) == "SquaredRatio()"

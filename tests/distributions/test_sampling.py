@@ -92,7 +92,7 @@ def test_without_a_sampler_the_error_says_what_to_write():
 
 
 def test_errors(capfd):
-    with pytest.raises(ValueError, match="num_steps of 0 or more"):
+    with pytest.raises(ValueError, match="num_steps to be at least 0"):
         MarkovSampler(num_steps=-1)
     warm = SAMPLER.starting_from(torch.zeros(2, 4))
     with pytest.raises(ValueError, match=r"broadcast to \(3, 4\)"):

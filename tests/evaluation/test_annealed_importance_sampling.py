@@ -353,7 +353,7 @@ def test_errors():
         annealed_importance_sampling(target, base, step=tempering)
     with pytest.raises(ValueError, match="two samples"):
         annealed_importance_sampling(target, base, exact_samples=torch.zeros(3))
-    with pytest.raises(ValueError, match="at least 2 chains"):
+    with pytest.raises(ValueError, match="num_chains to be at least 2"):
         annealed_importance_sampling(target, base, num_chains=1)
     for betas in (1, torch.tensor([0.0, 0.5]), torch.tensor([0.0, 0.7, 0.6, 1.0])):
         with pytest.raises(ValueError, match="from 0 to 1"):

@@ -214,9 +214,10 @@ def test_missing_cells_and_contexts_follow_their_data():
 def test_errors():
     with pytest.raises(ValueError, match="num_steps to be at least 1"):
         ContrastiveDivergence(0)
-    for options in ({"num_chains": 5}, {"num_chains": 0, "persistent": True}):
-        with pytest.raises(ValueError, match="Expected num_chains above 0"):
-            ContrastiveDivergence(**options)
+    with pytest.raises(ValueError, match="num_chains to be at least 1"):
+        ContrastiveDivergence(num_chains=0, persistent=True)
+    with pytest.raises(ValueError, match="Expected persistent=True beside num_chains=5"):
+        ContrastiveDivergence(num_chains=5)
     with pytest.raises(ValueError, match="linear in log probabilities"):
         ContrastiveDivergence(elbo=RenyiELBO(num_particles=2))
     with pytest.raises(ValueError, match=r"Expected values in .* but got 0\.5"):

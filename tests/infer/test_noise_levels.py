@@ -143,5 +143,5 @@ def test_levels_out_of_order_are_refused(probabilities):
 def test_leveled_energy_needs_a_space_and_levels():
     with pytest.raises(ValueError, match="energy with a state_space"):
         LeveledEnergy(lambda x: x.sum(-1), 2)
-    with pytest.raises(ValueError, match="at least one level, but got 0"):
+    with pytest.raises(ValueError, match="num_levels to be at least 1, but got 0"):
         LeveledEnergy(IsingEnergy(2), 0)
