@@ -15,7 +15,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import check_modules, energy_dtype
+from pyro_rm.energy_gaps import check_energy, energy_dtype
 from pyro_rm.infer.missing_data import same_memory
 from pyro_rm.markov_steps import (
     GibbsSweep,
@@ -117,7 +117,7 @@ class LatentFill(nn.Module):
     @torch.no_grad()
     def _drawn(self, energy: _PosteriorEnergy, model: EnergyModel) -> Tensor:
         """The chains after some steps."""
-        check_modules(model.energy)
+        check_energy(model.energy, model.state_space)
         value, num_steps = energy.before.nodes[self.site]["value"], self.num_steps
         if self._last is not None and all(map(same_memory, self._last[0], energy.data)):
             value, num_steps = self._last[1], 1
