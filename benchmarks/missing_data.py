@@ -145,13 +145,14 @@ def report(true: Tensor, found: dict[str, list[Tensor]], title: str) -> None:
     )
     errors = {name: torch.stack(fits)[:, :PAIRS] - true[:PAIRS] for name, fits in found.items()}
     root = {name: float(error.square().mean().sqrt()) for name, error in errors.items()}
-    exact = root.get("exact likelihood of observed cells", float("nan"))
+    exact = root.get("exact likelihood of observed cells")
     for name, error in errors.items():
         raw = error.mean(0).square().mean()
         bias = (raw - error.var(0).mean() / len(error)).clamp(min=0)
+        beside = "–" if exact is None else f"{root[name] / exact:.3f}"  # noqa: RUF001
         print(
             f"| {name} | {root[name]:.4f} | {float(raw.sqrt()) / root[name]:.3f} "
-            f"| {float(bias.sqrt()) / root[name]:.3f} | {root[name] / exact:.3f} | {len(error)} |"
+            f"| {float(bias.sqrt()) / root[name]:.3f} | {beside} | {len(error)} |"
         )
 
 

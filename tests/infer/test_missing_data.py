@@ -280,6 +280,19 @@ def test_standard_errors_of_complete_data_are_the_sandwich():
     assert (ratio - 1).abs().max() < 0.03  # 6 errors of a standard deviation of 20 000 draws
 
 
+def test_fills_taken_for_data_give_intervals_that_are_too_short():
+    """In the mean over parameters by a tenth or more; a mean ratio of 6 is known to 1 %."""
+    x = holes(StateSpace(4), 200)
+    spread = [
+        filled_posterior(
+            ising_with_holes, (x,), values={"pairs": torch.zeros(6)}, num_fills=10,
+            num_draws=4000, corrected=corrected, progress_bar=False,
+        )["pairs"].std(0)
+        for corrected in (True, False)
+    ]  # fmt: skip
+    assert (spread[0] / spread[1]).mean() > 1.1
+
+
 def test_clamped_cells_keep_their_value():
     energy = IsingEnergy(3)
     with torch.no_grad():
