@@ -167,7 +167,14 @@ def score(part: str, name: str, split: tuple[Graphs, Graphs], count: int, seed: 
     return rows_of(part)[name](*split, count)
 
 
-def report(part: str, splits: list[tuple[Graphs, Graphs]], count: int, jobs: int) -> None:
+def report(
+    part: str,
+    splits: list[tuple[Graphs, Graphs]],
+    count: int,
+    *,
+    rows: list[str] | None = None,
+    jobs: int = 1,
+) -> None:
     """Print a table of means over seeds, one for each split, and the worst average."""
     header = ["", *COLUMNS.values(), "worst average"]
     print(f"{count} generated, {len(splits[0][1])} other graphs, {len(splits)} seeds\n")
@@ -178,7 +185,7 @@ def report(part: str, splits: list[tuple[Graphs, Graphs]], count: int, jobs: int
                 pool.submit(score, part, name, split, count, seed)
                 for seed, split in enumerate(splits)
             ]
-            for name in rows_of(part)
+            for name in rows or rows_of(part)
         }
         for name, row in futures.items():
             results = [future.result() for future in row]
@@ -255,6 +262,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="edges of Citeseer, or community_small.npz")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--count", type=int, default=1024, help="graphs to generate")
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 25, 50, 100, 200])
     arguments = parser.parse_args()
@@ -269,7 +277,8 @@ def main() -> None:
             splits = [ego_small(arguments.data)] * arguments.seeds
         else:
             splits = [stored_communities(arguments.data)] * arguments.seeds
-        report(arguments.part, splits, arguments.count, arguments.jobs)
+        shared = {"rows": arguments.rows, "jobs": arguments.jobs}
+        report(arguments.part, splits, arguments.count, **shared)
 
 
 if __name__ == "__main__":
