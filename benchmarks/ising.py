@@ -30,7 +30,7 @@ from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.energies import IsingEnergy, SparseIsingEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.markov_steps import GibbsWithGradients
-from pyro_rm.networks import IsingNetwork, neg_log_rmse, simulate_ising, support_f1
+from pyro_rm.networks import IsingNetwork, negative_log_error, simulate_ising, support_f1
 from pyro_rm.networks.observations import Observations, mean_objective
 
 
@@ -68,10 +68,10 @@ def compared(graph: nx.Graph, true: np.ndarray, x: torch.Tensor, seconds: float)
     shrunk = IsingNetwork(objective="squared_ratio").fit(x).couplings_
     pcd = persistent_contrastive_divergence(x, seconds)
     return {
-        "known_support": neg_log_rmse(known.couplings_, true),
-        "squared_ratio": neg_log_rmse(shrunk, true),
-        "squared_ratio_kappa": neg_log_rmse(4 * shrunk, true),
-        "pcd_equal_time": neg_log_rmse(pcd, true),
+        "known_support": negative_log_error(known.couplings_, true),
+        "squared_ratio": negative_log_error(shrunk, true),
+        "squared_ratio_kappa": negative_log_error(4 * shrunk, true),
+        "pcd_equal_time": negative_log_error(pcd, true),
     }
 
 
@@ -84,12 +84,12 @@ def lattice_part(arguments: argparse.Namespace) -> list[dict]:
             pyro.set_rng_seed(seed)
             graph = lattice(side, side, coupling=2 * sigma)
             true = nx.to_numpy_array(graph)
-            x = simulate_ising(graph, 2000, num_sweeps=arguments.num_sweeps)
+            x = simulate_ising(graph, 2000, num_steps=arguments.num_sweeps)
             network, seconds, processor = timed_fit(IsingNetwork(), x)
             row = {
                 "side": side, "sigma": sigma, "seed": seed, "seconds": seconds,
                 "processor_seconds": processor,
-                "neg_log_rmse": neg_log_rmse(network.couplings_, true),
+                "neg_log_rmse": negative_log_error(network.couplings_, true),
                 "f1": support_f1(network.couplings_, true),
             }  # fmt: skip
             if seed < arguments.compared_seeds:
@@ -115,7 +115,7 @@ def graphs_part(arguments: argparse.Namespace) -> list[dict]:
         pyro.set_rng_seed(seed)
         graph = spin_glass(random_regular(200, 4, coupling=1.0), scale=0.3)
         true = nx.to_numpy_array(graph)
-        x = simulate_ising(graph, max(sizes), num_sweeps=100)
+        x = simulate_ising(graph, max(sizes), num_steps=100)
         for size in sizes:
             for objective in objectives:
                 network, seconds, _ = timed_fit(IsingNetwork(objective=objective), x[:size])
@@ -163,7 +163,7 @@ def errors_part(arguments: argparse.Namespace) -> list[dict]:
     for _ in range(arguments.sets):
         couplings = (0.3 * torch.randn(10, 10)).triu(1)
         couplings = couplings + couplings.mT
-        model = NormalizedModel(Ising(couplings, 0.2 * torch.randn(10), (-1, 1)))
+        model = NormalizedModel(Ising(couplings, 0.2 * torch.randn(10), states=(-1, 1)))
         network = IsingNetwork(selection=None).fit(model.sample((1000,)))
         first, second = network.edges_.T
         distance = np.abs(network.weights_ - couplings.numpy()[first, second])
@@ -208,7 +208,7 @@ def path_part(arguments: argparse.Namespace) -> list[dict]:
     pyro.set_rng_seed(0)
     pyro.enable_validation(False)
     graph = spin_glass(random_regular(arguments.num_sites, 4, coupling=1.0), scale=0.3)
-    x = simulate_ising(graph, 10 * arguments.num_sites, num_sweeps=30).float()
+    x = simulate_ising(graph, 10 * arguments.num_sites, num_steps=30).float()
     network, seconds, processor = timed_fit(IsingNetwork(dtype=torch.float32), x)
     true = coupling_matrix(graph).numpy()
     row = {"num_sites": arguments.num_sites, "num_data": len(x), "seconds": seconds,

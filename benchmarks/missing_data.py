@@ -162,7 +162,7 @@ def covered(true: Tensor, x: Tensor, fitted: Tensor) -> Tensor:
     for corrected in (True, False):
         draws = filled_posterior(
             model, (x,), values={"flat": fitted}, num_fills=20,
-            corrected=corrected, progress_bar=False,
+            corrected=corrected, progress=False,
         )["flat"]  # fmt: skip
         low, high = draws.quantile(torch.tensor([0.05, 0.95]), 0)
         shares.append(((low < true) & (true < high))[:PAIRS].float().mean())

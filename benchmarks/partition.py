@@ -95,7 +95,7 @@ def annealing(
         exact_samples=samples,
         num_chains=num_chains,
         inverse_temperatures=temperatures,
-        batch_size=512,
+        chunk_size=512,
     )
     seconds = time.perf_counter() - start
     low, high = result.bounds(0.001)

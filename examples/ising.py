@@ -19,7 +19,7 @@ import numpy as np
 import pyro
 
 from pyro_rm.datasets import lattice, read_csv_table
-from pyro_rm.networks import IsingNetwork, neg_log_rmse, simulate_ising, support_f1
+from pyro_rm.networks import IsingNetwork, negative_log_error, simulate_ising, support_f1
 from pyro_rm.networks.plots import plot_intervals, plot_network
 
 matplotlib.use("Agg")
@@ -92,20 +92,20 @@ def main() -> None:
         graph = lattice(arguments.lattice, arguments.lattice, coupling=2 * arguments.sigma)
         true = nx.to_numpy_array(graph)
         table = simulate_ising(
-            graph, arguments.num_samples, num_sweeps=arguments.num_sweeps, progress_bar=True
+            graph, arguments.num_samples, num_steps=arguments.num_sweeps, progress=True
         ).numpy()
     else:
         import pandas
 
         read = read_csv_table(arguments.data)
-        table = pandas.DataFrame(read.values.numpy(), columns=read.names)
+        table = pandas.DataFrame(read.values.numpy(), columns=read.columns)
     start = time.perf_counter()
     network.fit(table)
     results = {"seconds": time.perf_counter() - start, "num_edges": len(network.edges_)}
     if true is None:
         draw_network(network, arguments.out / "ising.png")
     else:
-        results["neg_log_rmse"] = neg_log_rmse(network.couplings_, true)
+        results["neg_log_rmse"] = negative_log_error(network.couplings_, true)
         results["support_f1"] = support_f1(network.couplings_, true)
         dense = IsingNetwork(selection=None, objective=arguments.objective).fit(table)
         draw_recovery(network, dense, true, arguments.out / "ising.png")

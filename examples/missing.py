@@ -94,7 +94,7 @@ class IsingImputer:
                 pairs += found["pairs"].detach() / len(kept)
                 fields += found["fields"].detach() / len(kept)
         ebm = EnergyModel(energy_of(pairs, fields))
-        return (impute(ebm, spins, 100, num_steps=10).mean(0) + 1) / 2
+        return (impute(ebm, spins, num_fills=100, num_steps=10).mean(0) + 1) / 2
 
 
 def column_mode(x: Tensor, strength: float) -> Tensor:

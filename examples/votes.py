@@ -50,7 +50,7 @@ def main() -> None:
         table = simulated_parliament(200 if arguments.smoke else 400)
     else:
         read = read_csv_table(arguments.data)
-        table = pd.DataFrame(read.values.numpy(), columns=read.names)
+        table = pd.DataFrame(read.values.numpy(), columns=read.columns)
         if read.labels:
             print(f"set aside, as text: {', '.join(read.labels)}")
     start = time.perf_counter()

@@ -21,6 +21,9 @@ class Draw(NamedTuple):
     """Drawn candidates with their weights, both of shape ``draws + batch_shape``.
 
     A weight of zero marks padding: a row that had fewer candidates than draws.
+
+    :param candidates: Numbers of the candidates that were drawn.
+    :param weights: What each counts in the sum.
     """
 
     candidates: Tensor

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from pyro_rm.neighborhoods import Neighbors, neighbor_states
 from pyro_rm.state_space import StateSpace
@@ -35,12 +34,31 @@ class EnergyError(ValueError):
 
 
 def is_validating() -> bool:
-    """Whether validation is on: the flag of torch and Pyro distributions."""
+    """Whether validation is on: the flag of torch and Pyro distributions.
+
+    :returns: What ``pyro.enable_validation`` or the default of torch has set.
+
+    Example:
+
+        >>> is_validating()
+        True
+    """
     return bool(torch.distributions.Distribution._validate_args)
 
 
 def has_gap_table(energy: Energy) -> bool:
-    """Whether the energy gives all its gaps at about the cost of one evaluation."""
+    """Whether the energy gives all its gaps at about the cost of one evaluation.
+
+    :param energy: An energy.
+    :returns: Whether :func:`gap_table` may be called.
+
+    Example:
+
+        >>> has_gap_table(lambda x: x.sum(-1))
+        False
+
+    .. note:: Costs no energy.
+    """
     return hasattr(energy, "gap_table") and getattr(energy, "has_gap_table", True)
 
 
@@ -50,6 +68,13 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
     :param energy: Its ``dtype`` if it has one, else the type of its first parameter.
     :param value: Data, whose type decides where the energy has neither.
     :returns: A floating point type.
+
+    Example:
+
+        >>> energy_dtype(lambda x: x.sum(-1), torch.zeros(3))
+        torch.float32
+
+    .. note:: Costs no energy.
     """
     dtype = getattr(energy, "dtype", None)
     if isinstance(dtype, torch.dtype):
@@ -62,7 +87,16 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """At least single precision, so that differences of half-precision numbers are exact."""
+    """At least single precision, so that differences of half-precision numbers are exact.
+
+    :param tensor: Floating point.
+    :returns: The same numbers in float32, or in the wider type that they have.
+
+    Example:
+
+        >>> wide(torch.zeros(2, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -77,6 +111,8 @@ def evaluate_energy(
     :param context: Tensors whose leading dimensions broadcast to ``batch_shape``.
     :returns: Shape ``batch_shape``.
     :raises EnergyError: If the shape is wrong or a value is NaN or infinite.
+
+    .. note:: Costs one energy a datum; the check of its values reads from the device.
     """
     result = energy(encoded, *context)
     if is_validating():
@@ -95,6 +131,7 @@ def _check_energies(
             f"{tuple(batch_shape)}, but got {got}. An energy maps batch_shape + event_shape to "
             "batch_shape for any number of leading dimensions: reduce over the last ones, and "
             "give batched parameters room on the left, e.g. (particles, 1, ...)."
+            + (" End it with .squeeze(-1)." if got == (*batch_shape, 1) else "")
         )
     if not result.is_floating_point():
         raise EnergyError(f"Expected energies of a floating point type, but got {result.dtype}.")
@@ -111,12 +148,25 @@ def _check_energies(
 def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpace:
     """The space of an energy: what it says, or what is given where it says none.
 
+    :param energy: An energy, which may say its space by an attribute ``state_space``.
+    :param state_space: The space, where the energy does not say it.
+    :returns: The space.
     :raises ValueError: If neither says it, or both say different ones.
+
+    Example:
+
+        >>> space_of(lambda x: x.sum(-1), StateSpace(3)).num_sites
+        3
+
+    .. note:: Costs no energy.
     """
     own = getattr(energy, "state_space", None)
     space = state_space or own
     if space is None:
-        raise ValueError("Expected an energy with a state_space, or the argument state_space.")
+        raise ValueError(
+            "Expected an energy with a state_space, or the argument state_space, but got neither. "
+            "For five binary sites say state_space=pyro_rm.StateSpace(5)."
+        )
     if own is not None and own != space:
         raise EnergyError(f"Expected an energy on {space}, but got one on {own}.")
     return space
@@ -129,6 +179,12 @@ def check_energy(energy: Energy, space: StateSpace) -> None:
     :param space: The space that it is used on.
     :raises EnergyError: If it says another space, or dropout or batch normalization is in
         training mode.
+
+    Example:
+
+        >>> check_energy(nn.Sequential(nn.Linear(3, 1), nn.Dropout(0.0)), StateSpace(3))
+
+    .. note:: Costs no energy.
     """
     space_of(energy, space)
     if not isinstance(energy, nn.Module):
@@ -175,14 +231,31 @@ def energy_gaps(
     for start in range(0, len(neighbors), step):
         chunk = neighbors.slice(start, start + step)
         if torch.is_grad_enabled():
-            piece: Any = checkpoint(
-                _gaps, energy, space, encoded, chunk, context,
-                use_reentrant=False, preserve_rng_state=False,
-            )  # fmt: skip
+            piece = recomputed(_gaps, energy, space, encoded, chunk, context)
         else:
             piece = _gaps(energy, space, encoded, chunk, context)
         pieces.append(piece)
     return torch.cat(pieces)
+
+
+def recomputed(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """The result of a call that the backward pass repeats, rather than keep what it needs.
+
+    :param function: A deterministic function.
+    :param args: What to call it with.
+    :returns: Its result, differentiable.
+
+    Example:
+
+        >>> recomputed(torch.exp, torch.zeros(2, requires_grad=True)).sum().item()
+        2.0
+
+    .. note:: Costs a second call in the backward pass; in between it holds ``args`` only.
+    """
+    from torch.utils.checkpoint import checkpoint  # which imports sympy in torch 2.4
+
+    result: Tensor = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
+    return result
 
 
 def _gaps(
@@ -204,7 +277,17 @@ def generic_energy_gaps(
     neighbors: Neighbors,
     context: Context = (),
 ) -> Tensor:
-    """Gaps by one batched evaluation of a datum and its neighbors; parameters as above."""
+    """Gaps by one batched evaluation of a datum and its neighbors.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param neighbors: Which neighbors, of shape ``neighbors + batch_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: Shape ``neighbors + batch_shape``.
+
+    .. note:: Costs one energy for each datum and each neighbor.
+    """
     states = neighbor_states(space, encoded, neighbors)
     batch_shape = neighbors.sites.shape[1:]
     datum = encoded.expand(states.shape[1:])[None]
@@ -219,49 +302,23 @@ def _along_neighbors(context: Tensor, count: int, rank: int, batch: torch.Size) 
 
 
 def gap_table(energy: Energy, encoded: Tensor, context: Context = ()) -> Tensor:
-    """All gaps of an energy that has :func:`has_gap_table`, in the shape of ``encoded``."""
+    """All gaps of an energy that has :func:`has_gap_table`, in the shape of ``encoded``.
+
+    :param energy: The energy.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: :math:`E(x) - E(x')`, of the shape of ``encoded``.
+    :raises EnergyError: If the shape is wrong or a value is NaN or infinite.
+
+    Example:
+
+        >>> from pyro_rm.energies import IsingEnergy
+        >>> gap_table(IsingEnergy(3), torch.ones(2, 3)).shape
+        torch.Size([2, 3])
+
+    .. note:: Costs what the energy says, about one evaluation.
+    """
     table: Tensor = energy.gap_table(encoded, *context)  # type: ignore[attr-defined]
     if is_validating():
         _check_energies(table, encoded.shape, tuple(encoded.shape), "gap table")
     return table
-
-
-def taylor_gaps(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> Tensor:
-    r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors, detached.
-
-    Exact for energies that are affine in each site.
-
-    :param energy: An energy that is differentiable in its input.
-    :param space: Its state space.
-    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
-    :returns: Shape ``batch_shape + encoded_shape``; the entry of a current category is 0.
-    :raises EnergyError: If the energy is not differentiable in ``x``.
-
-    .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
-    """
-    return energy_and_taylor_gaps(energy, space, encoded, context)[1]
-
-
-def energy_and_taylor_gaps(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> tuple[Tensor, Tensor]:
-    """Energies, detached, and :func:`taylor_gaps`, at the cost of the gaps."""
-    with torch.enable_grad():
-        point = encoded.detach().clone().requires_grad_()
-        values = evaluate_energy(energy, space, point, context)
-        gradient = None
-        if values.requires_grad:
-            (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
-    if gradient is None:
-        raise EnergyError(
-            "Expected an energy that is differentiable in x, but its gradient does not reach x "
-            "(rounding, indexing or .detach() cut it). Use what needs no gradient, "
-            "proposal='uniform' or GibbsSweep(), or compute the energy from x by "
-            "differentiable operations."
-        )
-    if space.is_binary:
-        return values.detach(), (2 * encoded - sum(space.states)) * gradient
-    return values.detach(), (gradient * encoded).sum(-1, keepdim=True) - gradient

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import (
@@ -17,6 +15,7 @@ from pyro_rm.energy_gaps import (
     check_energy,
     energy_dtype,
     evaluate_energy,
+    recomputed,
 )
 from pyro_rm.state_space import StateSpace
 
@@ -27,6 +26,7 @@ def states_at(space: StateSpace, index: Tensor) -> Tensor:
     :param space: The state space, of less than 2 ** 62 states.
     :param index: Integers below ``num_states``, any shape.
     :returns: Data of shape ``index.shape + (D,)``: floats if binary, else long codes.
+    :raises ValueError: If the space has more states.
 
     Example:
 
@@ -65,7 +65,7 @@ def index_of(space: StateSpace, value: Tensor) -> Tensor:
 
 
 def state_chunks(
-    space: StateSpace, chunk_size: int = 2**16, device: torch.device | None = None
+    space: StateSpace, *, chunk_size: int = 2**16, device: torch.device | None = None
 ) -> Iterator[Tensor]:
     """All states, in chunks.
 
@@ -94,6 +94,15 @@ def outer_energies(energy: Energy, space: StateSpace, left: Tensor, right: Tenso
     :param left: Encoded data that are zero at some sites, ``(L,) + encoded_shape``.
     :param right: The same, zero at all other sites, ``(R,) + encoded_shape``.
     :returns: Shape ``(L, R)``.
+
+    Example:
+
+        >>> left = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+        >>> outer_energies(lambda x: x.sum(-1), StateSpace(2), left, left.flip(-1))
+        tensor([[0., 1.],
+                [1., 2.]])
+
+    .. note:: Costs one energy a pair, or one matrix product.
     """
     own = getattr(energy, "outer_energies", None)
     if own is not None:
@@ -110,7 +119,7 @@ class Enumeration:
 
     :param energy: The energy.
     :param space: Its state space.
-    :param block_size: States a block, about; bounds the memory.
+    :param chunk_size: States a block, about; bounds the memory.
 
     Example:
 
@@ -123,20 +132,21 @@ class Enumeration:
 
     energy: Energy
     space: StateSpace
-    block_size: int = 2**16
+    _: KW_ONLY
+    chunk_size: int = 2**16
 
     def __post_init__(self) -> None:
-        check_counts(block_size=self.block_size)
+        check_counts(chunk_size=self.chunk_size)
         check_energy(self.energy, self.space)
 
     @property
     def _layout(self) -> tuple[int, int, int]:
         """The first right site, the number of right parts, and of left parts a block."""
         first, width = self.space.num_sites, 1
-        while first > 0 and width * self.space.categories[first - 1] <= self.block_size**0.5:
+        while first > 0 and width * self.space.categories[first - 1] <= self.chunk_size**0.5:
             first -= 1
             width *= self.space.categories[first]
-        return first, width, max(1, self.block_size // width)
+        return first, width, max(1, self.chunk_size // width)
 
     @property
     def num_blocks(self) -> int:
@@ -199,11 +209,7 @@ class Enumeration:
 
         if self.num_blocks == 1 or not torch.is_grad_enabled():
             return torch.stack([at(k) for k in range(self.num_blocks)])
-        once_more: list[Any] = [
-            checkpoint(at, k, use_reentrant=False, preserve_rng_state=False)
-            for k in range(self.num_blocks)
-        ]
-        return torch.stack(once_more)
+        return torch.stack([recomputed(at, k) for k in range(self.num_blocks)])
 
 
 def _categorical(logits: Tensor, num_draws: int) -> Tensor:

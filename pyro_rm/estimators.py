@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 import torch
@@ -49,6 +49,7 @@ class Estimator:
 
     objective: str | Objective = "pseudolikelihood"
     num_neighbors: NumNeighbors = None
+    _: KW_ONLY
     proposal: str | Proposal = "uniform"
     design: str | Design = "proportional_to_size"
     max_neighbors_per_chunk: int | None = None
@@ -224,10 +225,15 @@ def estimate(
 
     :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
     :param x: Data, ``batch_shape + (D,)``.
+    :param objective: Name or :class:`~pyro_rm.objectives.Objective`; see :class:`Estimator`, also
+        for the next three.
+    :param num_neighbors: Visited neighbors of each datum, or ``"all"``.
+    :param proposal: Name or :class:`~pyro_rm.proposals.Proposal`.
+    :param design: Name or :class:`~pyro_rm.designs.Design`.
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
-    :param active: Booleans that broadcast to ``x``; see :class:`Estimator`, also for the
-        other parameters.
+    :param active: Booleans that broadcast to ``x``.
+    :param max_neighbors_per_chunk: Bounds the states evaluated at once.
     :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
     :raises ValueError: If an option is out of range, the data are not of the space, or the
         energy is not finite, of the wrong shape, or not differentiable where that is needed.
@@ -236,8 +242,16 @@ def estimate(
 
         >>> estimate(lambda x: x.sum(-1), torch.zeros(2, 3), state_space=StateSpace(3))
         tensor([0.9398, 0.9398])
+
+    .. note:: Costs what the estimator visits, and is as unbiased as it: see :class:`Estimator`.
     """
-    estimator = Estimator(objective, num_neighbors, proposal, design, max_neighbors_per_chunk)
+    estimator = Estimator(
+        objective,
+        num_neighbors,
+        proposal=proposal,
+        design=design,
+        max_neighbors_per_chunk=max_neighbors_per_chunk,
+    )
     return estimate_terms(
         energy, x, estimator, state_space=state_space, context=context, active=active
     ).value
@@ -271,6 +285,8 @@ def estimate_terms(
         ... )
         >>> terms.effective_sample_size
         tensor([2., 2., 2., 2., 2.])
+
+    .. note:: Costs what the estimator visits: see :class:`Estimator`.
     """
     space = space_of(energy, state_space)
     space.validate_shape(x)
@@ -283,7 +299,13 @@ def estimate_terms(
 def check_context(context: Context, batch_shape: torch.Size) -> None:
     """Refuse context whose leading dimensions do not broadcast to the batch.
 
+    :param context: Tensors.
+    :param batch_shape: Batch shape of the data.
     :raises ValueError: If a tensor has too few dimensions, or others than the batch.
+
+    Example:
+
+        >>> check_context((torch.zeros(5, 2),), torch.Size([5]))
     """
     rank = len(batch_shape)
     for tensor in context:

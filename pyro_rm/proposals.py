@@ -19,13 +19,13 @@ from pyro_rm.energy_gaps import (
     energy_gaps,
     gap_table,
     has_gap_table,
-    taylor_gaps,
     wide,
 )
 from pyro_rm.lookup import look_up
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
+from pyro_rm.taylor_gaps import taylor_gaps
 
 _LOG_FLOOR = -20.0
 
@@ -149,6 +149,7 @@ class Activity(Proposal):
 
     :param active_share: Mass of the active sites, in (0, 1).
     :param uniform_share: Share of the uniform distribution that is mixed in.
+    :raises ValueError: If a share is out of range.
 
     **References**
 
@@ -246,6 +247,12 @@ def exact_gap_table(
     """Gaps to all flips or categories; 0 at current and missing categories.
 
     :returns: Shape of ``encoded``.
+    :param energy: The energy.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+
+    .. note:: Costs one evaluation where gaps are in closed form, else one for each neighbor.
     """
     if has_gap_table(energy):
         return gap_table(energy, encoded, context)

@@ -91,6 +91,8 @@ def site_walk(
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
     :param context: Tensors of full batch rank.
     :returns: A walk on a copy of the chains.
+
+    .. note:: Costs one energy a datum to start, and what each visit costs: see :class:`SiteWalk`.
     """
     own = getattr(energy, "site_walk", None)
     return SiteWalk(energy, space, encoded, context) if own is None else own(encoded, *context)

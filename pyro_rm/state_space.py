@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from numbers import Integral
 
@@ -79,6 +79,7 @@ class StateSpace:
 
     num_sites: int
     num_categories: int | tuple[int, ...] = 2
+    _: KW_ONLY
     states: tuple[float, float] = (0, 1)
 
     def __post_init__(self) -> None:
@@ -217,9 +218,15 @@ class StateSpace:
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise TypeError(f"Expected data as a tensor of real numbers, but got {kind}.")
         if value.dim() < 1 or value.shape[-1] != self.num_sites:
+            one_hot = not self.is_binary and value.shape[-2:] == self.encoded_shape
             raise ValueError(
                 f"Expected data of shape batch_shape + ({self.num_sites},), "
-                f"but got {tuple(value.shape)}. Flatten images and graphs to vectors of sites."
+                f"but got {tuple(value.shape)}. "
+                + (
+                    "Pass integer codes: they are made one-hot here, x.argmax(-1)."
+                    if one_hot
+                    else "Flatten images and graphs to vectors of sites."
+                )
             )
         if value.numel() == 0:
             raise ValueError(

@@ -14,6 +14,9 @@ class Terms(NamedTuple):
     Both have shape ``units + batch_shape``; a unit is a neighbor or a site, as the objective
     says, and a weight of 0 marks padding. An exact sum has weights of 1.
 
+    :param contributions: What each visited unit contributes.
+    :param weights: What it counts.
+
     Example:
 
         >>> terms = Terms(torch.tensor([[0.5], [0.1]]), torch.tensor([[1.0], [5.0]]))

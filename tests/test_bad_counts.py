@@ -80,7 +80,7 @@ FROM_0 = {
     "steps at a level": lambda n: by_levels(num_steps=n),
     "generating steps": lambda n: generated(num_steps=n),
     "imputing steps": lambda n: infer.impute(
-        distributions.EnergyModel(ISING), BLANKS, 2, num_steps=n
+        distributions.EnergyModel(ISING), BLANKS, num_fills=2, num_steps=n
     ),
     "training steps": lambda n: trained(num_steps=n),
     "warm-up": lambda n: schedule(5, n),
@@ -88,11 +88,11 @@ FROM_0 = {
     "walks": lambda n: relational(num_walks=n),
     "rows": lambda n: fitted().sample(n),
     "sweeps": lambda n: fitted().sample(2, num_steps=n),
-    "Potts rows": lambda n: potts(max_iterations=1).sample(n),
-    "Potts edges": lambda n: potts(max_iterations=1).to_networkx(num_edges=n),
+    "Potts rows": lambda n: potts(max_steps=1).sample(n),
+    "Potts edges": lambda n: potts(max_steps=1).to_networkx(num_edges=n),
     "Potts penalties": lambda n: potts(num_penalties=n),
     "simulated rows": lambda n: networks.simulate_ising(nx.path_graph(3), n),
-    "simulated sweeps": lambda n: networks.simulate_ising(nx.path_graph(3), 2, num_sweeps=n),
+    "simulated sweeps": lambda n: networks.simulate_ising(nx.path_graph(3), 2, num_steps=n),
 }
 FROM_1 = {
     "sites": pyro_rm.StateSpace,
@@ -116,18 +116,18 @@ FROM_1 = {
     "graph layers": lambda n: relational(num_layers=n),
     "graph units": lambda n: relational(num_hidden=n),
     "graph levels": lambda n: relational(num_levels=n),
-    "annealing batch": lambda n: annealed(batch_size=n),
+    "annealing batch": lambda n: annealed(chunk_size=n),
     "states": lambda n: evaluation.log_partition(ISING, max_states=n),
     "states sampled": lambda n: evaluation.exact_samples(ISING, 1, max_states=n),
-    "block": lambda n: Enumeration(ISING, SPACE, n),
-    "chunk of states": lambda n: list(state_chunks(SPACE, n)),
+    "block": lambda n: Enumeration(ISING, SPACE, chunk_size=n),
+    "chunk of states": lambda n: list(state_chunks(SPACE, chunk_size=n)),
     "chunk of rows": lambda n: evaluation.exponential_hamming_mmd(BITS, BITS, chunk_size=n),
     "resampled": lambda n: evaluation.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=n),
     "fill steps": lambda n: infer.GibbsFill(num_steps=n),
     "steps a sample": lambda n: infer.MarkovKernel(
         distributions.EnergyModel(ISING), steps_per_sample=n
     ),
-    "imputed": lambda n: infer.impute(distributions.EnergyModel(ISING), BLANKS, n),
+    "imputed": lambda n: infer.impute(distributions.EnergyModel(ISING), BLANKS, num_fills=n),
     "draws around fills": lambda n: infer.filled_posterior(
         fields, (BITS,), values={"field": torch.zeros(4)}, num_draws=n
     ),
@@ -144,7 +144,7 @@ FROM_1 = {
     "Langevin proposals": lambda n: markov_steps.DiscreteLangevin(num_proposals=n),
     "fills": lambda n: fitted(BLANKS, num_fills=n),
     "fill rounds": lambda n: fitted(BLANKS, num_rounds=n),
-    "iterations": lambda n: potts(max_iterations=n),
+    "iterations": lambda n: potts(max_steps=n),
     "penalties": lambda n: networks.Selection(num_penalties=n),
     "worse supports": lambda n: networks.Selection(patience=n),
     "separation": lambda n: networks.contact_precision(

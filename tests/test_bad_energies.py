@@ -80,7 +80,7 @@ def bayes(energy):
         with pyro.plate("data", len(x)):
             pyro.sample("x", EnergyModel(TemperedEnergy(energy, scale), state_space=SPACE), obs=x)
 
-    return infer.calibrate(model, (X.repeat(5, 1),), num_draws=5, progress_bar=False)
+    return infer.calibrate(model, (X.repeat(5, 1),), num_draws=5, progress=False)
 
 
 def annealed(energy):
@@ -138,7 +138,9 @@ ENTRIES = {
     "likelihood": lambda e: evaluation.log_likelihood(e, X, state_space=SPACE, progress=False),
     "annealing": annealed,
     "normalized": lambda e: NormalizedModel(EnergyModel(e, state_space=SPACE)).log_prob(X),
-    "impute": lambda e: infer.impute(EnergyModel(e, state_space=SPACE), BLANKS, 2, num_steps=1),
+    "impute": lambda e: infer.impute(
+        EnergyModel(e, state_space=SPACE), BLANKS, num_fills=2, num_steps=1
+    ),
     "fill": filled(infer.GibbsFill()),
     "marginalized": filled(infer.Marginalized()),
 }
@@ -174,7 +176,7 @@ def test_programs_without_an_energy(loss):
     with pytest.raises(ValueError, match="Expected an observed energy-based site"):
         loss.loss(model, no_guide, X)
     with pytest.raises(ValueError, match="Expected"):
-        infer.calibrate(model, (X,), progress_bar=False)
+        infer.calibrate(model, (X,), progress=False)
 
 
 def test_likelihoods_that_are_unknown():

@@ -6,8 +6,9 @@ import torch
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, PottsEnergy
+from pyro_rm.energies import IsingEnergy, PottsEnergy, TemperedEnergy
 from pyro_rm.evaluation import exponential_hamming_mmd, log_likelihood
+from pyro_rm.infer import calibrate
 from pyro_rm.networks import IsingNetwork, PottsNetwork
 from pyro_rm.poutine import ratio_matching
 
@@ -108,3 +109,43 @@ def test_masks(active):
 def test_samples_of_other_widths():
     with pytest.raises((TypeError, ValueError), match="Expected"):
         exponential_hamming_mmd(BITS, torch.zeros(2, 4))
+
+
+class Unsqueezed(torch.nn.Linear):
+    state_space = pyro_rm.StateSpace(3)
+
+
+FIRST_GUESSES = {
+    "no space": (
+        lambda: pyro_rm.estimate(lambda x: x.sum(-1), BITS),
+        r"state_space=pyro_rm\.StateSpace\(5\)",
+    ),
+    "a path": (lambda: IsingNetwork().fit("answers.csv"), r"Read it by pyro_rm\.datasets"),
+    "one-hot": (lambda: pyro_rm.estimate(PottsEnergy(2, 3), torch.eye(3)[None, :2]), "argmax"),
+    "a column": (lambda: pyro_rm.estimate(Unsqueezed(3, 1), BITS), r"\.squeeze\(-1\)"),
+    "an energy": (lambda: NormalizedModel(IsingEnergy(3)), r"Wrap it: EnergyModel\("),
+    "bare data": (
+        lambda: calibrate(program(IsingEnergy(3)), BITS),
+        r"calibrate\(model, \(data,\)\)",
+    ),
+    "blanks in MCMC": (lambda: chain(torch.full((2, 3), torch.nan)), r"active=~x\.isnan"),
+}
+
+
+def chain(x):
+    """A run of MCMC, which turns Pyro's validation off."""
+    energy = IsingEnergy(3)
+
+    def model(x):
+        level = pyro.sample("level", pyro.distributions.Normal(0.0, 1.0))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(TemperedEnergy(energy, level)), obs=x)
+
+    pyro.infer.MCMC(pyro.infer.NUTS(ratio_matching(model)), 1, disable_progbar=True).run(x)
+
+
+@pytest.mark.parametrize("guess", FIRST_GUESSES)
+def test_what_newcomers_guess_is_told_what_to_say(guess):
+    call, message = FIRST_GUESSES[guess]
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -86,36 +87,54 @@ def executed():
     return used | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-# Seen as types of arguments and results; not made by users.
-TYPES = {
-    *("Context", "Energy", "Estimators", "GraphBatch", "GrayCodedDensity", "PlaneDensity"),
-    *("Alignment", "IsingFit"),
-    *("AISEstimate", "LogLikelihood", "Score", "TrainingResult"),
-    *("BaseDistribution", "HasHiddenUnits", "MarkovStep", "SiteEstimator"),
-}
-NEED_FILES = {"ego_small"}
-# What energies' own fast paths and new estimators check and convert by.
-HELPERS = {
-    *(
-        "check_context",
-        "check_energy",
-        "energy_dtype",
-        "is_validating",
-        "outer_energies",
-        "space_of",
-        "wide",
-    ),
-}
+# Names of types in signatures: there is nothing to run. The data set needs a file.
+NOT_RUN = {"Context", "Energy", "Estimators", "MarkovStep", "ego_small"}
 
 
 def test_every_public_name_is_in_an_executed_example():
-    used = executed() | TYPES | HELPERS | NEED_FILES
+    used = executed() | NOT_RUN
     missing = [
         f"{m}.{n}"
         for m in ["pyro_rm", *MODULES]
         for n in public_names(m)
         if n not in used and n[:2] != "__"
     ]
+    assert missing == []
+
+
+# What every distribution of Pyro takes, or a function passes on.
+UNSAID = {"args", "batch_shape", "kwargs", "validate_args"}
+
+
+def described():
+    """Public functions and classes with their docstrings; protocols and errors aside."""
+    for module in MODULES:
+        for name in public_names(module):
+            value = getattr(importlib.import_module(module), name)
+            error = inspect.isclass(value) and issubclass(value, Exception)
+            if callable(value) and not error and not getattr(value, "_is_protocol", False):
+                yield f"{module}.{name}", value, value.__doc__ or ""
+
+
+def raises(value):
+    """Whether a function, or the constructor of a class, has a raise statement."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(value))).body
+    constructors = ("__init__", "__post_init__")
+    functions = [f for f in tree.body if getattr(f, "name", "") in constructors]
+    functions = functions if inspect.isclass(value) else [tree]
+    return any(isinstance(node, ast.Raise) for f in functions for node in ast.walk(f))
+
+
+def test_docstrings_say_every_parameter_result_error_and_cost():
+    missing = []
+    for name, value, doc in described():
+        signature = inspect.signature(value)
+        parameters = set(signature.parameters) - UNSAID
+        missing += [f"{name}: {p}" for p in sorted(parameters) if f":param {p}:" not in doc]
+        returned = not inspect.isclass(value) and signature.return_annotation != "None"
+        missing += [f"{name}: returns"] * (returned and ":returns:" not in doc)
+        missing += [f"{name}: raises"] * (raises(value) and ":raises" not in doc)
+        missing += [f"{name}: cost"] * ("energy" in parameters and ".. note::" not in doc)
     assert missing == []
 
 

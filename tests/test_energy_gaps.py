@@ -9,10 +9,10 @@ from pyro_rm.energy_gaps import (
     gap_table,
     generic_energy_gaps,
     has_gap_table,
-    taylor_gaps,
 )
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
+from pyro_rm.taylor_gaps import taylor_gaps
 
 pytestmark = pytest.mark.usefixtures("float64")
 ENERGIES = [

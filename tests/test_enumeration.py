@@ -50,16 +50,16 @@ def all_energies(energy):
     return energy(space.encode(states, torch.float64))
 
 
-@pytest.mark.parametrize("block_size", [1, 7, 16, 2**16])
-def test_blocks_are_all_energies_in_order(energy, block_size):
-    sums = Enumeration(energy, energy.state_space, block_size)
+@pytest.mark.parametrize("chunk_size", [1, 7, 16, 2**16])
+def test_blocks_are_all_energies_in_order(energy, chunk_size):
+    sums = Enumeration(energy, energy.state_space, chunk_size=chunk_size)
     blocks = torch.cat([sums.block(k) for k in range(sums.num_blocks)])
     torch.testing.assert_close(blocks, all_energies(energy), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("block_size", [7, 2**16])
-def test_sums_and_gradients(energy, block_size):
-    sums = Enumeration(energy, energy.state_space, block_size)
+@pytest.mark.parametrize("chunk_size", [7, 2**16])
+def test_sums_and_gradients(energy, chunk_size):
+    sums = Enumeration(energy, energy.state_space, chunk_size=chunk_size)
     parameters = tuple(energy.parameters())
 
     def gradients(value):
@@ -82,7 +82,7 @@ def test_draws_over_several_blocks_follow_the_model():
     energy = PottsEnergy(3, (2, 3, 4))
     torch.nn.init.normal_(energy.weight)
     space = energy.state_space
-    draws = Enumeration(energy, space, block_size=5).draw(20_000)
+    draws = Enumeration(energy, space, chunk_size=5).draw(20_000)
     p = torch.softmax(-all_energies(energy), 0)
     frequency = index_of(space, draws).bincount(minlength=24) / 20_000
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / 20_000).sqrt()).all()
@@ -90,7 +90,7 @@ def test_draws_over_several_blocks_follow_the_model():
 
 
 def test_memory_of_the_normalized_model_is_one_number_a_block():
-    model = NormalizedModel(EnergyModel(IsingEnergy(18)), block_size=2**12)
+    model = NormalizedModel(EnergyModel(IsingEnergy(18)), chunk_size=2**12)
     assert model._log_block_sums.shape == (2**6,)
     torch.testing.assert_close(model.log_partition, torch.tensor(2.0).log() * 18)
 

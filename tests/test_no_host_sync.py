@@ -84,6 +84,8 @@ CASES = pytest.mark.parametrize("options", [
 @pytest.mark.parametrize("name", [name for name in ENERGIES if name != "half precision"])
 def test_steps_on_values_that_nobody_can_read(name, options, monkeypatch):
     """Autocast, that is half precision, does not know meta tensors."""
+    if "max_neighbors_per_chunk" in options and torch.__version__ < "2.5":
+        pytest.skip("checkpoints of torch 2.4 do not know meta tensors")
     run = step(ENERGIES[name]().to("meta"), "meta", **options)
     monkeypatch.setattr(torch, "tensor", refuse)
     with NoCopiesFromTheHost():

@@ -85,7 +85,7 @@ def test_the_order_of_sites_does_not_matter(case, objective):
     order = torch.randperm(space.num_sites)
     back = order.argsort()
     moved = pyro_rm.StateSpace(
-        space.num_sites, tuple(space.categories[i] for i in order.tolist()), space.states
+        space.num_sites, tuple(space.categories[i] for i in order.tolist()), states=space.states
     )
     dim = -len(space.encoded_shape)
     chosen = {"objective": objective, "num_neighbors": "all"}

@@ -24,7 +24,7 @@ def main() -> None:
         truth = {"couplings": 0.3 * torch.randn(10), "fields": 0.3 * torch.randn(5)}
         model = Ising(names["matrix"](truth["couplings"]), truth["fields"], states=(-1, 1))
         data = NormalizedModel(model).sample((300,))
-        posterior = calibrate(names["program"], (data,), progress_bar=False)
+        posterior = calibrate(names["program"], (data,), progress=False)
         for site, size in SITES.items():
             # the prior is weak: at w = 1 the posterior is narrower by a factor of sqrt(w)
             scalar = posterior.uncalibrated[site]

@@ -14,7 +14,16 @@ AMINO_ACIDS = "-ACDEFGHIKLMNPQRSTVWY"
 
 
 class Alignment(NamedTuple):
-    """Sequences as codes, ``(N, L)``, where 0 is a gap; distances ``(L, L)`` if known."""
+    """Sequences as codes, ``(N, L)``, where 0 is a gap; distances ``(L, L)`` if known.
+
+    :param codes: Integers, ``(N, L)``.
+    :param distances: Between sites, in ångström, ``(L, L)``.
+
+    Example:
+
+        >>> Alignment(torch.zeros(5, 9, dtype=torch.long)).codes.shape
+        torch.Size([5, 9])
+    """
 
     codes: Tensor
     distances: Tensor | None = None

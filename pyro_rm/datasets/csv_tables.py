@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,11 +13,20 @@ _BLANKS = {"", "na", "nan", "?", "null", "none"}
 
 
 class CsvTable(NamedTuple):
-    """Numbers, ``(N, D)``, NaN where blank; their columns' names; columns of text by name."""
+    """A table of numbers, which networks fit as they do a data frame.
+
+    :param values: Numbers, ``(N, D)``, NaN where blank.
+    :param columns: Their names.
+    :param labels: Columns of text by name.
+    """
 
     values: Tensor
-    names: list[str]
+    columns: list[str]
     labels: dict[str, list[str]]
+
+    def to_numpy(self) -> Any:
+        """The numbers as an array, ``(N, D)``."""
+        return self.values.numpy()
 
 
 def read_csv_table(path: str | Path) -> CsvTable:
@@ -26,10 +35,24 @@ def read_csv_table(path: str | Path) -> CsvTable:
     :param path: The file. Blank cells, ``NA``, ``NaN``, ``null``, ``None`` and ``?`` are NaN.
     :returns: Numbers; columns that hold any text are set aside as labels.
     :raises ValueError: If there is no header or no row, or a row is longer or shorter.
+
+    Example:
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "answers.csv"
+        ...     _ = path.write_text("sad,tired,sex\\n1,0,f\\n1,,m\\n")
+        ...     table = read_csv_table(path)
+        >>> table.columns
+        ['sad', 'tired']
+        >>> table.values
+        tensor([[1., 0.],
+                [1., nan]], dtype=torch.float64)
+
+    .. note:: The file is read into memory.
     """
     path = Path(path)
-    with path.open(newline="", encoding="utf-8-sig") as handle:
-        rows = [row for row in csv.reader(handle) if row]
+    rows = _rows(path)
     if len(rows) < 2:
         raise ValueError(f"Expected a header and rows in {path.name}, but got {len(rows)} lines.")
     header = [name.strip() for name in rows[0]]
@@ -53,6 +76,14 @@ def read_csv_table(path: str | Path) -> CsvTable:
     labels = {name: list(columns[name]) for name in header if name not in names}
     values = torch.tensor([numbers[name] for name in names], dtype=torch.float64)
     return CsvTable(values.view(len(names), len(rows) - 1).mT.contiguous(), names, labels)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        try:
+            return [row for row in csv.reader(handle) if row]
+        except csv.Error as error:
+            raise ValueError(f"Expected CSV in {path.name}, but got: {error}.") from error
 
 
 def _number(cell: str) -> float | None:

@@ -76,6 +76,8 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     :returns: 160 training and 40 test graphs.
     :raises ValueError: If the network has fewer than 200 such ego graphs.
 
+    .. note:: The tests run it on the Citeseer network itself, where that is at hand.
+
     **References**
 
     [1] Jiaxuan You, Rex Ying, Xiang Ren, William Hamilton, Jure Leskovec (2018) "GraphRNN:

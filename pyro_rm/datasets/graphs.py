@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 
 import networkx as nx
@@ -25,11 +25,18 @@ class GraphBatch:
     :param max_nodes: Nodes of the padding.
     :param directed: Whether pairs are ordered.
     :param features: Features of nodes, ``(B, max_nodes, F)``, or None.
+
+    Example:
+
+        >>> batch = GraphBatch(torch.ones(1, 6), torch.tensor([3]), max_nodes=4)
+        >>> batch.active.sum()
+        tensor(3)
     """
 
     pairs: Tensor
     num_nodes: Tensor
     max_nodes: int
+    _: KW_ONLY
     directed: bool = False
     features: Tensor | None = None
 
@@ -123,8 +130,8 @@ def encode_graphs(
         torch.from_numpy(pairs).to(torch.get_default_dtype()),
         torch.tensor([len(graph) for graph in graphs]),
         max_nodes,
-        directed,
-        features,
+        directed=directed,
+        features=features,
     )
 
 

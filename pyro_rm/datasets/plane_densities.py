@@ -17,7 +17,14 @@ _POINTS_AT_ONCE = 2048
 
 
 class PlaneDensity(ABC):
-    """A density on the plane; everything is in float64."""
+    """A density on the plane; everything is in float64.
+
+    Example:
+
+        >>> from pyro_rm.datasets import synthetic_density
+        >>> isinstance(synthetic_density("moons").density, PlaneDensity)
+        True
+    """
 
     @abstractmethod
     def sample(self, num_samples: int) -> Tensor:

@@ -88,7 +88,13 @@ def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.G
 
 
 def with_couplings(graph: nx.Graph, coupling: Any) -> nx.Graph:
-    """A copy of a graph with one coupling for all edges, or one for each in their order."""
+    """A copy of a graph with one coupling for all edges, or one for each in their order.
+
+    :param graph: Any graph.
+    :param coupling: A number, or a list of one for each edge.
+    :returns: The same nodes and edges, with ``weight``.
+    :raises ValueError: If there is another number of couplings than edges.
+    """
     result = nx.Graph()
     result.add_nodes_from(graph.nodes)
     values = coupling if isinstance(coupling, list) else [coupling] * graph.number_of_edges()
@@ -99,6 +105,9 @@ def with_couplings(graph: nx.Graph, coupling: Any) -> nx.Graph:
 
 def coupling_matrix(graph: nx.Graph) -> Tensor:
     """The couplings of a graph as a symmetric matrix, in the order of its nodes, ``(D, D)``.
+
+    :param graph: A graph whose edges have ``weight``.
+    :returns: Symmetric, zero on the diagonal.
 
     Example:
 

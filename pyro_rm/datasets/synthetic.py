@@ -28,6 +28,8 @@ class GrayCodedDensity:
     Example:
 
         >>> data = synthetic_density("moons", num_bits=32)
+        >>> isinstance(data, GrayCodedDensity)
+        True
         >>> data.sample(3).shape
         torch.Size([3, 32])
         >>> round(data.entropy(), 2)
@@ -108,6 +110,8 @@ def synthetic_density(name: str, *, num_bits: int = 32) -> GrayCodedDensity:
 
 def synthetic_names() -> list[str]:
     """Names of the seven densities.
+
+    :returns: What :func:`synthetic_density` takes.
 
     Example:
 

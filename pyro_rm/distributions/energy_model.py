@@ -44,6 +44,9 @@ class EnergyModel(TorchDistribution):
         >>> field = torch.zeros(7, 3)
         >>> EnergyModel(conditional, state_space=StateSpace(3), context=field).batch_shape
         torch.Size([7])
+
+    .. note:: Costs nothing until it is fitted or drawn from: an energy is evaluated by losses and
+        samplers only.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012

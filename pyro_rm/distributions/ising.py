@@ -41,8 +41,8 @@ class Ising(EnergyModel):
         self,
         couplings: Tensor,
         fields: Tensor | None = None,
-        states: tuple[float, float] = (0, 1),
         *,
+        states: tuple[float, float] = (0, 1),
         sampler: MarkovSampler | None = None,
         validate_args: bool | None = None,
     ) -> None:

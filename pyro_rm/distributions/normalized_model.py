@@ -19,7 +19,8 @@ class NormalizedModel(TorchDistribution):
 
     :param model: An :class:`EnergyModel` without batch dimensions.
     :param max_states: Refuse larger supports.
-    :param block_size: States to evaluate at once, about.
+    :param chunk_size: States to evaluate at once, about.
+    :raises TypeError: If ``model`` is an energy and not yet a model.
     :raises ValueError: If the support is larger, or the model has a batch shape.
 
     Example:
@@ -32,7 +33,7 @@ class NormalizedModel(TorchDistribution):
         tensor(-2.0794)
 
     .. note:: Each of ``log_partition``, ``sample`` and ``entropy`` costs one energy a state,
-        ``log_partition`` once; memory is bounded by ``block_size``.
+        ``log_partition`` once; memory is bounded by ``chunk_size``.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
@@ -40,8 +41,12 @@ class NormalizedModel(TorchDistribution):
     has_enumerate_support = False
 
     def __init__(
-        self, model: EnergyModel, *, max_states: int = 2**24, block_size: int = 2**16
+        self, model: EnergyModel, *, max_states: int = 2**24, chunk_size: int = 2**16
     ) -> None:
+        if not isinstance(model, EnergyModel):
+            raise TypeError(
+                f"Expected an EnergyModel, but got {model!r}. Wrap it: EnergyModel(...)."
+            )
         space = model.state_space
         if space.num_states > max_states:
             raise ValueError(
@@ -55,7 +60,7 @@ class NormalizedModel(TorchDistribution):
         if model.batch_shape:
             raise ValueError(f"Expected an empty batch shape, but got {tuple(model.batch_shape)}.")
         self.model = model
-        self._enumeration = Enumeration(model.energy, space, block_size)
+        self._enumeration = Enumeration(model.energy, space, chunk_size=chunk_size)
         self._log_block_sums = self._enumeration.log_block_sums()
         self.log_partition = self._log_block_sums.logsumexp(0)
         super().__init__(torch.Size(), model.event_shape, validate_args=False)

@@ -23,6 +23,7 @@ class LeveledEnergy(nn.Module):
     :param energy: Any energy; its fast gaps are kept.
     :param num_levels: Number of levels, at least 1.
     :param state_space: The space, where the energy does not say it.
+    :raises ValueError: If there is no level, or the space is unknown.
 
     Example:
 

@@ -58,7 +58,7 @@ class MLPEnergy(LinearFirstEnergy):
         if len(hidden_sizes) == 0:
             raise ValueError("Expected at least one hidden layer, but got none; use IsingEnergy.")
         check_counts(**{f"hidden_sizes[{i}]": size for i, size in enumerate(hidden_sizes)})
-        space = StateSpace(num_sites, num_categories, states)
+        space = StateSpace(num_sites, num_categories, states=states)
         super().__init__(space, hidden_sizes[0], centered=centered)
         self.hidden_dtype = hidden_dtype
         nn.init.uniform_(self.weight, -(num_sites**-0.5), num_sites**-0.5)

@@ -77,6 +77,7 @@ class PottsEnergy(nn.Module):
 
     :param num_sites: Number of sites :math:`D`.
     :param num_categories: Categories a site: one number, or one for each site.
+    :raises ValueError: If all sites are binary.
 
     Example:
 

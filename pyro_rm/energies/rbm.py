@@ -57,7 +57,7 @@ class RBMEnergy(LinearFirstEnergy):
         states: tuple[float, float] = (0, 1),
     ) -> None:
         check_counts(num_hidden=num_hidden)
-        space = StateSpace(num_sites, num_categories, states)
+        space = StateSpace(num_sites, num_categories, states=states)
         super().__init__(space, num_hidden, centered=False)
         nn.init.normal_(self.weight, std=0.1 / num_sites**0.5)
         self.visible_bias = nn.Parameter(torch.zeros(space.encoded_shape))

@@ -8,6 +8,10 @@ from torch.nn import functional
 
 from pyro_rm.state_space import StateSpace
 
+# Before 2.7, torch differentiates embedding_bag by its weights only where it also
+# differentiates by its input: pytorch/pytorch#136457.
+_INPUT_MUST_DIFFERENTIATE = torch.__version__ < "2.7"
+
 
 class SparseIsingEnergy(nn.Module):
     r"""Ising model with trainable fields, and trainable couplings on given edges only.
@@ -59,6 +63,8 @@ class SparseIsingEnergy(nn.Module):
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each site feels; ``batch_shape + (D,)``."""
         by_site = x.reshape(-1, x.shape[-1]).mT.contiguous()
+        if _INPUT_MUST_DIFFERENTIATE and torch.is_grad_enabled() and not by_site.requires_grad:
+            by_site = by_site.detach().requires_grad_()
         felt = functional.embedding_bag(
             self.neighbor_sites,
             by_site,

@@ -21,12 +21,15 @@ class TemperedEnergy(nn.Module):
     :param energy: Any energy; its fast gaps are kept.
     :param inverse_temperature: :math:`\beta`: a number, or a tensor of batch shape.
     :param state_space: The space, where the energy does not say it.
+    :raises ValueError: If the space is unknown.
 
     Example:
 
         >>> hot = TemperedEnergy(lambda x: x.sum(-1), 0.5, state_space=StateSpace(3))
         >>> hot(torch.ones(3))
         tensor(1.5000)
+
+    .. note:: Costs what the energy costs, gaps in closed form included.
     """
 
     def __init__(
@@ -118,5 +121,7 @@ def restore_temperature(
         >>> fitted = TemperedEnergy(lambda x: x.sum(-1), 1.0, state_space=StateSpace(3))
         >>> restore_temperature(fitted, "squared_ratio").inverse_temperature
         4.0
+
+    .. note:: Costs what the energy costs. Exact at the objective's optimum over all functions.
     """
     return TemperedEnergy(energy, as_objective(objective).kappa, state_space=state_space)

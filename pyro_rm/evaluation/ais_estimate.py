@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor
 
@@ -72,10 +72,18 @@ class AISEstimate:
     :param upper: Reverse annealing, from (nearly) the model; None if there was none.
     :param upper_is_bound: Whether the reverse chains started from exact samples. If not,
         the upper end is a diagnostic and bounds nothing.
+
+    Example:
+
+        >>> import torch
+        >>> lower = AISEnd(torch.tensor([2.0, 2.0]), sign=1)
+        >>> AISEstimate(lower).pessimistic
+        2.0
     """
 
     lower: AISEnd
     upper: AISEnd | None = None
+    _: KW_ONLY
     upper_is_bound: bool = False
 
     @property

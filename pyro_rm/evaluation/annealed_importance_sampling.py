@@ -29,7 +29,7 @@ def annealed_importance_sampling(
     step: MarkovStep | None = None,
     num_chains: int = 1024,
     inverse_temperatures: int | Tensor = 1000,
-    batch_size: int = 256,
+    chunk_size: int = 256,
     state_space: StateSpace | None = None,
     max_gap: float = 1.0,
     progress: bool = True,
@@ -50,7 +50,7 @@ def annealed_importance_sampling(
         if None.
     :param num_chains: Forward chains.
     :param inverse_temperatures: How many, evenly spaced, or increasing ones from 0 to 1.
-    :param batch_size: Chains that are annealed together.
+    :param chunk_size: Chains that are annealed together.
     :param state_space: The space, where the energy does not say it.
     :param max_gap: Warn where the two ends are further apart than this.
     :param progress: Whether to show a progress bar.
@@ -85,7 +85,7 @@ def annealed_importance_sampling(
     """
     energy, space = energy_and_space(model, state_space)
     samples = approximate_samples if exact_samples is None else exact_samples
-    _check_options(space, exact_samples, approximate_samples, num_chains, batch_size)
+    _check_options(space, exact_samples, approximate_samples, num_chains, chunk_size)
     path = annealing_path(base, energy, space)
     step = step or default_step(path.energy_at(1.0))
     if num_replicas(step) is not None:
@@ -94,10 +94,10 @@ def annealed_importance_sampling(
             "tempers already. Hand over the step underneath."
         )
     betas = _temperatures(inverse_temperatures)
-    batches = [(starts, betas) for starts in base.sample(num_chains).split(batch_size)]
+    batches = [(starts, betas) for starts in base.sample(num_chains).split(chunk_size)]
     num_forward = len(batches)
     if samples is not None:
-        batches += [(starts, betas[::-1]) for starts in samples.split(batch_size)]
+        batches += [(starts, betas[::-1]) for starts in samples.split(chunk_size)]
     weights: list[Tensor] = []
     total = len(batches) * (len(betas) - 1)
     with tqdm(total=total, desc="annealing", disable=not progress, leave=False) as bar:
@@ -113,7 +113,9 @@ def annealed_importance_sampling(
     upper = None
     if len(weights) > num_forward:
         upper = AISEnd(torch.cat(weights[num_forward:]) - path.log_partition_at_base, sign=-1)
-    result = AISEstimate(lower, upper, upper is not None and exact_samples is not None)
+    result = AISEstimate(
+        lower, upper, upper_is_bound=upper is not None and exact_samples is not None
+    )
     for problem in _problems(result, max_gap):
         warnings.warn(problem, stacklevel=2)
     return result
@@ -122,12 +124,16 @@ def annealed_importance_sampling(
 def default_step(energy: Energy) -> MarkovStep:
     """Block Gibbs where an energy has hidden units, else a Gibbs sweep.
 
+    :returns: A step without options.
+
     :param energy: The energy to move chains under.
 
     Example:
 
         >>> default_step(lambda x: x.sum(-1))
         GibbsSweep()
+
+    .. note:: Costs no energy.
     """
     return BlockGibbs() if isinstance(energy, HasHiddenUnits) else GibbsSweep()
 
@@ -171,7 +177,7 @@ def _check_options(
     exact: Tensor | None,
     approximate: Tensor | None,
     num_chains: int,
-    batch_size: int,
+    chunk_size: int,
 ) -> None:
     if exact is not None and approximate is not None:
         raise ValueError("Expected exact_samples or approximate_samples, but got both.")
@@ -184,7 +190,7 @@ def _check_options(
                     f"{tuple(samples.shape)}."
                 )
     check_counts(2, num_chains=num_chains)
-    check_counts(batch_size=batch_size)
+    check_counts(chunk_size=chunk_size)
 
 
 def _problems(result: AISEstimate, max_gap: float) -> Iterator[str]:

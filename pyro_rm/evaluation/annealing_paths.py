@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,17 @@ from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.state_space import StateSpace
 
 
+@runtime_checkable
 class BaseDistribution(Protocol):
-    """A normalized density that annealing can start from; an energy with log Z = 0."""
+    """A normalized density that annealing can start from; an energy with log Z = 0.
+
+    Example:
+
+        >>> from pyro_rm.evaluation import IndependentSites
+        >>> base = IndependentSites.fit(torch.rand(9, 3).round(), StateSpace(3))
+        >>> isinstance(base, BaseDistribution)
+        True
+    """
 
     @property
     def state_space(self) -> StateSpace:

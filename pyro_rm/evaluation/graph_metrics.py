@@ -124,6 +124,9 @@ def dominated_share(graphs: Sequence[nx.Graph]) -> float:
 def has_dominating_node(graph: nx.Graph) -> bool:
     """Whether some node is connected to all others: a filter for ego graphs.
 
+    :param graph: A graph with a node or more.
+    :returns: True or False.
+
     Example:
 
         >>> has_dominating_node(nx.star_graph(3))

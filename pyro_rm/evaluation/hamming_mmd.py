@@ -61,6 +61,7 @@ def exponential_hamming_mmd(
     :param statistic: ``"U"`` is unbiased, and may be negative; ``"V"`` keeps the diagonals.
     :param chunk_size: Rows of the kernel matrix at once.
     :returns: A scalar.
+    :raises ValueError: If an option is out of range, or the widths differ.
 
     Example:
 

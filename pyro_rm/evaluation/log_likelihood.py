@@ -31,6 +31,11 @@ class LogLikelihood:
         ``batch_shape``.
     :param log_partition: The :math:`\log Z` that was used.
     :param annealed: Where it comes from; None if it is exact.
+
+    Example:
+
+        >>> LogLikelihood(torch.tensor([-2.0, -4.0]), log_partition=3.0).mean
+        -3.0
     """
 
     per_datum: Tensor

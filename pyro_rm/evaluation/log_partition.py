@@ -114,7 +114,7 @@ def _smaller_sum(energy: Energy, space: StateSpace, max_states: int) -> Enumerat
         if hidden.state_space.num_states < space.num_states:
             # a hidden state costs as much memory as there are visible units
             size = max(2**8, 2**22 // space.encoded_shape.numel())
-            best = Enumeration(hidden, hidden.state_space, size)
+            best = Enumeration(hidden, hidden.state_space, chunk_size=size)
     if best.space.num_states > max_states:
         raise TooManyStatesError(
             f"Expected a sum over at most {max_states} states, but got "

@@ -33,6 +33,11 @@ class Score:
     :param value: Mean over the splits, samples against a part of the data.
     :param floor: Mean over the splits, a disjoint part of the data against the same part.
     :param floor_standard_deviation: Of the floor of one split.
+
+    Example:
+
+        >>> print(Score(0.25, 0.01, 0.002))
+        0.25000 (true data 0.01000 ± 0.00200)
     """
 
     value: float
@@ -63,6 +68,7 @@ def sample_quality(
     :param metrics: Functions of two samples by name; the four of this package by default.
     :param num_splits: How many random splits, at least 2.
     :returns: A :class:`Score` for each metric.
+    :raises ValueError: If there are fewer than two splits, or too few data.
 
     Example:
 

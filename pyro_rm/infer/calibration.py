@@ -67,7 +67,7 @@ def calibrate(
     method: Method = "affine",
     units: tuple[str, ...] | None = None,
     num_draws: int = 1000,
-    progress_bar: bool = True,
+    progress: bool = True,
 ) -> CalibratedPosterior:
     r"""Draw from a generalized posterior and calibrate the draws.
 
@@ -97,8 +97,9 @@ def calibrate(
     :param units: Names of the plates whose members are independent; all plates if None. Say
         the plate of groups where data of a group depend on each other.
     :param num_draws: Draws of the normal approximation or of the bootstrap.
-    :param progress_bar: Whether the bootstrap shows one.
+    :param progress: Whether the bootstrap shows one.
     :returns: The draws, their weight, and warnings, which are also given as such.
+    :raises TypeError: If the arguments are not a tuple.
     :raises ValueError: If an option is unknown, the program cannot be calibrated (latent
         energy-based or discrete sites, sampled estimates, subsamples), or has no finite mode.
 
@@ -127,6 +128,11 @@ def calibrate(
     [2] Mathieu Ribatet, Daniel Cooley, Anthony Davison (2012) "Bayesian inference from
         composite likelihoods, with an application to spatial extremes", Statistica Sinica 22.
     """
+    if not isinstance(model_args, tuple):
+        raise TypeError(
+            f"Expected model_args as a tuple, but got {type(model_args).__name__}. Say "
+            "calibrate(model, (data,))."
+        )
     if method not in ("affine", "scalar", "bootstrap"):
         raise ValueError(f"Expected method 'affine', 'scalar' or 'bootstrap', but got {method!r}.")
     check_counts(2, num_draws=num_draws)
@@ -137,7 +143,7 @@ def calibrate(
             "Expected several independent units, but got one: the variability of the loss "
             "cannot be seen. Put data in a pyro.plate."
         )
-    run = _Run(program, sampler, num_draws, progress_bar)
+    run = _Run(program, sampler, num_draws, progress)
     result = run.bootstrap() if method == "bootstrap" else run.weighted(method)
     for note in result.warnings:
         warnings.warn(note, stacklevel=2)
@@ -151,14 +157,14 @@ class _Run:
     program: UnconstrainedProgram
     sampler: Sampler | None
     num_draws: int
-    progress_bar: bool
+    progress: bool
     notes: list[str] = field(default_factory=list)
 
     def bootstrap(self) -> CalibratedPosterior:
         """Modes under random weights."""
         program = self.program
         start = posterior_mode(program, program.start)
-        flat = bootstrap_modes(program, start, self.num_draws, progress_bar=self.progress_bar)
+        flat = bootstrap_modes(program, start, self.num_draws, progress=self.progress)
         return self._result(flat, None, 1.0, None, "bootstrap")
 
     def weighted(self, method: Method) -> CalibratedPosterior:

@@ -32,7 +32,7 @@ def filled_posterior(
     num_draws: int = 1000,
     units: tuple[str, ...] | None = None,
     corrected: bool = True,
-    progress_bar: bool = True,
+    progress: bool = True,
 ) -> dict[str, Tensor]:
     r"""Draws around an estimate from data with missing cells, as wide as its error.
 
@@ -60,7 +60,7 @@ def filled_posterior(
     :param num_draws: Draws to return.
     :param units: Names of the plates whose members are independent; all plates if None.
     :param corrected: False takes fills for data, to see what the correction does.
-    :param progress_bar: Whether to show one.
+    :param progress: Whether to show one.
     :returns: Latent sites by name, ``num_draws + ...``; their standard deviations are the
         standard errors.
     :raises ValueError: As :func:`~pyro_rm.infer.calibrate`, or if :math:`A + P` is singular.
@@ -95,12 +95,14 @@ def filled_posterior(
 
     def chain_at(site: str) -> _Chain:
         if site not in chains:
-            chains[site] = _Chain(GibbsFill(fill.estimator, _STEPS_TO_FORGET, fill.step))
+            chains[site] = _Chain(
+                GibbsFill(fill.estimator, num_steps=_STEPS_TO_FORGET, step=fill.step)
+            )
         return chains[site]
 
     program = UnconstrainedProgram(model, chain_at, model_args, model_kwargs, units=units)
     point = program.flatten({name: value[None] for name, value in values.items()})[0]
-    moments = _moments(program, point, chains, num_fills, progress_bar)
+    moments = _moments(program, point, chains, num_fills, progress)
     covariance = _covariance(program, point, moments, corrected)
     factor = torch.linalg.cholesky(covariance)
     noise = torch.randn(num_draws, len(point), dtype=factor.dtype, device=factor.device)
@@ -139,13 +141,13 @@ def _moments(
     point: Tensor,
     chains: dict[str, _Chain],
     num_fills: int,
-    progress_bar: bool,
+    progress: bool,
 ) -> _Moments:
     """Draw fills, and what is averaged over them."""
     point = point.clone().requires_grad_()
     ratios = program.ratios.double()
     hessian = product = scores = forces = torch.zeros((), dtype=torch.double, device=point.device)
-    for _ in trange(num_fills, desc="fill", disable=not progress_bar):
+    for _ in trange(num_fills, desc="fill", disable=not progress):
         for chain in chains.values():
             chain.gives_energies, chain.moves = False, True
         losses = program.losses(point)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import torch
 from torch import Tensor
@@ -62,6 +62,7 @@ class GibbsFill:
     """
 
     estimator: Estimator = field(default_factory=Estimator)
+    _: KW_ONLY
     num_steps: int = 3
     step: MarkovStep = field(default_factory=GibbsSweep)
     _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False)
@@ -156,6 +157,7 @@ class Marginalized:
     """
 
     estimator: Estimator = field(default_factory=lambda: Estimator(num_neighbors="all"))
+    _: KW_ONLY
     max_missing: int = 8
 
     def __post_init__(self) -> None:
@@ -187,15 +189,15 @@ class Marginalized:
 
 
 def impute(
-    model: EnergyModel, value: Tensor, num_draws: int = 100, *, num_steps: int = 20
+    model: EnergyModel, value: Tensor, *, num_fills: int = 100, num_steps: int = 20
 ) -> Tensor:
     """Draw missing cells given the observed ones.
 
     :param model: The fitted model.
     :param value: Data, ``batch_shape + (D,)``, NaN where missing.
-    :param num_draws: How many draws; one chain each.
+    :param num_fills: Completions of each datum, one chain each.
     :param num_steps: Gibbs sweeps of each chain.
-    :returns: Completed data, ``(num_draws,) + batch_shape + (D,)``. Their mean over draws
+    :returns: Completed data, ``(num_fills,) + batch_shape + (D,)``. Their mean over draws
         imputes a binary cell by its probability.
 
     Example:
@@ -203,14 +205,14 @@ def impute(
         >>> def energy(x):
         ...     return -99 * x[..., 0] * x[..., 1]
         >>> model = EnergyModel(energy, state_space=StateSpace(2))
-        >>> impute(model, torch.tensor([1.0, torch.nan]), num_draws=3)
+        >>> impute(model, torch.tensor([1.0, torch.nan]), num_fills=3)
         tensor([[1., 1.],
                 [1., 1.],
                 [1., 1.]])
 
-    .. note:: Costs ``num_steps`` sweeps of ``num_draws`` copies of the data.
+    .. note:: Costs ``num_steps`` sweeps of ``num_fills`` copies of the data.
     """
-    check_counts(num_draws=num_draws)
+    check_counts(num_fills=num_fills)
     batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
     missing = value.isnan() if model.active is None else value.isnan() & model.active
     clamped = EnergyModel(
@@ -221,4 +223,4 @@ def impute(
         active=missing,
         sampler=MarkovSampler(num_steps, initial=value),
     )
-    return clamped.expand(batch_shape).sample((num_draws,))
+    return clamped.expand(batch_shape).sample((num_fills,))

@@ -47,7 +47,7 @@ def posterior_mode(
 
 
 def bootstrap_modes(
-    program: UnconstrainedProgram, start: Tensor, num_draws: int, *, progress_bar: bool = True
+    program: UnconstrainedProgram, start: Tensor, num_draws: int, *, progress: bool = True
 ) -> Tensor:
     """Modes under random weights of the units: the Bayesian bootstrap of an estimate [1].
 
@@ -56,7 +56,7 @@ def bootstrap_modes(
     :param program: The program.
     :param start: A point near the modes, ``(p,)``.
     :param num_draws: How many.
-    :param progress_bar: Whether to show one.
+    :param progress: Whether to show one.
     :returns: Shape ``(num_draws, p)``.
 
     .. note:: Costs ``num_draws`` searches for a mode.
@@ -67,7 +67,7 @@ def bootstrap_modes(
         loss-likelihood bootstrap", Biometrika 106(2).
     """
     modes = []
-    for _ in trange(num_draws, desc="bootstrap", disable=not progress_bar):
+    for _ in trange(num_draws, desc="bootstrap", disable=not progress):
         weights = torch.empty_like(program.ratios).exponential_()
         modes.append(posterior_mode(program, start, weights / weights.mean()))
     return torch.stack(modes)

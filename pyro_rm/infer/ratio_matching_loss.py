@@ -79,7 +79,11 @@ class RatioMatchingLoss(SurrogateLoss):
     ) -> None:
         super().__init__(weight, elbo)
         self.estimator = Estimator(
-            objective, num_neighbors, proposal, design, max_neighbors_per_chunk
+            objective,
+            num_neighbors,
+            proposal=proposal,
+            design=design,
+            max_neighbors_per_chunk=max_neighbors_per_chunk,
         )
         self.estimators = dict(estimators or {})
         self._fills: dict[str, GibbsFill] = {}

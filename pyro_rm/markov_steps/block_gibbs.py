@@ -21,6 +21,12 @@ class HasHiddenUnits(Protocol):
     """An energy with binary hidden units summed out, both layers independent given the other.
 
     :class:`~pyro_rm.energies.RBMEnergy` is one.
+
+    Example:
+
+        >>> from pyro_rm.energies import RBMEnergy
+        >>> isinstance(RBMEnergy(5, 2), HasHiddenUnits)
+        True
     """
 
     def __call__(self, encoded: Tensor, *context: Tensor) -> Tensor:
@@ -106,6 +112,8 @@ class TemperedLayers:
         >>> flat = TemperedLayers(energy, torch.zeros(()))  # minus log 2^3, of the hidden units
         >>> round(flat(torch.ones(6)).item(), 4)
         -2.0794
+
+    .. note:: Costs what the energy costs.
     """
 
     def __init__(self, energy: HasHiddenUnits, inverse_temperature: Tensor) -> None:

@@ -26,6 +26,7 @@ class ColoredGibbs:
     many as sites.
 
     :param colors: The color of each site, :math:`0, 1, \\dots`
+    :raises ValueError: If colors are not integers from 0.
 
     Example:
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class DiscreteLangevin:
     :param step_size: :math:`\alpha`; larger ones propose more changes and are accepted less.
         Acceptance of about a half is a good aim.
     :param num_proposals: Proposals one after the other in a step.
+    :raises ValueError: If an option is not positive.
 
     Example:
 
@@ -46,6 +47,7 @@ class DiscreteLangevin:
     """
 
     step_size: float = 0.2
+    _: KW_ONLY
     num_proposals: int = 1
 
     def __post_init__(self) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from pyro_rm.energy_gaps import (
     Context,
     Energy,
-    energy_and_taylor_gaps,
     evaluate_energy,
     gap_table,
     has_gap_table,
@@ -19,6 +18,7 @@ from pyro_rm.energy_gaps import (
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import Transition, check_chains
 from pyro_rm.state_space import StateSpace
+from pyro_rm.taylor_gaps import energy_and_taylor_gaps
 
 
 class LocalProposal(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class MarkovSampler:
     :param step: The Markov step.
     :param initial: Where chains start: data that broadcast to the draws. They also hold the
         values of clamped sites. Sites that are NaN start at random; all do if it is None.
-    :param progress_bar: Whether to show one.
+    :param progress: Whether to show one.
     :param annealed: Whether step :math:`k` of :math:`n` follows :math:`e^{-E(x)k/n}`, rather
         than the model itself from the first step.
     :raises ValueError: If ``num_steps`` is negative.
@@ -55,8 +55,9 @@ class MarkovSampler:
 
     num_steps: int
     step: MarkovStep = field(default_factory=GibbsSweep)
+    _: KW_ONLY
     initial: Tensor | None = None
-    progress_bar: bool = False
+    progress: bool = False
     annealed: bool = False
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class MarkovSampler:
         encoded = space.encode(start, energy_dtype(energy, start))
         check_chains(energy, space, encoded, active)
         chains = add_replicas(self.step, encoded)
-        steps = trange(self.num_steps, disable=not self.progress_bar, desc="sample")
+        steps = trange(self.num_steps, disable=not self.progress, desc="sample")
         for k in steps:
             target = self._target(energy, space, chains, k + 1)
             chains = move(self.step, target, space, chains, context, active).encoded
@@ -108,7 +109,24 @@ def move(
     context: Context = (),
     active: Tensor | None = None,
 ) -> Transition:
-    """Take a step with chains that may have replicas and a context that has none."""
+    """Take a step with chains that may have replicas and a context that has none.
+
+    :param step: The step.
+    :param energy: The energy.
+    :param space: Its state space.
+    :param chains: Chains as the step takes them, see :func:`add_replicas`.
+    :param context: Tensors of full batch rank, without replicas.
+    :param active: Sites that may move; broadcasts to data.
+    :returns: The chains after it.
+
+    Example:
+
+        >>> energy = lambda x: -99 * x.sum(-1)
+        >>> move(GibbsSweep(), energy, StateSpace(2), torch.zeros(1, 2)).encoded
+        tensor([[1., 1.]])
+
+    .. note:: Costs one step.
+    """
     if num_replicas(step) is not None:
         context = tuple(c[None] for c in context)
     return step(energy, space, chains, context, active)
@@ -136,6 +154,8 @@ def starting_data(
         >>> known = torch.tensor([1.0, torch.nan])
         >>> starting_data(lambda x: x.sum(-1), StateSpace(2), torch.Size([4]), known)[:, 0]
         tensor([1., 1., 1., 1.])
+
+    .. note:: Costs no energy.
     """
     shape = (*batch_shape, space.num_sites)
     device = _device_of(energy) if initial is None else initial.device

@@ -17,6 +17,14 @@ class Transition(NamedTuple):
 
     ``encoded`` has the shape of the chains before; ``acceptance`` is the mean acceptance
     probability of the step's proposals in [0, 1], of shape ``batch_shape`` (1 for Gibbs).
+
+    :param encoded: The chains.
+    :param acceptance: Mean acceptance probability.
+
+    Example:
+
+        >>> Transition(torch.zeros(4, 3), torch.ones(4)).acceptance.mean()
+        tensor(1.)
     """
 
     encoded: Tensor
@@ -54,18 +62,32 @@ class MarkovStep(Protocol):
 
 
 def num_replicas(step: MarkovStep) -> int | None:
-    """How many replicas of each chain a step moves; None if it moves the chains themselves."""
+    """How many replicas of each chain a step moves; None if it moves the chains themselves.
+
+    :param step: A step.
+    :returns: A number, or None.
+    """
     return getattr(step, "num_replicas", None)
 
 
 def add_replicas(step: MarkovStep, encoded: Tensor) -> Tensor:
-    """Chains as a step takes them: with replicas in front, all equal, if it moves several."""
+    """Chains as a step takes them: with replicas in front, all equal, if it moves several.
+
+    :param step: A step.
+    :param encoded: Chains, ``batch_shape + encoded_shape``.
+    :returns: The same, or ``replicas + batch_shape + encoded_shape``.
+    """
     count = num_replicas(step)
     return encoded if count is None else encoded.expand((count, *encoded.shape)).clone()
 
 
 def first_replica(step: MarkovStep, encoded: Tensor) -> Tensor:
-    """The chains that follow the model: replica 0 if the step moves several."""
+    """The chains that follow the model: replica 0 if the step moves several.
+
+    :param step: A step.
+    :param encoded: Chains as the step takes them.
+    :returns: Shape ``batch_shape + encoded_shape``.
+    """
     return encoded if num_replicas(step) is None else encoded[0]
 
 
@@ -104,6 +126,8 @@ def check_chains(
         Traceback (most recent call last):
             ...
         ValueError: Expected encoded chains of shape batch_shape + (2,), but got (5, 3).
+
+    .. note:: Costs one energy a chain.
     """
     check_energy(energy, space)
     rank, shape = len(space.encoded_shape), tuple(encoded.shape)

@@ -9,7 +9,7 @@ from pyro_rm.networks.conventions import recode
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
 from pyro_rm.networks.potts_network import PottsNetwork
-from pyro_rm.networks.recovery import neg_log_rmse, simulate_ising, support_f1
+from pyro_rm.networks.recovery import negative_log_error, simulate_ising, support_f1
 from pyro_rm.networks.selection import IsingFit, Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
 
@@ -21,7 +21,7 @@ __all__ = [
     "average_product_correction",
     "contact_precision",
     "coupling_norms",
-    "neg_log_rmse",
+    "negative_log_error",
     "recode",
     "sequence_weights",
     "simulate_ising",

@@ -14,6 +14,7 @@ def coupling_norms(couplings: Tensor, *, skip_first: bool = False) -> Tensor:
     :param couplings: In the zero-sum gauge, ``(D, K, D, K)``.
     :param skip_first: Leave category 0 out of the norm: the gap of an alignment, whose
         couplings follow stretches of gaps [1].
+    :returns: Symmetric, ``(D, D)``.
 
     **References**
 
@@ -61,6 +62,7 @@ def contact_precision(
     :param threshold: Pairs closer than this are contacts.
     :param min_separation: Pairs closer than this along the chain are left out.
     :returns: The curve, one entry a pair. The precision of the top L/5 is entry L // 5 - 1.
+    :raises ValueError: If the shapes differ.
 
     Example:
 

@@ -200,7 +200,7 @@ class IsingNetwork(Parameters):
         table = read_binary_like(X, self.states_, self.n_features_in_)
         space = self.energy_.state_space
         observations = with_fills(table.to(self.dtype), space, None, self.num_fills)
-        observations = refill(observations, self.energy_, num_sweeps=10)
+        observations = refill(observations, self.energy_, num_steps=10)
         return -mean_objective(self.energy_, observations, self._estimator())
 
     def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:

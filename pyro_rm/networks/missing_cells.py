@@ -42,13 +42,13 @@ def with_fills(
 
 
 def refill(
-    observations: Observations, energy: SparseIsingEnergy, *, num_sweeps: int = 3
+    observations: Observations, energy: SparseIsingEnergy, *, num_steps: int = 3
 ) -> Observations:
     """Redraw the fills from a model, given the observed cells, by Gibbs sweeps.
 
     :param observations: Data with fills.
     :param energy: The model.
-    :param num_sweeps: Sweeps over the blanks, from the fills before.
+    :param num_steps: Sweeps over the blanks, from the fills before.
     :returns: The same data with new fills.
 
     .. note:: At the true parameters the filled rows are draws from the model, so that
@@ -58,7 +58,7 @@ def refill(
         return observations
     step = ColoredGibbs.from_graph(graph_of(energy))
     values = observations.values
-    for _ in range(num_sweeps):
+    for _ in range(num_steps):
         values = step(energy, observations.space, values, active=~observations.active).encoded
     return replace(observations, values=values)
 

@@ -42,7 +42,7 @@ class PottsNetwork(Parameters):
         fits all pairs.
     :param skip_first: Leave category 0, the gap of an alignment, out of the strengths.
     :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
-    :param max_iterations: Bound on quasi-Newton iterations of the ridge fit.
+    :param max_steps: Bound on quasi-Newton iterations of the ridge fit.
     :param dtype: Floating type to compute in.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``; ``couplings_``
@@ -75,7 +75,7 @@ class PottsNetwork(Parameters):
         num_penalties: int = 0,
         skip_first: bool = False,
         objective: Any = "pseudolikelihood",
-        max_iterations: int = 50,
+        max_steps: int = 50,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.num_categories = num_categories
@@ -84,7 +84,7 @@ class PottsNetwork(Parameters):
         self.num_penalties = num_penalties
         self.skip_first = skip_first
         self.objective = objective
-        self.max_iterations = max_iterations
+        self.max_steps = max_steps
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> PottsNetwork:
@@ -96,7 +96,7 @@ class PottsNetwork(Parameters):
         :returns: The fitted network.
         :raises ValueError: If a column does not hold codes, or has a single one.
         """
-        check_counts(max_iterations=self.max_iterations)
+        check_counts(max_steps=self.max_steps)
         check_counts(0, num_penalties=self.num_penalties)
         values, names, space = read_categories(X, self.num_categories)
         weights = None if sample_weight is None else torch.as_tensor(sample_weight)
@@ -113,7 +113,7 @@ class PottsNetwork(Parameters):
         refit(
             energy, observations, self._estimator(),
             ridge=ridge, field_ridge=_FIELD_RIDGE,
-            size=total, max_iterations=self.max_iterations,
+            size=total, max_steps=self.max_steps,
         )  # fmt: skip
         self._publish(energy.requires_grad_(False), edges, names)
         self.effective_size_ = total

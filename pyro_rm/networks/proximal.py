@@ -19,7 +19,7 @@ def proximal_minimize(
     *,
     tolerance: float,
     curvature: float = 1.0,
-    max_iterations: int = 500,
+    max_steps: int = 500,
 ) -> tuple[Tensor, float]:
     r"""Accelerated proximal gradient descent with backtracking and restarts [1, 2].
 
@@ -30,7 +30,7 @@ def proximal_minimize(
     :param metric: Positive curvatures, one a coordinate, up to a common factor.
     :param tolerance: Stop where no coordinate of the generalized gradient is larger.
     :param curvature: First guess of the common factor.
-    :param max_iterations: Bound on gradients.
+    :param max_steps: Bound on gradients.
     :returns: The minimizer and the common factor that was found.
 
     Example:
@@ -52,7 +52,7 @@ def proximal_minimize(
         gradient schemes", Foundations of Computational Mathematics 15.
     """
     point, ahead, momentum = start, start, 1.0
-    for _ in range(max_iterations):
+    for _ in range(max_steps):
         value, gradient = smooth(ahead, True)
         assert gradient is not None
         rounding = 10 * torch.finfo(start.dtype).eps * abs(value)

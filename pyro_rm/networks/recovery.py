@@ -16,21 +16,21 @@ from pyro_rm.state_space import StateSpace
 
 
 def simulate_ising(
-    graph: nx.Graph, num_samples: int, *, num_sweeps: int = 500, progress_bar: bool = False
+    graph: nx.Graph, num_samples: int, *, num_steps: int = 500, progress: bool = False
 ) -> Tensor:
     """Spins on a graph with couplings: independent chains from random starts.
 
     :param graph: With the edge attribute ``weight``, the couplings of a sum over pairs; see
         :func:`pyro_rm.datasets.lattice`.
     :param num_samples: Chains, each of which gives a row.
-    :param num_sweeps: Gibbs sweeps of each chain. Rows are as well mixed as these make them.
-    :param progress_bar: Whether to show one.
+    :param num_steps: Gibbs sweeps of each chain. Rows are as well mixed as these make them.
+    :param progress: Whether to show one.
     :returns: -1 and 1, in the order of the nodes, ``(num_samples, D)``, in double precision.
 
     Example:
 
         >>> from pyro_rm.datasets import lattice
-        >>> simulate_ising(lattice(3, 3, coupling=0.2), 5, num_sweeps=2).shape
+        >>> simulate_ising(lattice(3, 3, coupling=0.2), 5, num_steps=2).shape
         torch.Size([5, 9])
     """
     check_counts(0, num_samples=num_samples)
@@ -38,11 +38,11 @@ def simulate_ising(
     size = len(couplings)
     space = StateSpace(size, states=(-1, 1))
     energy = IsingFunction(couplings, couplings.new_zeros(size), space)
-    sampler = MarkovSampler(num_sweeps, ColoredGibbs.from_graph(graph), progress_bar=progress_bar)
+    sampler = MarkovSampler(num_steps, ColoredGibbs.from_graph(graph), progress=progress)
     return sampler(energy, space, torch.Size([num_samples]))
 
 
-def neg_log_rmse(found: Any, true: Any) -> float:
+def negative_log_error(found: Any, true: Any) -> float:
     r"""Minus the log of the root mean square error of couplings, higher is better.
 
     In the convention of the literature, over all :math:`D^2` entries of :math:`J'` in
@@ -50,10 +50,11 @@ def neg_log_rmse(found: Any, true: Any) -> float:
 
     :param found: Couplings of a sum over pairs, ``(D, D)``.
     :param true: The same.
+    :returns: Larger is better.
 
     Example:
 
-        >>> round(neg_log_rmse(np.zeros((2, 2)), 2 * np.ones((2, 2))), 3)
+        >>> round(negative_log_error(np.zeros((2, 2)), 2 * np.ones((2, 2))), 3)
         -0.0
     """
     half = (np.asarray(found) - np.asarray(true)) / 2
@@ -65,6 +66,7 @@ def support_f1(found: Any, true: Any) -> float:
 
     :param found: Couplings, ``(D, D)``.
     :param true: The same.
+    :returns: A number in [0, 1].
 
     Example:
 

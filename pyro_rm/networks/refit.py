@@ -19,7 +19,7 @@ def refit(
     ridge: float = 0.0,
     field_ridge: float = 0.0,
     size: float | None = None,
-    max_iterations: int = 500,
+    max_steps: int = 500,
 ) -> float:
     r"""Minimize the mean objective over an energy's couplings and fields by L-BFGS [1].
 
@@ -30,7 +30,7 @@ def refit(
         summed over the data.
     :param field_ridge: The same on the fields.
     :param size: The number of data that the sum is over; None: Kish's effective number.
-    :param max_iterations: Bound on iterations.
+    :param max_steps: Bound on iterations.
     :returns: The mean objective, without penalties.
 
     .. note:: Costs about 1.2 gradients an iteration.
@@ -48,7 +48,7 @@ def refit(
     start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,
-        max_iter=max_iterations,
+        max_iter=max_steps,
         tolerance_grad=min(1e-6, 1e-3 / size),
         tolerance_change=10 * torch.finfo(observations.weights.dtype).eps * abs(start),
         history_size=10,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from math import log
 
 import torch
@@ -30,6 +30,13 @@ class IsingFit:
     :param objective: Its mean objective on the data.
     :param penalty: The penalty that selected its couplings; None if they were given.
     :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
+
+    Example:
+
+        >>> energy = SparseIsingEnergy(3, torch.tensor([[0, 1]]))
+        >>> IsingFit(energy, sandwich=None, objective=2.1).penalty
+
+    .. note:: Costs nothing more: it holds what a fit has computed.
     """
 
     energy: SparseIsingEnergy
@@ -79,6 +86,7 @@ class Selection:
     """
 
     criterion: str = "ebic"
+    _: KW_ONLY
     gamma: float = 0.5
     num_penalties: int = 30
     ratio: float = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,9 +29,14 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
 
     :param table: Anything of shape ``(N, D)`` that NumPy can read; blanks are NaN or None.
     :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
-    :raises TypeError: If a column does not hold numbers.
+    :raises TypeError: If it is a path, or a column does not hold numbers.
     :raises ValueError: If it is not a matrix, or has less than 2 rows or columns.
     """
+    if isinstance(table, (str, Path)):
+        raise TypeError(
+            f"Expected a table, but got the path {str(table)!r}. Read it by "
+            "pyro_rm.datasets.read_csv_table or pandas.read_csv."
+        )
     names = list(table.columns) if hasattr(table, "columns") else None
     if isinstance(table, Tensor):
         table = table.detach().cpu().numpy()
@@ -54,7 +60,7 @@ def _numbers(column: Any, name: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"Expected numbers or blanks in column {name!r}, but got text ({error}). Drop the "
-            "column, or code its two answers as 0 and 1."
+            "column, or code its answers as 0, 1, ..."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from pyro.poutine.messenger import Messenger
@@ -26,7 +27,14 @@ class _HandledModule(nn.Module):
 
 
 def handle(model: Any, make: Callable[[], Messenger]) -> Any:
-    """Run a model under a fresh messenger at each call; modules stay modules."""
+    """Run a model under a fresh messenger at each call; modules stay modules.
+
+    :param model: A Pyro program or module.
+    :param make: Makes the messenger of a call.
+    :returns: The handled model, a module if ``model`` is one.
+
+    .. note:: Costs no energy by itself.
+    """
     if isinstance(model, nn.Module):
         return _HandledModule(model, make)
 
@@ -46,12 +54,23 @@ def ratio_matching(
 ) -> Any:
     """Handle a model so that its observed energy-based sites score by an objective.
 
+    The first call checks the data, because :class:`pyro.infer.MCMC` turns validation off.
+
     :param model: A Pyro program or module.
     :param estimator: How the objective is estimated: one estimator, or a mapping or a
         function from a site's name to its own. The exact sum of the pseudolikelihood if None.
     :param weight: Learning rate of the generalized posterior; to be calibrated.
     :param stochastic: Allow estimators with sampling noise. NUTS fails silently with them.
     :returns: The handled model, a module if ``model`` is one.
+
+    .. note:: Costs what the estimator visits at each call: by default every neighbor.
     """
     chosen = estimator or Estimator(num_neighbors="all")
-    return handle(model, lambda: RatioMatchingMessenger(chosen, weight, stochastic=stochastic))
+    calls = count()
+
+    def make() -> RatioMatchingMessenger:
+        return RatioMatchingMessenger(
+            chosen, weight, stochastic=stochastic, validate=next(calls) == 0
+        )
+
+    return handle(model, make)

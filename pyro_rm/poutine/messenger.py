@@ -72,6 +72,8 @@ class RatioMatchingMessenger(Messenger):
     :param weight: Learning rate of the generalized posterior.
     :param stochastic: Whether estimators with sampling noise are allowed.
     :param strict: Whether an unobserved energy-based site is an error.
+    :param validate: Whether to check data even where validation is off, as in
+        :class:`pyro.infer.MCMC`.
     :param linear: Whether log probabilities enter the objective linearly, so that sampling
         noise with mean zero leaves its mean alone.
     """
@@ -83,11 +85,13 @@ class RatioMatchingMessenger(Messenger):
         *,
         stochastic: bool,
         strict: bool = False,
+        validate: bool = False,
         linear: bool = True,
     ) -> None:
         super().__init__()
         self.estimator, self.weight = estimator, weight
         self.stochastic, self.strict, self.linear = stochastic, strict, linear
+        self.validate = validate
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
@@ -116,6 +120,8 @@ class RatioMatchingMessenger(Messenger):
                 "biases nonlinear bounds. Use num_neighbors='all' (and Marginalized() for missing "
                 "cells), or say stochastic=True."
             )
+        if self.validate:
+            model.state_space.validate(msg["value"], model.active)
         self.models[msg["name"]] = model
         msg["fn"] = _replace(msg["fn"], estimator, self.weight)
 

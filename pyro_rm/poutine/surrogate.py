@@ -22,6 +22,12 @@ class SiteEstimator(Protocol):
     """What gives each datum of a site its contribution to a loss.
 
     :class:`~pyro_rm.estimators.Estimator` is one.
+
+    Example:
+
+        >>> from pyro_rm import Estimator
+        >>> isinstance(Estimator(), SiteEstimator)
+        True
     """
 
     def is_deterministic(
@@ -47,6 +53,12 @@ class Surrogate(TorchDistribution):
 
     The handler computes it at the sample statement; ``log_prob`` of that very tensor
     returns it, and of any other one computes it anew.
+
+    :param model: The model whose place it takes.
+    :param estimator: How its objective is estimated.
+    :param weight: Learning rate of the generalized posterior.
+
+    .. note:: Costs what the estimator visits, once for each sample statement.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pyro_rm.datasets import read_csv_table
+from pyro_rm.networks.tables import read_columns
 
 
 def write(folder, text):
@@ -17,7 +18,8 @@ def test_blanks_are_nan_and_text_is_set_aside(tmp_path):
     nan = float("nan")
     expected = torch.tensor([[1, nan], [0, 1], [nan, nan]], dtype=torch.float64)
     torch.testing.assert_close(table.values, expected, equal_nan=True)
-    assert table.names == ["a", "b"]
+    assert table.columns == ["a", "b"]
+    assert read_columns(table)[1] == table.columns
     assert table.labels == {"party": ["left", "right", "left"]}
 
 

@@ -99,5 +99,5 @@ def test_errors(capfd):
         EnergyModel(RBMEnergy(4, 2), sampler=warm).sample((3,))
     with pytest.raises(ValueError, match=r"chains of states \(0, 1\)"):
         EnergyModel(RBMEnergy(4, 2), sampler=SAMPLER.starting_from(-torch.ones(4))).sample()
-    MarkovSampler(3, progress_bar=True)(lambda x: x.sum(-1), StateSpace(2), torch.Size([2]))
+    MarkovSampler(3, progress=True)(lambda x: x.sum(-1), StateSpace(2), torch.Size([2]))
     assert "sample: 100%" in capfd.readouterr().err

@@ -98,7 +98,7 @@ def test_weights_are_unbiased_in_both_directions(target, kind):
         exact_samples=states[before],
         step=step_to(states[after]),
         inverse_temperatures=torch.tensor([0.0, 0.4, 1.0]),
-        batch_size=len(before),
+        chunk_size=len(before),
         max_gap=math.inf,
     )
     expected = log_partition(target)
@@ -298,7 +298,7 @@ def test_interrupting_keeps_the_complete_batches():
         return GibbsSweep()(energy, space, encoded)
 
     base = fitted_base(target.state_space)
-    options = {"step": step, "num_chains": 40, "batch_size": 10, "inverse_temperatures": 4}
+    options = {"step": step, "num_chains": 40, "chunk_size": 10, "inverse_temperatures": 4}
     with pytest.warns(UserWarning, match="complete batches"):
         result = annealed_importance_sampling(
             target, base, exact_samples=exact_samples(target, 10), **options
@@ -355,7 +355,9 @@ def test_errors():
         annealed_importance_sampling(target, base, exact_samples=torch.zeros(3))
     with pytest.raises(ValueError, match="num_chains to be at least 2"):
         annealed_importance_sampling(target, base, num_chains=1)
-    for betas in (1, torch.tensor([0.0, 0.5]), torch.tensor([0.0, 0.7, 0.6, 1.0])):
+    with pytest.raises(ValueError, match="inverse_temperatures to be at least 2"):
+        annealed_importance_sampling(target, base, inverse_temperatures=1)
+    for betas in (torch.tensor([0.0, 0.5]), torch.tensor([0.0, 0.7, 0.6, 1.0])):
         with pytest.raises(ValueError, match="from 0 to 1"):
             annealed_importance_sampling(target, base, inverse_temperatures=betas)
     with pytest.raises(ValueError, match="between 0 and 1"):

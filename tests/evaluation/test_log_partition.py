@@ -65,7 +65,9 @@ def test_log_partition_and_its_gradient(make):
 def test_a_long_chain_equals_its_transfer_matrix():
     size, coupling = 400, 0.7
     couplings = torch.zeros(size, size).diagonal_scatter(torch.full((size - 1,), coupling), 1)
-    chain = IsingFunction(couplings + couplings.mT, torch.zeros(size), StateSpace(size, 2, (-1, 1)))
+    chain = IsingFunction(
+        couplings + couplings.mT, torch.zeros(size), StateSpace(size, states=(-1, 1))
+    )
     two_cosh = 2 * torch.tensor(coupling).cosh()
     expected = torch.tensor(2.0).log() + (size - 1) * two_cosh.log()
     torch.testing.assert_close(log_partition(chain), expected)

@@ -168,7 +168,7 @@ def test_samplers(sampler):
 def test_bootstrap_agrees():
     x = data(300)
     reference = calibrate(model, (x,), num_draws=4000)
-    posterior = calibrate(model, (x,), method="bootstrap", num_draws=100, progress_bar=False)
+    posterior = calibrate(model, (x,), method="bootstrap", num_draws=100, progress=False)
     assert posterior.method == "bootstrap"
     assert posterior.weight == 1
     for name in ("pairs", "fields"):
@@ -197,7 +197,7 @@ def test_indefinite_curvature_falls_back_to_the_bootstrap():
     with pytest.warns(UserWarning, match="took the bootstrap"):
         posterior = calibrate(
             model, (x,), estimator=Estimator("ratio_matching", "all"), sampler=far,
-            num_draws=5, progress_bar=False,
+            num_draws=5, progress=False,
         )  # fmt: skip
     assert posterior.method == "bootstrap"
     assert posterior.eigenvalues is None

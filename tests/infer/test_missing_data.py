@@ -165,7 +165,7 @@ def test_fills_and_imputations_follow_the_conditional(space):
     p = (-energies).masked_fill(~agrees, -torch.inf).softmax(0)
     x = row.expand(20_000, 4)
     filled = GibbsFill(num_steps=15).filled(energy, space, x, x.isnan())
-    drawn = impute(EnergyModel(energy), row, 20_000, num_steps=15)
+    drawn = impute(EnergyModel(energy), row, num_fills=20_000, num_steps=15)
     for completed in (filled, drawn):
         counts = torch.bincount(index_of(space, completed), minlength=space.num_states)
         error = (counts / 20_000 - p).abs() / (p * (1 - p) / 20_000).sqrt().clamp(min=1e-6)
@@ -256,7 +256,7 @@ def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
     step = 1e-5 * torch.eye(p)
     slope = torch.stack([(mean_score(point + d) - mean_score(point - d)) / 2e-5 for d in step], -1)
 
-    chains = {"x": _Chain(GibbsFill(Estimator(num_neighbors="all"), 20))}
+    chains = {"x": _Chain(GibbsFill(Estimator(num_neighbors="all"), num_steps=20))}
     program = UnconstrainedProgram(ising_with_holes, chains, (repeated, weights.repeat(25)))
     found = _moments(program, point, chains, 60, False)
     # Monte Carlo error of 1500 fills a row, about 1 % of the largest entries
@@ -270,7 +270,7 @@ def test_standard_errors_of_complete_data_are_the_sandwich():
     x = states_at(StateSpace(4), torch.randint(16, (80,)))
     draws = filled_posterior(
         ising_with_holes, (x,), values={"pairs": torch.zeros(6)},
-        num_fills=2, num_draws=20_000, progress_bar=False,
+        num_fills=2, num_draws=20_000, progress=False,
     )["pairs"]  # fmt: skip
     program = UnconstrainedProgram(ising_with_holes, Estimator(num_neighbors="all"), (x,))
     found = sandwich_at(program, torch.zeros(6))
@@ -321,5 +321,5 @@ def test_errors():
     with pytest.raises(ValueError, match="data and prior determine"):
         filled_posterior(
             undetermined, (holes(StateSpace(4)),), values={"level": torch.zeros(2)},
-            num_fills=2, progress_bar=False,
+            num_fills=2, progress=False,
         )  # fmt: skip

@@ -79,7 +79,7 @@ def test_the_mode_under_a_laplace_prior_is_the_penalized_fit():
         fields = pyro.sample("fields", dist.Normal(torch.zeros(4), 1e4).to_event(1))
         upper = torch.zeros(4, 4).index_put((low, high), weight)
         with pyro.plate("data", len(x)):
-            pyro.sample("x", Ising(upper + upper.mT, fields, (-1, 1)), obs=x)
+            pyro.sample("x", Ising(upper + upper.mT, fields, states=(-1, 1)), obs=x)
 
     guide = AutoDelta(model, init_loc_fn=init_to_mean)
     steps = 600

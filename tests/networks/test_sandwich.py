@@ -21,7 +21,9 @@ EDGES = torch.tensor([[0, 1], [1, 2], [0, 3]])
 def draw(num_data, num_sites=4, states=(-1, 1)):
     couplings = torch.zeros(num_sites, num_sites)
     couplings[EDGES[:, 0], EDGES[:, 1]] = torch.tensor([0.5, -0.4, 0.3])
-    model = NormalizedModel(Ising(couplings + couplings.mT, 0.3 * torch.ones(num_sites), states))
+    model = NormalizedModel(
+        Ising(couplings + couplings.mT, 0.3 * torch.ones(num_sites), states=states)
+    )
     return model.sample((num_data,)), couplings
 
 

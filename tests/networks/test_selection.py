@@ -18,7 +18,7 @@ def ring(num_sites, num_data, states=(-1, 1)):
     strength = 0.4 if states == (-1, 1) else 1.6
     couplings = strength * torch.tensor(nx.to_numpy_array(nx.cycle_graph(num_sites)))
     fields = torch.zeros(num_sites) if states == (-1, 1) else -couplings.sum(1) / 2
-    x = NormalizedModel(Ising(couplings, fields, states)).sample((num_data,))
+    x = NormalizedModel(Ising(couplings, fields, states=states)).sample((num_data,))
     return Observations.of(x, StateSpace(num_sites, states=states)), couplings
 
 

@@ -31,6 +31,11 @@ class TrainingResult:
     :param losses: Pairs of a step and the mean loss since the pair before.
     :param held_out: Pairs of a step and the held-out objective after it.
     :param best_step: The step whose parameters were restored; None without ``held_out``.
+
+    Example:
+
+        >>> TrainingResult(20, "num_steps", [(20, 1.5)], [], None).stopped_by
+        'num_steps'
     """
 
     num_steps: int

@@ -1,0 +1,60 @@
+"""Gaps to first order, by one gradient of the energy in its input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyro_rm.energy_gaps import Context, Energy, EnergyError, evaluate_energy
+from pyro_rm.state_space import StateSpace
+
+
+def taylor_gaps(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> Tensor:
+    r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors, detached.
+
+    Exact for energies that are affine in each site.
+
+    :param energy: An energy that is differentiable in its input.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: Shape ``batch_shape + encoded_shape``; the entry of a current category is 0.
+    :raises EnergyError: If the energy is not differentiable in ``x``.
+
+    .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
+    """
+    return energy_and_taylor_gaps(energy, space, encoded, context)[1]
+
+
+def energy_and_taylor_gaps(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+) -> tuple[Tensor, Tensor]:
+    """Energies, detached, and :func:`taylor_gaps`, at the cost of the gaps.
+
+    :param energy: An energy that is differentiable in its input.
+    :param space: Its state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: Shapes ``batch_shape`` and ``batch_shape + encoded_shape``.
+    :raises EnergyError: If the energy is not differentiable in ``x``.
+
+    .. note:: Costs one energy and its gradient in ``x``.
+    """
+    with torch.enable_grad():
+        point = encoded.detach().clone().requires_grad_()
+        values = evaluate_energy(energy, space, point, context)
+        gradient = None
+        if values.requires_grad:
+            (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
+    if gradient is None:
+        raise EnergyError(
+            "Expected an energy that is differentiable in x, but its gradient does not reach x "
+            "(rounding, indexing or .detach() cut it). Use what needs no gradient, "
+            "proposal='uniform' or GibbsSweep(), or compute the energy from x by "
+            "differentiable operations."
+        )
+    if space.is_binary:
+        return values.detach(), (2 * encoded - sum(space.states)) * gradient
+    return values.detach(), (gradient * encoded).sum(-1, keepdim=True) - gradient
