@@ -286,7 +286,7 @@ def test_fills_taken_for_data_give_intervals_that_are_too_short():
     spread = [
         filled_posterior(
             ising_with_holes, (x,), values={"pairs": torch.zeros(6)}, num_fills=10,
-            num_draws=4000, corrected=corrected, progress_bar=False,
+            num_draws=4000, corrected=corrected, progress=False,
         )["pairs"].std(0)
         for corrected in (True, False)
     ]  # fmt: skip
