@@ -95,9 +95,9 @@ def test_table_of_results(monkeypatch, tmp_path, capsys):
         folder.mkdir()
         result = {"dataset": dataset, "bits": 16, "method": method, "seed": seed, "nll": nll}
         result |= {"entropy": 5.0, "nll_restored": None, "seconds": 3.0, "cpu_seconds": 2.0}
-        result |= {"mmd_exponential": seed, "mmd_exponential_floor": 0.5}
+        result |= {"mmd_exponential": seed, "mmd_exponential_floor": 0.5, "mmd_linear": 0.0}
         (folder / "results.json").write_text(json.dumps(result))
     _run(monkeypatch, "synthetic_table.py", tmp_path)
     printed = capsys.readouterr().out
-    for text in ("0.2000 (0.3000) | 0.5000 (0.5000)", "| +0.4000 |", "1 of 2"):
+    for text in ("0.2000 (0.3000) | 0.5000 (0.5000)", "| +0.4000 |", "| 0.00, 2.00 |"):
         assert text in printed
