@@ -73,11 +73,33 @@ def table(title: str, results: Results, cell: Any) -> str:
     return "\n".join(lines)
 
 
+def save_gallery(folder: Path, file: Path, bits: int) -> None:
+    """The example's figures of the default loss at its first seed, two a row."""
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    pictures = sorted(folder.glob(f"*-{bits}-pyro_rm-0/densities.png"))
+    rows = math.ceil(len(pictures) / 2)
+    figure = Figure(figsize=(11, 2.1 * rows), layout="constrained")
+    for place, picture in enumerate(pictures, start=1):
+        axis = figure.add_subplot(rows, 2, place)
+        axis.imshow(imread(picture))
+        axis.set_axis_off()
+    figure.savefig(file, dpi=100)
+
+
 def main() -> None:
     """Print the tables of every number of bits."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="the --out of examples/synthetic.py")
-    for bits, results in sorted(load(parser.parse_args().folder).items()):
+    parser.add_argument("--gallery", type=Path, help="a picture of all sets at --bits, to save")
+    parser.add_argument("--bits", type=int, default=32, help="of the gallery")
+    arguments = parser.parse_args()
+    if arguments.gallery:
+        save_gallery(arguments.folder, arguments.gallery, arguments.bits)
+    for bits, results in sorted(load(arguments.folder).items()):
 
         def of(name: str, method: str, results: Results = results) -> list[dict[str, Any]]:
             return results.get((name, method), [])
