@@ -12,6 +12,8 @@ import json
 import math
 import statistics
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +63,36 @@ def mean_seconds(results: list[dict[str, Any]]) -> str:
     return f"{wall:.0f} / {cpu:.0f}"
 
 
-def table(title: str, results: Results, cell: Any) -> str:
-    """Data sets by methods."""
-    methods = list(dict.fromkeys(method for _, method in results))
-    methods.sort(key=lambda name: name != "pyro_rm")
-    datasets = list(dict.fromkeys(name for name, _ in results))
-    lines = [f"\n{title}\n", f"| | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+def table(title: str, columns: dict[str, Callable[[str], str]], datasets: list[str]) -> str:
+    """Data sets by columns."""
+    lines = [f"\n{title}\n", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name in datasets:
-        cells = " | ".join(cell(name, method) for method in methods)
-        lines.append(f"| {name} | {cells} |")
+        lines.append(f"| {name} | {' | '.join(cell(name) for cell in columns.values())} |")
     return "\n".join(lines)
+
+
+def tables(bits: int, results: Results) -> list[str]:
+    """One table of all measures for a single method; for several, a table a measure."""
+    methods = sorted({method for _, method in results}, key=lambda name: (name != "pyro_rm", name))
+    datasets = sorted({name for name, _ in results})
+    measures: dict[str, Callable[[str, str], str]] = {
+        "NLL minus entropy, mean (worst)": lambda d, m: excess(results[d, m]),
+        "the same, energy times kappa": lambda d, m: excess(results[d, m], "nll_restored"),
+        "NLL minus that of pyro_rm": lambda d, m: difference(results[d, "pyro_rm"], results[d, m]),
+        "exponential MMD / floor, by seed": lambda d, m: over_floor(results[d, m]),
+        "seconds, wall / processor": lambda d, m: mean_seconds(results[d, m]),
+    }
+    if len(methods) == 1:
+        del measures["the same, energy times kappa"], measures["NLL minus that of pyro_rm"]
+    if not any("mmd_linear" in r for cell in results.values() for r in cell):
+        del measures["exponential MMD / floor, by seed"]
+    if len(methods) == 1:
+        columns = {title: partial(cell, m=methods[0]) for title, cell in measures.items()}
+        return [table(f"{methods[0]}, {bits} bits:", columns, datasets)]
+    return [
+        table(f"{title}, {bits} bits:", {m: partial(cell, m=m) for m in methods}, datasets)
+        for title, cell in measures.items()
+    ]
 
 
 def save_gallery(folder: Path, file: Path, bits: int) -> None:
@@ -100,23 +122,7 @@ def main() -> None:
     if arguments.gallery:
         save_gallery(arguments.folder, arguments.gallery, arguments.bits)
     for bits, results in sorted(load(arguments.folder).items()):
-
-        def of(name: str, method: str, results: Results = results) -> list[dict[str, Any]]:
-            return results.get((name, method), [])
-
-        tables = {
-            "NLL minus entropy, mean (worst)": lambda d, m: excess(of(d, m)),
-            "the same, energy times kappa": lambda d, m: excess(of(d, m), "nll_restored"),
-            "NLL minus that of pyro_rm": lambda d, m: difference(of(d, "pyro_rm"), of(d, m)),
-            "exponential MMD over its floor, by seed": lambda d, m: over_floor(of(d, m)),
-            "seconds of training, wall / processor": lambda d, m: mean_seconds(of(d, m)),
-        }
-        if len({method for _, method in results}) == 1:
-            del tables["the same, energy times kappa"], tables["NLL minus that of pyro_rm"]
-        if not any("mmd_linear" in r for cell in results.values() for r in cell):
-            del tables["exponential MMD over its floor, by seed"]
-        for title, cell in tables.items():
-            print(table(f"{title} ({bits} bits):", results, cell))
+        print(*tables(bits, results), sep="\n")
 
 
 if __name__ == "__main__":
