@@ -35,8 +35,7 @@ def run(cell: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any] |
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     data = synthetic_density(cell["dataset"], num_bits=cell["bits"])
     method = METHODS[cell["method"]]
-    if arguments.rate:
-        method = replace(method, rate=arguments.rate)
+    method = replace(method, rate=arguments.rate or method.rate, uniform=arguments.uniform)
 
     def make() -> MLPEnergy:
         return MLPEnergy(cell["bits"], (16, 16, 16) if arguments.smoke else WIDTHS)
@@ -58,7 +57,13 @@ def run(cell: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any] |
     )
     if steps < num_steps:
         return None
-    results = {**cell, "steps": steps, "rate": method.rate, "bfloat16": arguments.bfloat16}
+    results = {
+        **cell,
+        "steps": steps,
+        "rate": method.rate,
+        "uniform": method.uniform,
+        "bfloat16": arguments.bfloat16,
+    }
     results |= {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds}
     results |= judge(energy, data, cell, arguments)
     (folder / "results.json").write_text(json.dumps(results, indent=2))
@@ -127,6 +132,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="instead of the method's own number")
     parser.add_argument("--seconds", type=float, help="as many steps as the processor does in it")
     parser.add_argument("--rate", type=float, help="learning rate instead of the method's own")
+    parser.add_argument("--uniform", type=float, default=0.0, help="share of uniform data")
     parser.add_argument("--likelihood-only", action="store_true", help="draw no samples")
     parser.add_argument("--out", type=Path, default=Path("out/synthetic"), help="folder of results")
     parser.add_argument("--resume", action="store_true", help="continue from checkpoints")

@@ -25,13 +25,16 @@ NUM_NEIGHBORS, BATCH_SIZE = 10, 128
 class Method:
     """A loss with its budget.
 
-    ``kappa`` is the temperature at which it learns the data, None if none is known.
+    ``kappa`` is the temperature at which it learns the data, None if none is known. A share
+    ``uniform`` of the data is replaced by uniform states: single flips of data never come near
+    most of the space, where the energy of a long run may otherwise fall to any depth unseen.
     """
 
     loss: Callable[[], ELBO]
     kappa: float | None = 1.0
     num_steps: int = 6000
     rate: float = 3e-3
+    uniform: float = 0.0
 
 
 METHODS = {
@@ -119,7 +122,7 @@ def fit(
     result = train(
         mean,
         optimizer,
-        lambda step: data.sample(BATCH_SIZE),
+        lambda step: batch(data, method.uniform),
         num_steps=num_steps,
         schedule=warmup_cosine(optimizer, num_steps, num_warmup_steps=min(200, num_steps // 5)),
         clip_norm=1.0,
@@ -129,6 +132,14 @@ def fit(
         progress=progress,
     )
     return result.num_steps
+
+
+def batch(data: GrayCodedDensity, uniform: float) -> Tensor:
+    """Draws from the data, a share of them replaced by uniform states."""
+    x = data.sample(BATCH_SIZE)
+    if uniform == 0:
+        return x
+    return torch.where(torch.rand(len(x), 1) < uniform, torch.randint_like(x, 2), x)
 
 
 def steps_within(

@@ -141,6 +141,16 @@ def test_too_many_bits():
         likelihoods(MLPEnergy(128, (8,)), synthetic_density("moons", num_bits=128))
 
 
+def test_a_share_of_uniform_data():
+    from synthetic_densities.methods import batch
+
+    data = synthetic_density("moons", num_bits=10)
+    possible = {tuple(state) for state in data.states()[data.probabilities() > 1e-9].tolist()}
+    for share, least, most in ((0.0, 0, 0), (0.5, 100, 640), (1.0, 600, 1280)):
+        rows = [tuple(row) for _ in range(10) for row in batch(data, share).tolist()]
+        assert least <= sum(row not in possible for row in rows) <= most
+
+
 @functools.cache
 def _fitted(method, num_steps=400):
     from synthetic_densities.methods import METHODS, Stopwatch, fit
