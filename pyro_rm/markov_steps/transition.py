@@ -127,7 +127,7 @@ def check_chains(
             ...
         ValueError: Expected encoded chains of shape batch_shape + (2,), but got (5, 3).
 
-    .. note:: Costs one energy a chain.
+    .. note:: Costs no energy; reads the chains from the device.
     """
     check_energy(energy, space)
     rank, shape = len(space.encoded_shape), tuple(encoded.shape)
