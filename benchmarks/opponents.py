@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import pyro_rm
 from pyro_rm.energies import MLPEnergy
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_protocol import Energy
 from pyro_rm.markov_steps import GibbsWithGradients
 
 

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import (
-    Energy,
-    EnergyError,
-    check_energy,
-    energy_dtype,
-    evaluate_energy,
-    recomputed,
-)
+from pyro_rm.energy_gaps import recomputed
+from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, energy_dtype, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
 

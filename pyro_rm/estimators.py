@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from pyro_rm.designs import AllNeighbors, Design, as_design
-from pyro_rm.energy_gaps import (
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_protocol import (
     Context,
     Energy,
     EnergyError,
+    check_context,
     check_energy,
     energy_dtype,
-    energy_gaps,
-    gap_table,
-    has_gap_table,
     is_validating,
     space_of,
 )
@@ -294,25 +293,3 @@ def estimate_terms(
     if is_validating():
         check_context(wide, x.shape[:-1])
     return (estimator or Estimator()).terms(energy, space, x, wide, active)
-
-
-def check_context(context: Context, batch_shape: torch.Size) -> None:
-    """Refuse context whose leading dimensions do not broadcast to the batch.
-
-    :param context: Tensors.
-    :param batch_shape: Batch shape of the data.
-    :raises ValueError: If a tensor has too few dimensions, or others than the batch.
-
-    Example:
-
-        >>> check_context((torch.zeros(5, 2),), torch.Size([5]))
-    """
-    rank = len(batch_shape)
-    for tensor in context:
-        leading = tensor.shape[:rank]
-        fits = all(c in (1, b) for c, b in zip(leading, batch_shape, strict=False))
-        if len(leading) < rank or not fits:
-            raise ValueError(
-                f"Expected context whose leading dimensions are the batch shape "
-                f"{tuple(batch_shape)}, but got {tuple(tensor.shape)}."
-            )

@@ -13,16 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import (
-    Context,
-    Energy,
-    energy_gaps,
-    gap_table,
-    has_gap_table,
-    wide,
-)
+from pyro_rm.energy_gaps import exact_gap_table
+from pyro_rm.energy_protocol import Context, Energy, wide
 from pyro_rm.lookup import look_up
-from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
 from pyro_rm.taylor_gaps import taylor_gaps
@@ -239,31 +232,6 @@ class Oracle(Proposal):
         with torch.no_grad():
             gaps = exact_gap_table(energy, space, encoded, context)
             return objective.log_derivative(_site_gaps(space, encoded, gaps, objective))
-
-
-def exact_gap_table(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> Tensor:
-    """Gaps to all flips or categories; 0 at current and missing categories.
-
-    :returns: Shape of ``encoded``.
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
-
-    .. note:: Costs one evaluation where gaps are in closed form, else one for each neighbor.
-    """
-    if has_gap_table(energy):
-        return gap_table(energy, encoded, context)
-    neighbors, exists = all_neighbors(space, encoded)
-    gaps = energy_gaps(energy, space, encoded, neighbors, context).movedim(0, -1)
-    if neighbors.categories is None:
-        return gaps
-    gaps = gaps * exists.movedim(0, -1)
-    index = neighbors.sites * space.max_categories + neighbors.categories
-    table = gaps.new_zeros((*gaps.shape[:-1], space.encoded_shape.numel()))
-    return table.scatter_add(-1, index.movedim(0, -1), gaps).view(encoded.shape)
 
 
 def _per_unit(space: StateSpace, encoded: Tensor, objective: Objective) -> Tensor:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.neighborhoods import substitutions
 from pyro_rm.state_space import StateSpace
 

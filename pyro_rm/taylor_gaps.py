@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, EnergyError, evaluate_energy
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
 

@@ -4,12 +4,7 @@ import pytest
 import torch
 
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, restore_temperature
-from pyro_rm.energy_gaps import (
-    energy_gaps,
-    gap_table,
-    generic_energy_gaps,
-    has_gap_table,
-)
+from pyro_rm.energy_gaps import energy_gaps, gap_table, generic_energy_gaps, has_gap_table
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.taylor_gaps import taylor_gaps

@@ -5,7 +5,7 @@ import torch
 
 from pyro_rm.distributions import EnergyModel, NormalizedModel
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
-from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import Enumeration, index_of, outer_energies, states_at
 from pyro_rm.state_space import StateSpace
 

@@ -14,10 +14,12 @@ from pyro_rm.designs import (
     systematic_draw,
 )
 from pyro_rm.energies import MLPEnergy
+from pyro_rm.energy_gaps import exact_gap_table
+from pyro_rm.energy_protocol import check_context
 from pyro_rm.enumeration import states_at
-from pyro_rm.estimators import Estimator, check_context
+from pyro_rm.estimators import Estimator
 from pyro_rm.objectives import as_objective
-from pyro_rm.proposals import as_proposal, exact_gap_table
+from pyro_rm.proposals import as_proposal
 
 pytestmark = pytest.mark.usefixtures("float64")
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]

@@ -15,8 +15,8 @@ from sphinx.util import logging
 import pyro_rm
 
 ALIASES = {
-    "Context": "pyro_rm.energy_gaps.Context",
-    "Energy": "pyro_rm.energy_gaps.Energy",
+    "Context": "pyro_rm.energy_protocol.Context",
+    "Energy": "pyro_rm.energy_protocol.Energy",
     "Estimators": "pyro_rm.poutine.Estimators",
     "NumNeighbors": "pyro_rm.estimators.NumNeighbors",
 }

@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rm.energy_gaps import Context, Energy, space_of
+from pyro_rm.energy_protocol import Context, Energy, space_of
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 

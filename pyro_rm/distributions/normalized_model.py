@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
-from pyro_rm.energy_gaps import energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import energy_dtype, evaluate_energy
 from pyro_rm.enumeration import Enumeration
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import wide
+from pyro_rm.energy_protocol import wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_protocol import Energy
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
 

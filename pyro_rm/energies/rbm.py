@@ -14,7 +14,7 @@ from pyro_rm.energies.linear_first import (
     own_minus_others,
     site_changes,
 )
-from pyro_rm.energy_gaps import wide
+from pyro_rm.energy_protocol import wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 

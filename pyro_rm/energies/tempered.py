@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, space_of
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_protocol import space_of
 from pyro_rm.enumeration import outer_energies
 from pyro_rm.neighborhoods import Neighbors
 from pyro_rm.objectives import Objective, as_objective

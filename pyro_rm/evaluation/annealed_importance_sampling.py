@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
 from pyro_rm.evaluation.log_partition import energy_and_space

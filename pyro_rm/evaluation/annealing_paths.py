@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy, RBMEnergy
-from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy, gap_table, has_gap_table
+from pyro_rm.energy_gaps import gap_table, has_gap_table
+from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.state_space import StateSpace
 

@@ -11,7 +11,7 @@ from tqdm import trange
 
 from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import Energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEstimate
 from pyro_rm.evaluation.annealed_importance_sampling import (
     annealed_importance_sampling,

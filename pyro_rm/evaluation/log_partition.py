@@ -8,7 +8,7 @@ from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import RBMEnergy
 from pyro_rm.energies.rbm_hidden import RBMHiddenEnergy
-from pyro_rm.energy_gaps import Energy, EnergyError, check_energy, space_of
+from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, space_of
 from pyro_rm.enumeration import Enumeration
 from pyro_rm.evaluation.pairwise_trees import is_forest, log_partition_of_forest
 from pyro_rm.state_space import StateSpace

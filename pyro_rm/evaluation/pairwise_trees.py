@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_protocol import Energy
 
 Pairwise = IsingEnergy | IsingFunction | PottsEnergy
 

@@ -10,7 +10,7 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import (
+from pyro_rm.energy_protocol import (
     Context,
     Energy,
     check_energy,

@@ -16,7 +16,7 @@ from pyro_rm.counts import check_counts
 from pyro_rm.datasets.graphs import active_pairs, decode_graphs
 from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energies.node_pairs import num_nodes_of
-from pyro_rm.energy_gaps import Context
+from pyro_rm.energy_protocol import Context
 from pyro_rm.infer.noise_levels import background_draw, sample_by_levels
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 

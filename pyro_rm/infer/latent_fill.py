@@ -15,7 +15,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import check_energy, energy_dtype
+from pyro_rm.energy_protocol import check_energy, energy_dtype
 from pyro_rm.infer.missing_data import same_memory
 from pyro_rm.markov_steps import (
     GibbsSweep,

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import Context, Energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import Context, Energy, energy_dtype, evaluate_energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer.missing_data import GibbsFill
 from pyro_rm.infer.sandwich import gradient, jacobian, symmetric, variability_of

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import (
-    Context,
-    Energy,
-    energy_dtype,
-    evaluate_energy,
-    gap_table,
-    has_gap_table,
-)
+from pyro_rm.energy_gaps import gap_table, has_gap_table
+from pyro_rm.energy_protocol import Context, Energy, energy_dtype, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import energy_dtype, evaluate_energy
 from pyro_rm.markov_steps import (
     GibbsSweep,
     MarkovStep,

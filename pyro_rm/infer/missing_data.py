@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import Context, Energy, check_energy, energy_dtype
+from pyro_rm.energy_protocol import Context, Energy, check_energy, energy_dtype
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer.marginal_energy import MarginalEnergy, most_missing
 from pyro_rm.markov_steps import (

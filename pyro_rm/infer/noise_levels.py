@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 from pyro_rm.state_space import StateSpace
 

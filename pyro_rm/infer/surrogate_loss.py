@@ -14,7 +14,7 @@ from pyro.infer.elbo import ELBOModule
 from pyro.poutine import trace
 from torch import Tensor, nn
 
-from pyro_rm.energy_gaps import EnergyError, is_validating
+from pyro_rm.energy_protocol import EnergyError, is_validating
 from pyro_rm.poutine import RatioMatchingMessenger, SiteEstimator, handle
 
 NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)

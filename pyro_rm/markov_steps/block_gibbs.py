@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pyro_rm.energy_gaps import Context, Energy, EnergyError, is_validating
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot
 from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, EnergyError, is_validating
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains
 from pyro_rm.site_walks import Block, SiteWalk, site_walk

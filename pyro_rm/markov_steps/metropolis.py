@@ -7,14 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import (
-    Context,
-    Energy,
-    evaluate_energy,
-    gap_table,
-    has_gap_table,
-    is_validating,
-)
+from pyro_rm.energy_gaps import gap_table, has_gap_table
+from pyro_rm.energy_protocol import Context, Energy, evaluate_energy, is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import Transition, check_chains
 from pyro_rm.state_space import StateSpace

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Context, Energy, evaluate_energy, is_validating
+from pyro_rm.energy_protocol import Context, Energy, evaluate_energy, is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import MarkovStep, Transition, check_chains, tempered
 from pyro_rm.state_space import StateSpace

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_gaps import Context, Energy, energy_dtype
+from pyro_rm.energy_protocol import Context, Energy, energy_dtype
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import (
     MarkovStep,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import TemperedEnergy
-from pyro_rm.energy_gaps import Context, Energy, check_energy
+from pyro_rm.energy_protocol import Context, Energy, check_energy
 from pyro_rm.state_space import StateSpace
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import Energy
+from pyro_rm.energy_protocol import Energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.state_space import StateSpace
 

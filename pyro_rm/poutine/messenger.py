@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger, block_messengers
 from pyro.poutine.plate_messenger import PlateMessenger
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine.surrogate import SiteEstimator, Surrogate
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_gaps import Context, Energy
+from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.state_space import StateSpace
 
 

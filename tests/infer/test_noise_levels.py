@@ -8,11 +8,10 @@ from pyro.infer import SVI
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingEnergy, LeveledEnergy, MLPEnergy, PottsEnergy
-from pyro_rm.energy_gaps import generic_energy_gaps
+from pyro_rm.energy_gaps import exact_gap_table, generic_energy_gaps
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.infer import NoiseLevels, background_draw, sample_by_levels
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
-from pyro_rm.proposals import exact_gap_table
 from pyro_rm.state_space import StateSpace
 
 SPACES = [StateSpace(3), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]

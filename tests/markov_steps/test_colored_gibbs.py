@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pyro_rm.energies import IsingFunction, PottsEnergy
-from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.markov_steps import ColoredGibbs
 from pyro_rm.state_space import StateSpace
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy, TemperedEnergy
-from pyro_rm.energy_gaps import EnergyError
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.markov_steps import (
     BlockGibbs,
     ColoredGibbs,
