@@ -65,7 +65,7 @@ def energy_gaps(
     :param max_neighbors_per_chunk: Neighbor states (summed over the batch) to evaluate at
         once, forward and backward; at least one neighbor a datum. None: all.
     :returns: Shape ``neighbors + batch_shape``.
-    :raises EnergyError: As :func:`evaluate_energy`.
+    :raises EnergyError: As :func:`~pyro_rm.energy_protocol.evaluate_energy`.
 
     .. note:: Costs ``len(neighbors)`` energies a datum, and one more for the datum; in
         chunks the neighbors' energies are computed again in the backward pass.
