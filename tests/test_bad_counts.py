@@ -124,6 +124,7 @@ FROM_1 = {
     "chunk of rows": lambda n: evaluation.exponential_hamming_mmd(BITS, BITS, chunk_size=n),
     "resampled": lambda n: evaluation.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=n),
     "fill steps": lambda n: infer.GibbsFill(num_steps=n),
+    "latent fill steps": lambda n: infer.LatentFill(fields, "x", num_steps=n),
     "steps a sample": lambda n: infer.MarkovKernel(
         distributions.EnergyModel(ISING), steps_per_sample=n
     ),

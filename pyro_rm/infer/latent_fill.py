@@ -14,6 +14,7 @@ from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
+from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import check_energy, energy_dtype
 from pyro_rm.infer.missing_data import same_memory
@@ -80,8 +81,7 @@ class LatentFill(nn.Module):
         self, model: Any, site: str, *, num_steps: int = 10, step: MarkovStep | None = None
     ) -> None:
         super().__init__()
-        if num_steps < 1:
-            raise ValueError(f"Expected num_steps to be at least 1, but got {num_steps}.")
+        check_counts(num_steps=num_steps)
         self.model, self.site, self.num_steps = model, site, num_steps
         self.step: MarkovStep = GibbsSweep() if step is None else step
         self._last: tuple[list[Tensor], Tensor] | None = None
