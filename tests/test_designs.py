@@ -121,18 +121,19 @@ def test_draws_with_replacement_are_as_frequent_as_large(monkeypatch, dtype):
         )
 
 
-@pytest.mark.parametrize("name", ["with_replacement", "unweighted"])
+@pytest.mark.parametrize("name", ["proportional_to_size", "unweighted", "with_replacement"])
 def test_the_smallest_candidate_is_not_lost_to_rounding(monkeypatch, name):
     sizes = torch.tensor([1, 2**-23, 1 - 2**-23], dtype=torch.float32)
 
-    def rand(shape, dtype=torch.float32, device=None):
-        return torch.full(shape, 0.5 + 3 * 2**-26, dtype=torch.float64).to(dtype)
+    def rand(*shape, dtype=torch.float32, device=None):
+        return torch.zeros(*shape, dtype=torch.float64).add(0.5 + 3 * 2**-26).to(dtype)
 
     monkeypatch.setattr(torch, "rand", rand)
+    monkeypatch.setattr(torch, "randperm", torch.arange)
     assert as_design(name).draw(sizes, 1).candidates.item() == 1
     steps = torch.tensor([2**24] + [1] * 8, dtype=torch.float32)  # their sum stalls in float32
     monkeypatch.setattr(
-        torch, "rand", lambda shape, **_: torch.full(shape, 1 - 2**-30, dtype=torch.float64)
+        torch, "rand", lambda *shape, **_: torch.zeros(*shape).double() + (1 - 2**-30)
     )
     assert as_design(name).draw(steps, 1).candidates.item() == 8
 
@@ -169,6 +170,24 @@ def test_weights_have_the_type_of_sizes_and_mark_what_must_not_be_visited(name, 
     assert draw.candidates.shape == draw.weights.shape
     assert ((sizes[0, draw.candidates[:, 0]] > 0) == (draw.weights[:, 0] > 0)).all()
     assert (draw.weights[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_are_where_their_sizes_are_and_weigh_in_their_type(name, device, dtype):
+    sizes = torch.ones(4, 5, dtype=dtype, device=device)
+    draw = as_design(name).draw(sizes, 2)
+    assert draw.candidates.device == draw.weights.device == sizes.device
+    assert draw.weights.dtype == dtype
+    assert draw.candidates.dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_offsets_have_the_shape_type_and_device_that_are_asked_for(device, dtype):
+    offsets = stratified_offsets(torch.Size([2, 3]), dtype, torch.device(device))
+    assert (offsets.shape, offsets.dtype, offsets.device.type) == ((2, 3), dtype, device)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -241,6 +241,7 @@ def test_how_many_draws_a_number_of_neighbors_is(options, space, draws):
     table = StateSpace(20) == space and "num_neighbors" not in options
     if table:
         assert estimator.num_draws(Conditional(), space) is None
+        assert estimator.is_deterministic(Conditional(), space)
 
 
 @pytest.mark.parametrize(("context", "fits"), [
