@@ -1,8 +1,8 @@
 """Peak memory of a training step, beyond weights, their gradients and the batch.
 
 Traced by the allocator, so that figures repeat: what a step has allocated at most at one moment.
-Beside it stands the resident memory of the whole process up to then, libraries and the larger of
-the cases before included. Prints Markdown.
+Beside it stands the most resident memory of a process that takes this step and nothing else,
+libraries included. Prints Markdown.
 
     python benchmarks/peak_memory.py [--out DIR]
 """
@@ -10,8 +10,11 @@ the cases before included. Prints Markdown.
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,49 +59,71 @@ def peak_bytes(step: Callable[[], Any]) -> int:
     return peak
 
 
-def step_peak(energy: nn.Module, batch_size: int, **options: Any) -> float:
-    """Peak of forward and backward in megabytes, gradients in place."""
+def step_peak(energy: nn.Module, batch_size: int, **options: Any) -> tuple[float, float]:
+    """Peak of forward and backward, gradients in place, and that of the process; megabytes."""
     torch.manual_seed(0)
+    torch.distributions.Distribution.set_default_validate_args(False)
     x = torch.randint(2, (batch_size, energy.state_space.num_sites)).float()
 
     def step() -> None:
         pyro_rm.estimate(energy, x, **options).mean().backward()
 
-    step()  # allocates the gradients
-    energy.zero_grad(set_to_none=False)
-    return peak_bytes(step) / 1e6
+    for _ in range(2):  # the first allocates the gradients
+        step()
+        energy.zero_grad(set_to_none=False)
+    resident = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return peak_bytes(step) / 1e6, resident
+
+
+def cases(smoke: bool) -> dict[str, Callable[[], tuple[float, float]]]:
+    """What is measured, by name."""
+    sites, batch, hidden = (32, 2048), 256, (256, 256, 256)
+    if smoke:
+        sites, batch, hidden = (32, 64), 8, (16, 16)
+    guided = {"num_neighbors": 10, "proposal": "gradient"}
+    chunks = {"num_neighbors": "all", "max_neighbors_per_chunk": 20 * batch}
+    some = {"num_neighbors": 50, "max_neighbors_per_chunk": 10 * batch}
+    every: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
+        "MLP, D = 32, uniform": (partial(MLPEnergy, sites[0], hidden), {"num_neighbors": 10}),
+        "MLP, D = 2048, uniform": (partial(MLPEnergy, sites[1], hidden), {"num_neighbors": 10}),
+        "MLP, D = 32, guided": (partial(MLPEnergy, sites[0], hidden), guided),
+        "MLP, D = 2048, guided": (partial(MLPEnergy, sites[1], hidden), guided),
+        "Ising, D = 2000, exact": (partial(IsingEnergy, 2000), {"num_neighbors": "all"}),
+        "RBM 784 x 500, exact in chunks of 20 batches": (
+            partial(RBMEnergy, 784, 16 if smoke else 500), chunks,
+        ),
+        "CNN, D = 784, 50 neighbors in chunks of 10 batches": (ConvolutionalEnergy, some),
+        "CNN, D = 784, 50 neighbors": (ConvolutionalEnergy, {"num_neighbors": 50}),
+    }  # fmt: skip
+    return {
+        name: lambda make=make, options=options: step_peak(make(), batch, **options)
+        for name, (make, options) in every.items()
+    }
+
+
+def alone(name: str) -> tuple[float, float]:
+    """Measure a case in a process of its own."""
+    command = [sys.executable, __file__, "--only", name]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    peak, resident = json.loads(printed)
+    return peak, resident
 
 
 def main() -> None:
     """Measure all cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/peak_memory"))
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, for tests")
+    parser.add_argument("--only", metavar="CASE", help="measure one, here, and print it as JSON")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, here, for tests")
     arguments = parser.parse_args()
-    torch.distributions.Distribution.set_default_validate_args(False)
-    sites, batch, hidden = (32, 2048), 256, (256, 256, 256)
-    if arguments.smoke:
-        sites, batch, hidden = (32, 64), 8, (16, 16)
-    guided = {"num_neighbors": 10, "proposal": "gradient"}
-    chunks = {"num_neighbors": "all", "max_neighbors_per_chunk": 20 * batch}
-    rbm = RBMEnergy(784, 16 if arguments.smoke else 500)
-    cases = {
-        **{f"MLP, D = {d}, uniform": (MLPEnergy(d, hidden), {"num_neighbors": 10}) for d in sites},
-        **{f"MLP, D = {d}, guided": (MLPEnergy(d, hidden), guided) for d in sites},
-        "Ising, D = 2000, exact": (IsingEnergy(2000), {"num_neighbors": "all"}),
-        "RBM 784 x 500, exact in chunks of 20 batches": (rbm, chunks),
-        "CNN, D = 784, 50 neighbors in chunks of 10 batches": (
-            ConvolutionalEnergy(), {"num_neighbors": 50, "max_neighbors_per_chunk": 10 * batch},
-        ),
-        "CNN, D = 784, 50 neighbors": (ConvolutionalEnergy(), {"num_neighbors": 50}),
-    }  # fmt: skip
-    rows = {}
-    for name, (energy, options) in cases.items():
-        peak = step_peak(energy, batch, **options)
-        rows[name] = (peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    every = cases(arguments.smoke)
+    if arguments.only is not None:
+        print(json.dumps(every[arguments.only]()))
+        return
+    rows = {name: case() if arguments.smoke else alone(name) for name, case in every.items()}
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "results.json").write_text(json.dumps(rows, indent=2))
-    print("| step | peak, MB | process so far, MB |\n|---|---|---|")
+    print("| step | peak, MB | process, MB |\n|---|---|---|")
     for name, (peak, resident) in rows.items():
         print(f"| {name} | {peak:.1f} | {resident:.0f} |")
 

@@ -1,8 +1,9 @@
 """Time of a training step beside its opponents', by `make benchmark`.
 
 An MLP of three layers of 256, a batch of 256, ten neighbors; gradients only, no optimizer. A plain
-pass of the same energy is timed between any two rounds of a step, so that the ratio of the medians,
-which conftest.py takes, does not feel what else the machine does in the meantime.
+pass of the same energy is timed between any two rounds of a step, and so is what the step is
+compared with, so that the ratios of medians, which conftest.py takes, do not feel what else the
+machine does in the meantime.
 """
 
 import statistics
@@ -42,14 +43,15 @@ def published_pipeline(energy: MLPEnergy, x: torch.Tensor) -> None:
 
 
 class OurPipeline:
-    """Our guided step on a batch drawn from coded data, as train does."""
+    """Our step on a batch drawn from coded data, as train does."""
 
-    def __init__(self, data: torch.Tensor) -> None:
-        self.batches, self.step = ShuffledBatches(data, BATCH), 0
+    def __init__(self, num_sites: int, **options: object) -> None:
+        data = torch.randint(2, (10 * BATCH, num_sites)).float()
+        self.batches, self.step, self.options = ShuffledBatches(data, BATCH), 0, options
 
     def __call__(self, energy: MLPEnergy, x: torch.Tensor) -> None:
         """Take a step."""
-        ours(energy, self.batches(self.step), NEIGHBORS, **GUIDED)
+        ours(energy, self.batches(self.step), NEIGHBORS, **self.options)
         self.step += 1
 
 
@@ -62,7 +64,8 @@ STEPS: dict[str, Callable[..., None]] = {
     "its arithmetic, with the gradient in x": partial(
         arithmetic, num_neighbors=NEIGHBORS, guided=True
     ),
-    "our step, guided, with data": OurPipeline,
+    "our step, uniform, with data": OurPipeline,
+    "our step, guided, with data": partial(OurPipeline, **GUIDED),
     "our step, uniform, bfloat16 hidden layers": partial(ours, num_neighbors=NEIGHBORS),
     "published step, on our network": partial(published, num_neighbors=NEIGHBORS),
     "published step, on its network": partial(published, num_neighbors=NEIGHBORS),
@@ -70,25 +73,45 @@ STEPS: dict[str, Callable[..., None]] = {
     "PCD, 10 Gibbs-with-gradients moves": PersistentContrastiveDivergence,
     "full ratio matching, loop over sites": site_loop,
 }
+BESIDE = {
+    "our step, uniform (default)": "its arithmetic",
+    "our step, guided": "its arithmetic, with the gradient in x",
+    "our step, uniform, with data": "our step, uniform (default)",
+    "our step, guided, with data": "our step, guided",
+    "our step, uniform, bfloat16 hidden layers": "our step, uniform (default)",
+    "published step, on our network": "our step, guided",
+    "published step, on its network": "our step, guided",
+    "published step, on its network, with data": "our step, guided, with data",
+    "PCD, 10 Gibbs-with-gradients moves": "our step, uniform (default)",
+}  #: With what a step is compared, in turns.
+
+
+def mlp_step(name: str, num_sites: int) -> partial:
+    """A step on an MLP and a batch of its own, whose first argument is the energy."""
+    energy = published_network(num_sites) if "its network" in name else MLPEnergy(num_sites)
+    if "bfloat16" in name:
+        energy.hidden_dtype = torch.bfloat16
+    x = torch.randint(2, (BATCH, num_sites)).float()
+    step = STEPS[name]
+    if step is PersistentContrastiveDivergence:
+        step = PersistentContrastiveDivergence(x.clone(), 10)
+    elif "our step" in name and "with data" in name:
+        step = step(num_sites)
+    return partial(step, energy, x)
 
 
 @pytest.mark.parametrize("num_sites", [32, 2048])
 @pytest.mark.parametrize("name", STEPS)
 def test_mlp(benchmark: Callable, name: str, num_sites: int) -> None:
     """All opponents on the MLP."""
-    energy = published_network(num_sites) if "its network" in name else MLPEnergy(num_sites)
-    if "bfloat16" in name:
-        energy.hidden_dtype = torch.bfloat16
-    x = torch.randint(2, (BATCH, num_sites)).float()
-    step, rounds = STEPS[name], 30
-    if step is PersistentContrastiveDivergence:
-        step = PersistentContrastiveDivergence(x.clone(), 10)
-    elif step is OurPipeline:
-        step = OurPipeline(torch.randint(2, (10 * BATCH, num_sites)).float())
-    elif step is site_loop:
+    rounds = 30
+    if STEPS[name] is site_loop:
         rounds = 5 if num_sites == 32 else 1
     benchmark.group, benchmark.name = f"MLP 256 x 3, D = {num_sites}", name
-    run(benchmark, partial(step, energy, x), partial(plain, MLPEnergy(num_sites), x), rounds)
+    others = {"a plain pass": mlp_step("a forward and backward of the batch", num_sites)}
+    if name in BESIDE:
+        others[BESIDE[name]] = mlp_step(BESIDE[name], num_sites)
+    run(benchmark, mlp_step(name, num_sites), others, rounds)
 
 
 @pytest.mark.parametrize(("name", "energy", "options"), [
@@ -106,20 +129,22 @@ def test_exact_sums(
     benchmark.name = "exact sum" if exact else "a forward and backward of the batch"
     base = partial(plain, energy, x)
     step = partial(ours, energy, x, "all", **options) if exact else base
-    run(benchmark, step, base, 3 if "RBM" in name else 20)
+    run(benchmark, step, {"a plain pass": base}, 3 if "RBM" in name else 20)
 
 
-def run(benchmark: Callable, step: partial, base: partial, rounds: int) -> None:
-    """Time a step, and a plain pass before each of its rounds; the first of both warm up."""
-    seconds = []
+def run(benchmark: Callable, step: partial, others: dict[str, partial], rounds: int) -> None:
+    """Time a step, and others before each of its rounds; the first of all warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in others}
 
     def prepare() -> None:
-        for _ in range(3):
-            base.args[0].zero_grad()
-            start = time.perf_counter()
-            base()
-            seconds.append(time.perf_counter() - start)
+        for name, other in others.items():
+            for _ in range(3 if name == "a plain pass" else 1):
+                other.args[0].zero_grad()
+                start = time.perf_counter()
+                other()
+                seconds[name].append(time.perf_counter() - start)
         step.args[0].zero_grad()
 
     benchmark.pedantic(step, setup=prepare, rounds=rounds, warmup_rounds=min(3, rounds - 1))
-    benchmark.extra_info["plain"] = statistics.median(seconds)
+    medians = {name: statistics.median(several) for name, several in seconds.items()}
+    benchmark.extra_info["others"] = medians
