@@ -182,21 +182,21 @@ def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
         tensor([1.0000, 0.5000, 0.5000])
 
     .. note:: Exact: only the ``num_draws`` largest can be certain, and a candidate is
-        so if its size times the draws left is at least what it and all smaller ones sum
-        to, which is checked for all of them at once.
+        so if its size times the draws left after it is at least what all smaller ones sum
+        to, which is checked for all of them at once. Sums begin with the smallest, so that
+        sizes of any magnitudes are met.
     """
     k = min(num_draws, sizes.shape[-1])
-    top = sizes.topk(k, dim=-1).values.to(_sum_type(sizes))
-    before = torch.cat([torch.zeros_like(top[..., :1]), top.cumsum(-1)], -1)
-    tail = sizes.sum(-1, keepdim=True, dtype=top.dtype) - before
-    tail = tail.clamp(min=torch.finfo(top.dtype).tiny)
-    target = (top > 0).sum(-1, keepdim=True)
-    left = target - torch.arange(k + 1, device=sizes.device)
-    certain = ((left[..., :-1] * top >= tail[..., :-1]) & (top > 0)).sum(-1, keepdim=True)
-    factor = left.gather(-1, certain) / tail.gather(-1, certain)
-    largest = torch.finfo(sizes.dtype).max  # makes every positive size certain
-    factor = torch.where(certain >= target, largest, factor.clamp(max=largest))
-    return (factor.to(sizes.dtype) * sizes).clamp(max=1)
+    top, index = sizes.topk(k)
+    top = top.to(_sum_type(sizes))
+    rest = sizes.scatter(-1, index, 0).sum(-1, keepdim=True, dtype=top.dtype)
+    smaller = torch.cat([rest, top[..., 1:].flip(-1)], -1).cumsum(-1).flip(-1)
+    left = torch.arange(k - 1, -1, -1, device=sizes.device)
+    certain = (left * top >= smaller)[..., :-1].sum(-1, keepdim=True)
+    factor = (k - certain) / (top + smaller).gather(-1, certain)
+    factor = factor.masked_fill(rest == 0, torch.inf)  # nothing else is left to draw
+    factor = factor.clamp(max=torch.finfo(sizes.dtype).max).to(sizes.dtype)
+    return (factor * sizes).clamp(max=1)
 
 
 def stratified_offsets(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -254,10 +254,7 @@ def _sum_type(sizes: Tensor) -> torch.dtype:
 
 def _one_row(sizes: Tensor) -> Tensor:
     """Without the rows that repeat another one in memory, as :meth:`Tensor.expand` makes them."""
-    for dim in range(sizes.dim() - 1):
-        if sizes.stride(dim) == 0 and sizes.shape[dim] > 1:
-            sizes = sizes.narrow(dim, 0, 1)
-    return sizes
+    return sizes[tuple(slice(1 if stride == 0 else None) for stride in sizes.stride()[:-1])]
 
 
 def _search(cumulative: Tensor, points: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def substitutions(space: StateSpace, encoded: Tensor, sites: Tensor) -> tuple[Ne
         return Neighbors(sites), torch.ones((), dtype=torch.bool, device=sites.device)
     current = encoded.argmax(-1).movedim(-1, 0)  # (D,) + batch_shape
     current = current.expand((current.shape[0], *sites.shape[1:])).gather(0, sites)
-    counts = space.category_mask(sites.device).sum(-1)[sites]
+    counts = space.category_mask(sites.device).sum(1)[sites]
     offset = torch.arange(1, space.max_categories, device=sites.device)
     offset = offset.view((-1,) + (1,) * sites.dim())
     categories = ((current + offset) % counts).flatten(0, 1)
@@ -130,5 +130,5 @@ def candidates(
         active = active.expand((*batch_shape, space.num_sites))
     if space.is_binary or sites:
         return active
-    possible = space.category_mask(encoded.device) & (encoded < 0.5)
+    possible = space.category_mask(encoded.device) & (encoded == 0)
     return possible if active is None else possible & active[..., None]

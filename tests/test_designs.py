@@ -1,6 +1,7 @@
 """Designs: inclusion probabilities met exactly, by integrating over the offset."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from pyro_rm.designs import (
     ProportionalToSize,
     _one_row,
+    _sum_type,
     as_design,
     inclusion_probabilities,
     stratified_offsets,
@@ -93,6 +95,14 @@ def test_inclusion_probabilities_keep_their_sum_where_few_hold_all_the_mass(dtyp
     assert (inclusion[:6] == 1).all()
 
 
+@pytest.mark.parametrize("num_draws", [2, 3, 4, 10, 102])
+def test_inclusion_probabilities_sum_to_the_draws_though_sums_of_sizes_round(num_draws):
+    sizes = torch.tensor([1.0] * 3 + [1e-20] * 100)[torch.randperm(103)]
+    inclusion = inclusion_probabilities(sizes, num_draws)
+    assert inclusion.sum(dtype=torch.float64).item() == pytest.approx(num_draws, abs=1e-4)
+    assert inclusion[sizes == 1].tolist() == pytest.approx([min(1, num_draws / 3)] * 3)
+
+
 NAMES = ["all", "proportional_to_size", "unweighted", "with_replacement"]
 
 
@@ -149,16 +159,27 @@ def test_systematic_draws_lose_nothing_to_rounding():
     assert (weights > 0).all()
 
 
+def test_a_tick_that_rounding_puts_beyond_all_candidates_weighs_nothing():
+    ulp = 2.0**-50
+    inclusion = torch.tensor([0.875] * 7 + [0.875 + ulp, 0.0], dtype=torch.float64)
+    offset = torch.tensor(1 - ulp, dtype=torch.float64)
+    _, weights = systematic_draw(inclusion, torch.arange(9), offset, 7)
+    assert weights.isfinite().all()
+
+
 def test_draws_beyond_the_candidates_are_padding_whatever_the_offset():
-    _, weights = systematic_draw(torch.ones(2), torch.arange(2), torch.zeros(()), 4)
+    index, weights = systematic_draw(torch.ones(2), torch.arange(2), torch.zeros(()), 4)
+    assert index[:2].tolist() == [0, 1]
     assert weights.tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_few_candidates_are_certain_however_small(seed):
     torch.manual_seed(seed)
-    sizes = torch.cat([torch.rand(6), torch.tensor([1e-25, 0.0, 0.0])])[torch.randperm(9)]
-    assert torch.equal(inclusion_probabilities(sizes.double(), 8), (sizes > 0).double())
+    sizes = torch.cat([torch.rand(6).double(), torch.tensor([1e-25, 0.0, 0.0]).double()])
+    sizes = sizes[torch.randperm(9)] / 3
+    for num_draws in (7, 8, 9):
+        assert torch.equal(inclusion_probabilities(sizes, num_draws), (sizes > 0).double())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -183,6 +204,12 @@ def test_draws_are_where_their_sizes_are_and_weigh_in_their_type(name, device, d
     assert draw.candidates.dtype == torch.int64
 
 
+def test_sums_are_of_double_precision_where_the_device_has_it():
+    mac = SimpleNamespace(dtype=torch.float32, device=torch.device("mps"))
+    assert _sum_type(mac) == torch.float32
+    assert _sum_type(torch.zeros(2, dtype=torch.bfloat16)) == torch.float64
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_offsets_have_the_shape_type_and_device_that_are_asked_for(device, dtype):
@@ -201,7 +228,7 @@ def test_rows_that_are_one_in_memory_cost_as_one(shape):
     row = torch.rand(7)
     assert torch.equal(_one_row(row.expand((*shape, 7))).flatten(), row)
     kept = torch.rand((*shape, 7))
-    assert _one_row(kept) is kept
+    assert torch.equal(_one_row(kept), kept)
 
 
 def test_designs_are_shown_by_their_names():

@@ -244,6 +244,26 @@ def test_how_many_draws_a_number_of_neighbors_is(options, space, draws):
         assert estimator.is_deterministic(Conditional(), space)
 
 
+@pytest.mark.parametrize("options", [
+    {"objective": "ratio_matching"},
+    {"num_neighbors": 2},
+    {"proposal": "gradient"},
+    {"design": "with_replacement"},
+], ids=str)  # fmt: skip
+def test_a_call_has_the_options_of_an_estimator(options):
+    energy, x = MLPEnergy(20, (5,)), torch.zeros(3, 20)
+    values = []
+    for run in (
+        lambda: estimate(energy, x, **options),
+        lambda: Estimator(**options)(energy, energy.state_space, x),
+        lambda: estimate(energy, x),
+    ):
+        torch.manual_seed(1)
+        values.append(run())
+    assert torch.equal(values[0], values[1])
+    assert not torch.equal(values[0], values[2])
+
+
 @pytest.mark.parametrize(("context", "fits"), [
     ((2, 3), True), ((2, 3, 4), True), ((1, 3), True), ((2, 1, 7), True), ((1, 1), True),
     ((3,), False), ((2,), False), ((), False), ((3, 3), False), ((2, 2), False), ((4, 3, 2), False),

@@ -67,6 +67,21 @@ def test_substitutions_of_drawn_sites_come_in_blocks(space):
     assert torch.equal(exists.expand(neighbors.sites.shape).view_as(blocks).sum(0), counts - 1)
 
 
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_neighbors_are_on_the_device_of_the_data(space):
+    encoded = torch.zeros((2, 3, *space.encoded_shape), device="meta")
+    neighbors, exists = all_neighbors(space, encoded)
+    for made in (
+        neighbors.sites,
+        exists,
+        neighbor_states(space, encoded, neighbors),
+        at_neighbors(encoded, neighbors),
+        encoded if neighbors.categories is None else neighbors.categories,
+        encoded if space.is_binary else candidates(space, encoded, None),
+    ):
+        assert made.device == encoded.device
+
+
 def test_slices_are_some_of_the_neighbors():
     sites, categories = torch.arange(12).view(4, 3), torch.arange(12).view(4, 3) + 20
     part = Neighbors(sites, categories).slice(1, 3)
