@@ -108,6 +108,15 @@ def test_inactive_cells_may_be_missing_and_are_not_counted(objective, num_neighb
     assert nothing.item() == 0
 
 
+@pytest.mark.parametrize("num_neighbors", [2, "all"])
+def test_inactive_cells_keep_the_state_that_they_hold(num_neighbors):
+    energy, x = MLPEnergy(5, (4,)), torch.ones(5)
+    active = torch.tensor([True, False, True, False, False])
+    expected = torch.nn.functional.softplus(exact_gap_table(energy, energy.state_space, x))
+    got = estimate(energy, x, num_neighbors=num_neighbors, active=active)
+    torch.testing.assert_close(got, expected[active].sum())
+
+
 @pytest.mark.parametrize(("x", "message"), [
     (torch.tensor([[0.0, 0.7, 1.0]]), "got 0.7 at index"),
     (torch.tensor([[0.0, -1.0, 1.0]]), "states="),
@@ -197,7 +206,7 @@ def test_what_is_not_visited_contributes_and_weighs_nothing(objective, space, nu
 class Conditional(torch.nn.Module):
     """An energy whose gaps all come from its table, which needs the context."""
 
-    state_space = StateSpace(3)
+    state_space = StateSpace(12)
 
     def gap_table(self, x, field):
         return (1 - 2 * x) * field
@@ -207,11 +216,11 @@ class Conditional(torch.nn.Module):
 
 
 def test_a_gap_table_is_all_that_exact_sums_need():
-    x, field = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]), torch.randn(2, 3)
+    x, field = torch.randint(2, (2, 12)).double(), torch.randn(2, 12)
     expected = torch.nn.functional.softplus((1 - 2 * x) * field).sum(-1)
-    for options in ({}, {"num_neighbors": "all"}, {"num_neighbors": 3}):
+    for options in ({}, {"num_neighbors": "all"}, {"num_neighbors": 12}):
         torch.testing.assert_close(estimate(Conditional(), x, context=field, **options), expected)
-    direct = Estimator()(Conditional(), StateSpace(3), x, (field,), x > 0)
+    direct = Estimator()(Conditional(), StateSpace(12), x, (field,), x > 0)
     torch.testing.assert_close(
         direct, torch.where(x > 0, torch.nn.functional.softplus(-field), 0.0).sum(-1)
     )
@@ -274,3 +283,9 @@ def test_context_has_the_rank_of_the_batch(context, fits):
         return
     with pytest.raises(ValueError, match="Expected context whose leading dimensions"):
         check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
+
+
+def test_context_of_another_batch_is_refused():
+    x = torch.zeros(2, 3, 12)
+    with pytest.raises(ValueError, match=r"leading dimensions are the batch shape \(2, 3\)"):
+        estimate(Conditional(), x, context=torch.zeros(2, 4, 12))
