@@ -46,6 +46,7 @@ class Terms(NamedTuple):
 
     @property
     def largest_share(self) -> Tensor:
-        """The largest weighted contribution's share of the value, ``batch_shape``."""
+        """Share of the largest weighted contribution in the value, ``batch_shape``; or 0."""
         weighted = self.contributions * self.weights
-        return weighted.amax(0) / weighted.sum(0)
+        total = weighted.sum(0)
+        return torch.where(total == 0, 0.0, weighted.amax(0) / total)
