@@ -135,8 +135,9 @@ def test_draws_with_replacement_are_as_frequent_as_large(monkeypatch, dtype):
 def test_the_smallest_candidate_is_not_lost_to_rounding(monkeypatch, name):
     sizes = torch.tensor([1, 2**-23, 1 - 2**-23], dtype=torch.float32)
 
-    def rand(*shape, dtype=torch.float32, device=None):
-        return torch.zeros(*shape, dtype=torch.float64).add(0.5 + 3 * 2**-26).to(dtype)
+    def rand(*shape, dtype=None, device=None):
+        drawn = torch.zeros(*shape, dtype=torch.float64) + (0.5 + 3 * 2**-26)
+        return drawn.to(dtype or torch.float32)
 
     monkeypatch.setattr(torch, "rand", rand)
     monkeypatch.setattr(torch, "randperm", torch.arange)
@@ -165,6 +166,13 @@ def test_a_tick_that_rounding_puts_beyond_all_candidates_weighs_nothing():
     offset = torch.tensor(1 - ulp, dtype=torch.float64)
     _, weights = systematic_draw(inclusion, torch.arange(9), offset, 7)
     assert weights.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 3e38])
+def test_inclusion_probabilities_do_not_depend_on_the_scale_of_sizes(scale):
+    sizes = torch.tensor([1.0, 1.0, 0.9, 0.1, 0.0, 0.8])
+    expected = inclusion_probabilities(sizes, 2)
+    torch.testing.assert_close(inclusion_probabilities(scale * sizes, 2), expected)
 
 
 def test_draws_beyond_the_candidates_are_padding_whatever_the_offset():

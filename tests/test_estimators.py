@@ -166,21 +166,22 @@ def test_bad_options():
             Estimator(**{name: "nonsense"})
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("space", SPACES, ids=str)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_batch_of_one_datum_averages_to_the_exact_sum(objective, space):
+def test_a_batch_of_one_datum_averages_to_the_exact_sum(objective, space, count):
     """Even sizes and as many strata as units (or twice): each is visited equally often."""
     energy = MLPEnergy(
         space.num_sites, (5,), num_categories=space.num_categories, states=space.states
     )
     sitewise = as_objective(objective).sampling_unit == "site"
     units = space.num_sites if sitewise else sum(k - 1 for k in space.categories)
-    draws = 2 * (space.max_categories - 1) if sitewise else 2
+    draws = count * (space.max_categories - 1) if sitewise else count
     x = every_state(space)[space.num_states // 2]
     sampled = estimate(energy, x.expand(2 * units, -1), objective=objective, num_neighbors=draws)
     assert sampled.std() > 1e-3
-    exact = estimate(energy, x, objective=objective, num_neighbors="all")
-    torch.testing.assert_close(sampled.mean(), exact)
+    exact = estimate(energy, x[None], objective=objective, num_neighbors="all")
+    torch.testing.assert_close(sampled.mean(0, keepdim=True), exact)
 
 
 @pytest.mark.parametrize("num_neighbors", [2, "all"])
