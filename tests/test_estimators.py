@@ -15,7 +15,6 @@ from pyro_rm.designs import (
 )
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.energy_gaps import exact_gap_table
-from pyro_rm.energy_protocol import check_context
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.objectives import as_objective
@@ -272,18 +271,6 @@ def test_a_call_has_the_options_of_an_estimator(options):
         values.append(run())
     assert torch.equal(values[0], values[1])
     assert not torch.equal(values[0], values[2])
-
-
-@pytest.mark.parametrize(("context", "fits"), [
-    ((2, 3), True), ((2, 3, 4), True), ((1, 3), True), ((2, 1, 7), True), ((1, 1), True),
-    ((3,), False), ((2,), False), ((), False), ((3, 3), False), ((2, 2), False), ((4, 3, 2), False),
-])  # fmt: skip
-def test_context_has_the_rank_of_the_batch(context, fits):
-    if fits:
-        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
-        return
-    with pytest.raises(ValueError, match="Expected context whose leading dimensions"):
-        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
 
 
 def test_context_of_another_batch_is_refused():

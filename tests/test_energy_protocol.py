@@ -1,0 +1,107 @@
+"""What an energy says of itself, and what is refused of what it gives."""
+
+import pytest
+import torch
+from torch import nn
+
+from pyro_rm import StateSpace
+from pyro_rm.energies import MLPEnergy
+from pyro_rm.energy_protocol import (
+    EnergyError,
+    check_context,
+    check_energies,
+    check_energy,
+    energy_dtype,
+    evaluate_energy,
+    space_of,
+    wide,
+)
+
+
+class Counted(nn.Module):
+    """An integer parameter before those that it computes with."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.seen = nn.Parameter(torch.zeros(1, dtype=torch.int64), requires_grad=False)
+        self.weight = nn.Parameter(torch.zeros(3, dtype=dtype))
+
+
+def test_the_type_is_what_the_energy_says_or_its_parameters_or_the_data():
+    said = Counted(torch.float64)
+    said.dtype = torch.bfloat16
+    floats, integers = torch.zeros(3, dtype=torch.float16), torch.zeros(3, dtype=torch.int64)
+    assert energy_dtype(said, floats) == torch.bfloat16
+    assert energy_dtype(Counted(torch.float64), floats) == torch.float64
+    for without in (torch.sum, nn.Identity()):
+        assert energy_dtype(without, floats) == torch.float16
+        assert energy_dtype(without, integers) == torch.get_default_dtype()
+
+
+@pytest.mark.parametrize(("narrow", "wider"), [
+    (torch.bfloat16, torch.float32), (torch.float16, torch.float32),
+    (torch.float32, torch.float32), (torch.float64, torch.float64),
+])  # fmt: skip
+def test_wide_is_single_precision_or_more(narrow, wider):
+    assert wide(torch.ones(2, dtype=narrow)).dtype == wider
+
+
+@pytest.mark.parametrize(("result", "message"), [
+    (torch.zeros(5, 2), r"the table of an input of shape \(5, 2, 3\) .* \(5,\), but got \(5, 2\)"),
+    (torch.zeros(5, 1), r"but got \(5, 1\).* End it with .squeeze\(-1\)\.$"),
+    (torch.zeros(()), r"but got \(\)\. .*\(particles, 1, ...\)\.$"),
+    (1.0, r"but got float\."),
+    (torch.zeros(5, dtype=torch.int64), r"floating point type, but got torch.int64"),
+    (torch.tensor([0, torch.nan, 1, torch.inf, 2]), r"got nan \(2 of 5\)"),
+])  # fmt: skip
+def test_results_of_no_use_are_refused_with_what_is_wrong(result, message):
+    with pytest.raises(EnergyError, match=message):
+        check_energies(result, torch.Size([5]), (5, 2, 3), "table")
+
+
+def test_energies_are_checked_where_validation_is_on():
+    x = torch.zeros(2, 3)
+    assert (
+        evaluate_energy(lambda x, c: x.sum(-1) + c, StateSpace(3), x, (torch.ones(2),)).sum() == 2
+    )
+    with pytest.raises(EnergyError, match=r"the energy of an input of shape \(2, 3\)"):
+        evaluate_energy(torch.sum, StateSpace(3), x)
+    torch.distributions.Distribution.set_default_validate_args(False)
+    assert evaluate_energy(torch.sum, StateSpace(3), x).shape == ()
+
+
+def test_the_space_is_what_the_energy_says_or_what_is_given():
+    energy = MLPEnergy(3, (4,))
+    for given in (None, StateSpace(3)):
+        assert space_of(energy, given) == StateSpace(3)
+    assert space_of(torch.sum, StateSpace(4)) == StateSpace(4)
+    with pytest.raises(EnergyError, match=r"Expected an energy on .*=4.*, but got one on .*=3"):
+        space_of(energy, StateSpace(4))
+    with pytest.raises(ValueError, match="Expected an energy with a state_space"):
+        space_of(torch.sum)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.1), nn.Dropout2d(1.0), nn.BatchNorm1d(3)])
+def test_layers_that_see_more_than_a_state_are_refused_in_training(layer):
+    energy = nn.Sequential(nn.Linear(3, 3), nn.Sequential(layer))
+    with pytest.raises(EnergyError, match=f"but got {type(layer).__name__} at '1.0'"):
+        check_energy(energy, StateSpace(3))
+    check_energy(energy.eval(), StateSpace(3))
+    check_energy(nn.Sequential(nn.Dropout(0.0), nn.LayerNorm(3)), StateSpace(3))
+
+
+def test_energies_of_another_space_are_refused():
+    with pytest.raises(EnergyError, match="Expected an energy on"):
+        check_energy(MLPEnergy(3, (4,)), StateSpace(4))
+
+
+@pytest.mark.parametrize(("context", "fits"), [
+    ((2, 3), True), ((2, 3, 4), True), ((1, 3), True), ((2, 1, 7), True), ((1, 1), True),
+    ((3,), False), ((2,), False), ((), False), ((3, 3), False), ((2, 2), False), ((4, 3, 2), False),
+])  # fmt: skip
+def test_context_has_the_rank_of_the_batch(context, fits):
+    if fits:
+        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
+        return
+    with pytest.raises(ValueError, match="Expected context whose leading dimensions"):
+        check_context((torch.zeros(2, 3), torch.zeros(context)), torch.Size([2, 3]))
