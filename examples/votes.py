@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="CSV of 0, 1 and blank, with a header")
     parser.add_argument("--selection", default="ebic", choices=["ebic", "held_out"])
     parser.add_argument("--ridge", type=float, default=1.0, help="bounds separated votes")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals")
+    parser.add_argument("--level", type=float, default=0.9, help="of the intervals")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--smoke", action="store_true", help="a small run, for tests")

@@ -16,6 +16,11 @@ from torch import Tensor
 
 from pyro_rm.lookup import look_up
 
+__all__ = [
+    "AllNeighbors", "Design", "Draw", "ProportionalToSize", "Unweighted", "WithReplacement",
+    "as_design", "inclusion_probabilities", "systematic_draw",
+]  # fmt: skip
+
 
 class Draw(NamedTuple):
     """Drawn candidates with their weights, both of shape ``draws + batch_shape``.

@@ -30,6 +30,8 @@ from pyro_rm.energy_protocol import (
 from pyro_rm.neighborhoods import Neighbors, all_neighbors, neighbor_states
 from pyro_rm.state_space import StateSpace
 
+__all__ = ["energy_gaps", "exact_gap_table", "generic_energy_gaps", "has_gap_table"]
+
 
 def has_gap_table(energy: Energy) -> bool:
     """Whether the energy gives all its gaps at about the cost of one evaluation.

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from pyro_rm.state_space import StateSpace
 
+__all__ = ["Context", "Energy", "EnergyError", "evaluate_energy", "space_of"]
+
 Energy = Callable[..., Tensor]
 """A callable or module from encoded data, and maybe context, to energies."""
 
@@ -114,7 +116,7 @@ def check_energies(
             f"{tuple(batch_shape)}, but got {got}. An energy maps batch_shape + event_shape to "
             "batch_shape for any number of leading dimensions: reduce over the last ones, and "
             "give batched parameters room on the left, e.g. (particles, 1, ...)."
-            + (" End it with .squeeze(-1)." if got == (*batch_shape, 1) else "")
+            + _way_out(result, batch_shape, input_shape)
         )
     if not result.is_floating_point():
         raise EnergyError(f"Expected energies of a floating point type, but got {result.dtype}.")
@@ -126,6 +128,19 @@ def check_energies(
             f"({int((~finite).sum())} of {finite.numel()}). "
             "Lower the learning rate, clip gradients, or bound the parameters."
         )
+
+
+def _way_out(result: object, batch_shape: torch.Size, input_shape: tuple[int, ...]) -> str:
+    """What to write at the end of an energy that has all its numbers, in another shape."""
+    if not isinstance(result, Tensor) or result.numel() != batch_shape.numel():
+        return ""
+    if result.shape == (*batch_shape, 1):
+        return " End it with .squeeze(-1)."
+    event_dim = len(input_shape) - len(batch_shape)
+    return (
+        " A network that takes one batch dimension only gets x.flatten(0, "
+        f"-{event_dim + 1}), and ends with .view(x.shape[:-{event_dim}])."
+    )
 
 
 def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpace:

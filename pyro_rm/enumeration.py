@@ -13,6 +13,8 @@ from pyro_rm.energy_gaps import recomputed
 from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, energy_dtype, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
+__all__ = ["Enumeration", "index_of", "outer_energies", "state_chunks", "states_at"]
+
 
 def states_at(space: StateSpace, index: Tensor) -> Tensor:
     """The states with given numbers, in mixed radix with the first site leading.

@@ -26,6 +26,8 @@ from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
 from pyro_rm.terms import Terms
 
+__all__ = ["Estimator", "NumNeighbors", "estimate", "estimate_terms"]
+
 NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
 _DEFAULT_NEIGHBORS = 10
 
@@ -224,8 +226,7 @@ def estimate(
 
     :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
     :param x: Data, ``batch_shape + (D,)``.
-    :param objective: Name or :class:`~pyro_rm.objectives.Objective`; see :class:`Estimator`, also
-        for the next three.
+    :param objective: Name or :class:`~pyro_rm.objectives.Objective`; see :class:`Estimator`.
     :param num_neighbors: Visited neighbors of each datum, or ``"all"``.
     :param proposal: Name or :class:`~pyro_rm.proposals.Proposal`.
     :param design: Name or :class:`~pyro_rm.designs.Design`.
@@ -244,52 +245,56 @@ def estimate(
 
     .. note:: Costs what the estimator visits, and is as unbiased as it: see :class:`Estimator`.
     """
-    estimator = Estimator(
-        objective,
-        num_neighbors,
-        proposal=proposal,
-        design=design,
-        max_neighbors_per_chunk=max_neighbors_per_chunk,
-    )
     return estimate_terms(
-        energy, x, estimator, state_space=state_space, context=context, active=active
-    ).value
+        energy, x,
+        objective=objective, num_neighbors=num_neighbors, proposal=proposal, design=design,
+        state_space=state_space, context=context, active=active,
+        max_neighbors_per_chunk=max_neighbors_per_chunk,
+    ).value  # fmt: skip
 
 
 def estimate_terms(
     energy: Energy,
     x: Tensor,
-    estimator: Estimator | None = None,
     *,
+    objective: str | Objective = "pseudolikelihood",
+    num_neighbors: NumNeighbors = None,
+    proposal: str | Proposal = "uniform",
+    design: str | Design = "proportional_to_size",
     state_space: StateSpace | None = None,
     context: Tensor | Context = (),
     active: Tensor | None = None,
+    max_neighbors_per_chunk: int | None = None,
 ) -> Terms:
     """What :func:`estimate` sums: contributions, weights and their effective sample size.
 
-    :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
+    :param energy: As for :func:`estimate`, also the others.
     :param x: Data, ``batch_shape + (D,)``.
-    :param estimator: How to estimate; :class:`Estimator` with its defaults if None.
+    :param objective: What a gap costs.
+    :param num_neighbors: Visited neighbors of each datum, or ``"all"``.
+    :param proposal: Where to look.
+    :param design: How to draw and to weigh.
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
+    :param max_neighbors_per_chunk: Bounds the states evaluated at once.
     :returns: Shapes ``units + batch_shape``.
     :raises ValueError: As :func:`estimate`.
 
     Example:
 
-        >>> some = Estimator(num_neighbors=2)
-        >>> terms = estimate_terms(
-        ...     lambda x: x.sum(-1), torch.zeros(5, 4), some, state_space=StateSpace(4)
-        ... )
+        >>> from pyro_rm.energies import IsingEnergy
+        >>> terms = estimate_terms(IsingEnergy(4), torch.zeros(5, 4), num_neighbors=2)
         >>> terms.effective_sample_size
         tensor([2., 2., 2., 2., 2.])
 
     .. note:: Costs what the estimator visits: see :class:`Estimator`.
     """
+    estimator = Estimator(objective, num_neighbors, proposal=proposal, design=design,
+                          max_neighbors_per_chunk=max_neighbors_per_chunk)  # fmt: skip
     space = space_of(energy, state_space)
     space.validate_shape(x)
     wide = (context,) if isinstance(context, Tensor) else tuple(context)
     if is_validating():
         check_context(wide, x.shape[:-1])
-    return (estimator or Estimator()).terms(energy, space, x, wide, active)
+    return estimator.terms(energy, space, x, wide, active)

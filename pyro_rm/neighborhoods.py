@@ -9,6 +9,15 @@ from torch import Tensor
 
 from pyro_rm.state_space import StateSpace
 
+__all__ = [
+    "Neighbors",
+    "all_neighbors",
+    "at_neighbors",
+    "candidates",
+    "neighbor_states",
+    "substitutions",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbors:

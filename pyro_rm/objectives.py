@@ -19,6 +19,15 @@ from torch.nn.functional import logsigmoid, softplus
 
 from pyro_rm.lookup import look_up
 
+__all__ = [
+    "MinimumProbabilityFlow",
+    "Objective",
+    "Pseudolikelihood",
+    "RatioMatching",
+    "SquaredRatio",
+    "as_objective",
+]
+
 SamplingUnit = Literal["neighbor", "site"]
 
 

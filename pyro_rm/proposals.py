@@ -20,6 +20,8 @@ from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
 from pyro_rm.taylor_gaps import taylor_gaps
 
+__all__ = ["Activity", "GradientGuided", "Oracle", "Proposal", "Uniform", "as_proposal"]
+
 _LOG_FLOOR = -20.0
 
 

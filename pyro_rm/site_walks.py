@@ -17,6 +17,8 @@ from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.neighborhoods import substitutions
 from pyro_rm.state_space import StateSpace
 
+__all__ = ["SiteWalk", "site_walk"]
+
 Block = slice | Tensor  # indices of sites, the same in all chains
 
 

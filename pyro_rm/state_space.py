@@ -13,6 +13,8 @@ from torch.distributions import constraints
 
 from pyro_rm.counts import check_counts
 
+__all__ = ["StateSpace"]
+
 
 class _TwoStates(constraints.Constraint):
     """A site that takes one of two given values."""
@@ -242,6 +244,8 @@ class StateSpace:
         )
         if value[bad].isnan().any():
             message += " Mark missing cells as inactive, active=~x.isnan(), or fill them."
+        elif not self.is_binary and value.min() == 1:
+            message += " Codes start at 0: if yours start at 1, pass x - 1."
         elif self.is_binary and bool(torch.isin(value, torch.tensor([-1, 0, 1])).all()):
             other = (-1, 1) if self.states == (0, 1) else (0, 1)
             message += f" If the data are coded in {other}, say states={other}."

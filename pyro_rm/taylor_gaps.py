@@ -8,6 +8,8 @@ from torch import Tensor
 from pyro_rm.energy_protocol import Context, Energy, EnergyError, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
+__all__ = ["energy_and_taylor_gaps", "taylor_gaps"]
+
 
 def taylor_gaps(
     energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+__all__ = ["Terms"]
+
 
 class Terms(NamedTuple):
     r"""What an estimate is made of: contributions of the visited units, and their weights.

@@ -9,6 +9,7 @@ import pyro_rm
 from pyro_rm import evaluation, infer, markov_steps
 from pyro_rm.distributions import EnergyModel, NormalizedModel
 from pyro_rm.energies import IsingEnergy, LeveledEnergy, TemperedEnergy
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine import ratio_matching
 
 SPACE = pyro_rm.StateSpace(4)
@@ -177,6 +178,46 @@ def test_programs_without_an_energy(loss):
         loss.loss(model, no_guide, X)
     with pytest.raises(ValueError, match="Expected"):
         infer.calibrate(model, (X,), progress=False)
+
+
+@pytest.mark.parametrize(("space", "way_out"), [
+    (pyro_rm.StateSpace(4), r"x.flatten\(0, -2\), and ends with .view\(x.shape\[:-1\]\)"),
+    (pyro_rm.StateSpace(4, 3), r"x.flatten\(0, -3\), and ends with .view\(x.shape\[:-2\]\)"),
+])  # fmt: skip
+def test_networks_of_one_batch_dimension_learn_what_to_write(space, way_out):
+    event_dim = len(space.encoded_shape)
+
+    def flat(x):
+        return x.flatten(0, -event_dim - 1).flatten(1).sum(-1)
+
+    def right(x):
+        return flat(x).view(x.shape[:-event_dim])
+
+    with pytest.raises(EnergyError, match=way_out):
+        pyro_rm.estimate(flat, X, state_space=space)
+    assert pyro_rm.estimate(right, X, state_space=space).shape == X.shape[:-1]
+
+
+def test_an_energy_of_a_name_that_is_taken_learns_why():
+    pyro.module("energy", IsingEnergy(4))
+    energy = IsingEnergy(4)
+
+    def model(x):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy), obs=x)
+
+    svi = pyro.infer.SVI(model, no_guide, pyro.optim.Adam({"lr": 0.1}), pyro_rm.RatioMatchingLoss())
+    with pytest.raises(ValueError, match="clear_param_store"):
+        svi.step(X)
+    pyro.clear_param_store()
+    svi.step(X)
+
+
+def test_codes_that_start_at_one_are_told():
+    space = pyro_rm.StateSpace(2, num_categories=3)
+    with pytest.raises(ValueError, match="pass x - 1"):
+        space.validate(torch.tensor([[1, 2], [3, 1]]))
 
 
 def test_likelihoods_that_are_unknown():

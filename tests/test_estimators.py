@@ -193,9 +193,8 @@ def test_what_is_not_visited_contributes_and_weighs_nothing(objective, space, nu
     x = every_state(space)[:3].float()
     active = torch.tensor([[False], [True], [True]]).expand(3, space.num_sites).clone()
     active[1, 1:] = False
-    terms = estimate_terms(
-        energy, x, Estimator(objective, num_neighbors), active=active, state_space=space
-    )
+    options = {"objective": objective, "num_neighbors": num_neighbors}
+    terms = estimate_terms(energy, x, active=active, state_space=space, **options)
     assert terms.contributions.dtype == terms.weights.dtype == torch.float32
     assert (terms.contributions[terms.weights == 0] == 0).all()
     assert (terms.weights[:, 0] == 0).all()

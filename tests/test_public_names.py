@@ -1,4 +1,4 @@
-"""Every package's public names are sorted, importable and its own."""
+"""Every module's public names are sorted, importable and its own."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,9 @@ import pytest
 import pyro_rm
 
 PACKAGES = ["pyro_rm"] + [
-    f"pyro_rm.{module.name}" for module in pkgutil.iter_modules(pyro_rm.__path__) if module.ispkg
+    f"pyro_rm.{module.name}"
+    for module in pkgutil.iter_modules(pyro_rm.__path__)
+    if module.name not in ("_version", "counts", "lookup")
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,19 @@ class CsvTable(NamedTuple):
     values: Tensor
     columns: list[str]
     labels: dict[str, list[str]]
+
+    def drop(self, columns: Collection[str]) -> CsvTable:
+        """The table without some columns, such as numbers that only identify a row.
+
+        :param columns: Their names.
+        :returns: The other columns, in their order.
+        :raises ValueError: If there is no such column.
+        """
+        unknown = [name for name in columns if name not in self.columns]
+        if isinstance(columns, str) or unknown:
+            raise ValueError(f"Expected some of the columns {self.columns}, but got {columns!r}.")
+        kept = [i for i, name in enumerate(self.columns) if name not in columns]
+        return CsvTable(self.values[:, kept], [self.columns[i] for i in kept], self.labels)
 
     def to_numpy(self) -> Any:
         """The numbers as an array, ``(N, D)``."""

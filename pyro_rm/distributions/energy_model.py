@@ -130,7 +130,8 @@ class EnergyModel(TorchDistribution):
         raise IntractableLikelihoodError(
             f"Expected a normalized distribution, but the partition function of "
             f"{type(self).__name__} is unknown. Fit it with loss=pyro_rm.RatioMatchingLoss(), "
-            "or handle the model with pyro_rm.poutine.ratio_matching."
+            "or handle the model with pyro_rm.poutine.ratio_matching. For its value, wrap a small "
+            "model in NormalizedModel, or use pyro_rm.evaluation.log_likelihood."
         )
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

@@ -23,6 +23,7 @@ class Ising(EnergyModel):
     :param couplings: Symmetric with zero diagonal, ``batch_shape + (D, D)``.
     :param fields: ``batch_shape + (D,)``; zeros if None.
     :param states: Values of a site, ``(0, 1)`` or ``(-1, 1)``.
+    :param active: Booleans that broadcast to ``batch_shape + (D,)``; see :class:`EnergyModel`.
     :param sampler: How to draw; see :class:`EnergyModel`.
     :raises ValueError: If the couplings are not square, symmetric and zero on the diagonal.
 
@@ -43,6 +44,7 @@ class Ising(EnergyModel):
         fields: Tensor | None = None,
         *,
         states: tuple[float, float] = (0, 1),
+        active: Tensor | None = None,
         sampler: MarkovSampler | None = None,
         validate_args: bool | None = None,
     ) -> None:
@@ -66,7 +68,7 @@ class Ising(EnergyModel):
             raise ValueError("Expected symmetric couplings, but got others; use (J + J.mT) / 2.")
         self.couplings, self.fields = couplings, fields
         function = IsingFunction(couplings, fields, StateSpace(size, states=states))
-        super().__init__(function, sampler=sampler, validate_args=validate_args)
+        super().__init__(function, active=active, sampler=sampler, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Ising:
         """The same model with a larger batch shape."""

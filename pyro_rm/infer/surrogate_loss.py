@@ -131,5 +131,7 @@ def _check_trained(messengers: list[RatioMatchingMessenger], seen: set[int]) -> 
                     f"Expected the parameters of the energy at site {site!r} as param sites, "
                     f"but {name!r} is none and would silently not train. Add "
                     "pyro.module(name, energy) to the model, make the model a module that "
-                    "holds it, or freeze the energy by energy.requires_grad_(False)."
+                    "holds it, or freeze the energy by energy.requires_grad_(False). If the "
+                    "model has pyro.module already, another energy was trained under its name "
+                    "before: call pyro.clear_param_store(), or take another name."
                 )

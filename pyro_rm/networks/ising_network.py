@@ -38,7 +38,8 @@ class IsingNetwork(Parameters):
     :param states: ``(0, 1)`` or ``(-1, 1)``; None: as the data are coded.
     :param ridge: :math:`\rho` in a penalty :math:`\rho \sum J^2` on the summed objective of the
         refit, for separated data.
-    :param num_fills: Fills of each datum that has blanks.
+    :param num_fills: Fills of each datum that has blanks. With few of them the selected edges
+        depend on the draws.
     :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
     :param dtype: Floating type to compute in; ``torch.float32`` halves time and memory.
 
@@ -216,17 +217,20 @@ class IsingNetwork(Parameters):
         sampler = MarkovSampler(num_steps, step)
         return sampler(self.energy_, self.energy_.state_space, torch.Size([num_samples])).numpy()
 
-    def to_networkx(self, *, level: float = 0.95) -> nx.Graph:
+    def to_networkx(self, *, level: float = 0.9) -> nx.Graph:
         """The network as a graph whose nodes are the column names.
 
         Intervals are those of the refit: they do not know that the edges were selected on the
         same data, which favors couplings that came out large.
 
-        :param level: Nominal level of the intervals.
+        :param level: Nominal level of the intervals, between 0 and 1.
         :returns: Nodes have ``field`` and ``standard_error``; edges have ``weight``,
             ``standard_error``, ``lower`` and ``upper``.
+        :raises ValueError: If the level is out of range.
         """
         self._check_fitted()
+        if not 0 < level < 1:
+            raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
         wide = NormalDist().inv_cdf(0.5 + level / 2)
         names, graph = self.feature_names_in_.tolist(), nx.Graph()
         fields = zip(names, self.fields_, self.field_standard_errors_, strict=True)

@@ -166,7 +166,7 @@ class PottsNetwork(Parameters):
         observations = Observations.of(values.to(self.dtype), space)
         return -mean_objective(self.energy_, observations, self._estimator())
 
-    def sample(self, num_samples: int = 1, *, num_steps: int = 100) -> Any:
+    def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
         """Draw rows from the fitted model by Gibbs sweeps from random starts.
 
         :param num_samples: Independent rows.

@@ -60,7 +60,7 @@ def _numbers(column: Any, name: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"Expected numbers or blanks in column {name!r}, but got text ({error}). Drop the "
-            "column, or code its answers as 0, 1, ..."
+            "column, or code its answers as 0, 1, ..., as pandas.factorize does."
         ) from error
 
 
@@ -115,7 +115,7 @@ def _check_coding(values: Tensor, names: Sequence[Any], states: States) -> None:
     wrong = column[~((column == states[0]) | (column == states[1]) | column.isnan())][0].item()
     raise ValueError(
         f"Expected columns of two values {states}, but {_some(names, ~fits)} hold others, "
-        f"such as {wrong:g}. Threshold them, or drop them."
+        f"such as {wrong:g}. Threshold them, or drop them: table.drop(columns=[...])."
     )
 
 

@@ -23,6 +23,17 @@ def test_blanks_are_nan_and_text_is_set_aside(tmp_path):
     assert table.labels == {"party": ["left", "right", "left"]}
 
 
+def test_columns_can_be_dropped(tmp_path):
+    table = read_csv_table(write(tmp_path, "id,a,party,b\n7,1,left,0\n8,0,right,1\n"))
+    kept = table.drop(columns=["id"])
+    assert kept.columns == ["a", "b"]
+    assert kept.labels == table.labels
+    torch.testing.assert_close(kept.values, table.values[:, 1:])
+    for wrong in (["c"], "id"):
+        with pytest.raises(ValueError, match="Expected some of the columns"):
+            table.drop(wrong)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from pyro_rm import estimate
 from pyro_rm.distributions import EnergyModel, IntractableLikelihoodError, Ising, NormalizedModel
 from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
 from pyro_rm.enumeration import states_at
@@ -20,6 +21,7 @@ MODELS = {
     "inactive sites": lambda: EnergyModel(RBMEnergy(3, 4), active=torch.ones(7, 3).bool()),
     "ising": lambda: Ising(torch.zeros(5, 5), torch.ones(5)),
     "ising, batch": lambda: Ising(torch.zeros(2, 1, 4, 4), torch.ones(3, 4), states=(-1, 1)),
+    "ising, inactive sites": lambda: Ising(torch.zeros(5, 5), active=torch.ones(7, 5).bool()),
     "normalized": lambda: NormalizedModel(Ising(torch.zeros(5, 5), torch.ones(5))),
 }
 
@@ -88,6 +90,22 @@ def test_only_normalized_models_have_a_density(model):
 def test_bad_ising_arguments(couplings, fields, message):
     with pytest.raises(ValueError, match=message):
         Ising(couplings, fields)
+
+
+def test_ising_leaves_inactive_cells_out():
+    couplings = torch.randn(5, 5).triu(1)
+    couplings = couplings + couplings.mT
+    x = torch.bernoulli(torch.full((7, 5), 0.5))
+    x[0, 1] = torch.nan
+    model = Ising(couplings, active=~x.isnan())
+    assert model.expand((2, 7)).active is model.active
+    given = EnergyModel(Ising(couplings).energy, active=~x.isnan())
+    for m in (model, given):
+        assert m.batch_shape == (7,)
+    torch.testing.assert_close(
+        estimate(model.energy, x, active=model.active),
+        estimate(given.energy, x, active=given.active),
+    )
 
 
 def test_active_must_be_boolean_and_of_the_sites():

@@ -26,6 +26,8 @@ def votes(num_rows=1000, blanks=0.0):
 
 def test_a_network_has_the_names_of_the_columns_and_intervals():
     network = IsingNetwork().fit(votes())
+    with pytest.raises(ValueError, match="level between 0 and 1"):
+        network.to_networkx(level=95)
     graph = network.to_networkx(level=0.999)
     assert list(graph.nodes) == NAMES
     assert {frozenset(edge) for edge in graph.edges} == {
