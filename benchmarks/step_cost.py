@@ -91,8 +91,10 @@ def save_plot(rows: list[dict[str, float | str]], file: Path) -> None:
             least = 1.0 if unit == "megabytes" else 0.0  # less is lost in the allocator's noise
             cells = [(r["bits"], max(least, r[unit])) for r in rows if r["name"] == name]
             axis.plot(*zip(*cells, strict=True), "o-", label=name)
+        sizes = sorted({int(row["bits"]) for row in rows})
         axis.set(xscale="log", yscale="log", xlabel="bits", ylabel=f"{unit} a step")
-        axis.set_xscale("log", base=2)
+        axis.set_xticks(sizes, list(map(str, sizes)))
+        axis.minorticks_off()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     figure.savefig(file, dpi=120)

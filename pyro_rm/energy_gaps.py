@@ -37,7 +37,7 @@ def has_gap_table(energy: Energy) -> bool:
     """Whether the energy gives all its gaps at about the cost of one evaluation.
 
     :param energy: An energy.
-    :returns: Whether :func:`gap_table` may be called.
+    :returns: Whether it has a ``gap_table``.
 
     Example:
 

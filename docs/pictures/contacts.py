@@ -13,11 +13,11 @@ def main() -> None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2))
     both = strengths.triu(1) / strengths.max() + contacts.tril(-1)
     axes[0].imshow(both, cmap="Greys", vmin=0, vmax=1)
-    axes[0].set(xlabel="position", ylabel="position")
+    axes[0].set(xlabel="position", ylabel="position", title="found above, true below")
     curve = names["curve"][:40]
     axes[1].plot(torch.arange(1, 41), curve)
     axes[1].axvline(int(contacts.triu(6).sum()), color="0.8")
-    axes[1].set(xlabel="strongest pairs (gray: as many as contacts)", ylabel="precision")
+    axes[1].set(xlabel="number of strongest pairs", ylabel="share that are contacts")
     axes[1].set_ylim(0, 1.05)
     figure.savefig(out() / "contacts.png")
 

@@ -34,7 +34,12 @@ def cube(axis: plt.Axes) -> None:
     axis.scatter(*place.T.numpy(), s=(2600 * p).numpy(), c=color, zorder=2)
     for state, xy in zip(states, place.numpy(), strict=True):
         axis.annotate(
-            "".join(f"{int(s)}" for s in state), xy, (9, 9), textcoords="offset points", zorder=3
+            "".join(f"{int(s)}" for s in state),
+            xy,
+            (11, 11),
+            textcoords="offset points",
+            zorder=3,
+            bbox={"color": "white", "alpha": 0.8, "pad": 0.5},
         )
     axis.set(title="three sites: a datum (red) and its neighbors", aspect="equal")
     axis.set_axis_off()

@@ -9,7 +9,7 @@ import pyro_rm
 from pyro_rm.energies import MLPEnergy, RBMEnergy
 
 CHECKPOINTS = [0, 10, 30, 100, 300, 1000]
-PROPOSALS = ["uniform", "gradient", "oracle"]
+PROPOSALS = {"uniform": "black", "gradient": "tab:red", "oracle": "tab:blue"}  # as the benchmark's
 OPTIONS = {"num_neighbors": 10}
 
 
@@ -49,7 +49,9 @@ def main() -> None:
             pyro_rm.estimate(energy, batch, **OPTIONS).mean().backward()
             optimizer.step()
         for proposal, values in rows.items():
-            axis.plot(range(len(CHECKPOINTS)), values, "o-", label=proposal)
+            axis.plot(
+                range(len(CHECKPOINTS)), values, "o-", color=PROPOSALS[proposal], label=proposal
+            )
         axis.set_xticks(range(len(CHECKPOINTS)), CHECKPOINTS)
         axis.set(title=f"{name} on digits", xlabel="training step", yscale="log")
     axes[0].set_ylabel("relative variance\nof the gradient")

@@ -18,7 +18,11 @@ def main() -> None:
     """Repeat the simulation, count, draw."""
     names = run_until("tutorials/posterior.md", "truth")
     warnings.simplefilter("error")
-    covered: dict[str, dict[str, float]] = {"w = 1": {}, "weight only": {}, "calibrated": {}}
+    covered: dict[str, dict[str, float]] = {
+        "uncalibrated, w = 1": {},
+        "weight only": {},
+        "calibrated": {},
+    }
     for seed in range(NUM_SETS):
         torch.manual_seed(1 + seed)
         truth = {"couplings": 0.3 * torch.randn(10), "fields": 0.3 * torch.randn(5)}

@@ -19,9 +19,11 @@ def main() -> None:
     }
     figure, axes = plt.subplots(1, 3, figsize=(9, 3))
     for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
-        axis.imshow(matrix, cmap="RdBu", vmin=-0.35, vmax=0.35)
+        image = axis.imshow(matrix, cmap="RdBu", vmin=-0.35, vmax=0.35)
         error = ((matrix - true) ** 2).mean() ** 0.5
-        axis.set(title=title, xticks=[], yticks=[], xlabel=f"error {error:.4f}" if error else "")
+        axis.set(title=title + (f", error {error:.4f}" if error else ""), xlabel="spin")
+    axes[0].set_ylabel("spin")
+    figure.colorbar(image, ax=axes[-1], label="coupling", shrink=0.8)
     figure.savefig(out() / "structure.png")
 
 

@@ -57,7 +57,7 @@ def main() -> None:
         rows.append(f"| {name.replace('_', ' ')} | {kappa:g} | {slope:.4f} | {divergence:.1e} |")
         axis.plot(log_p, log_p, color="0.8", lw=3)
         axis.plot(log_p, log_q, ".")
-        axis.set(title=name.replace("_", " "), xlabel="log p")
+        axis.set(title=name.replace("_", " "), xlabel="log p, true")
     axes[0].set_ylabel("log q, learned")
     figure.savefig(folder / "temperature.png")
     (folder / "temperature.md").write_text("\n".join(rows) + "\n")

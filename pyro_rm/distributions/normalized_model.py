@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energy_protocol import energy_dtype, evaluate_energy
-from pyro_rm.enumeration import Enumeration
+from pyro_rm.enumeration import Enumeration, states_at
 
 
 class NormalizedModel(TorchDistribution):
@@ -32,13 +32,15 @@ class NormalizedModel(TorchDistribution):
         >>> exact.log_prob(torch.ones(3))
         tensor(-2.0794)
 
+    A latent site of this kind can be enumerated: ``infer={"enumerate": "parallel"}``.
+
     .. note:: Each of ``log_partition``, ``sample`` and ``entropy`` costs one energy a state,
         ``log_partition`` once; memory is bounded by ``chunk_size``.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     has_rsample = False
-    has_enumerate_support = False
+    has_enumerate_support = True
 
     def __init__(
         self, model: EnergyModel, *, max_states: int = 2**24, chunk_size: int = 2**16
@@ -94,6 +96,17 @@ class NormalizedModel(TorchDistribution):
         shape = torch.Size(sample_shape) + self.batch_shape
         draws = self._enumeration.draw(shape.numel(), self._log_block_sums)
         return draws.view(shape + self.event_shape)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All states, so that Pyro can sum a latent site out exactly.
+
+        :param expand: Whether to repeat them over the batch shape.
+        :returns: Shape ``(num_states,) + batch_shape + (D,)``, or with ones for the batch shape.
+        """
+        space = self.model.state_space
+        states = states_at(space, torch.arange(space.num_states, device=self.log_partition.device))
+        wide = states.view(-1, *(1 for _ in self.batch_shape), *self.event_shape)
+        return wide.expand(-1, *self.batch_shape, *self.event_shape) if expand else wide
 
     def entropy(self) -> Tensor:
         """Exact entropy in nats, ``batch_shape``."""

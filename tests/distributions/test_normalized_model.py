@@ -4,7 +4,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import SVI, Trace_ELBO
+from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.energies import IsingEnergy, PottsEnergy, RBMEnergy
@@ -74,3 +74,24 @@ def test_errors():
         Ising(torch.zeros(3, 2))
     with pytest.raises(ValueError, match="fields"):
         Ising(torch.zeros(3, 3), torch.zeros(2))
+
+
+def test_a_latent_site_is_summed_out_exactly():
+    model = NormalizedModel(
+        Ising(torch.tensor([[0.0, 0.7], [0.7, 0.0]]), torch.tensor([0.2, -0.5]))
+    )
+    y = torch.randn(5, 2)
+
+    @config_enumerate
+    def program(y):
+        with pyro.plate("data", len(y)):
+            z = pyro.sample("z", model)
+            pyro.sample("y", dist.Normal(z, 0.8).to_event(1), obs=y)
+
+    states = model.enumerate_support()
+    assert states.shape == (4, 2)
+    assert model.expand((3,)).enumerate_support().shape == (4, 3, 2)
+    assert model.expand((3,)).enumerate_support(expand=False).shape == (4, 1, 2)
+    joint = model.log_prob(states)[:, None] + dist.Normal(states[:, None], 0.8).log_prob(y).sum(-1)
+    loss = TraceEnum_ELBO(max_plate_nesting=1).loss(program, lambda y: None, y)
+    assert loss == pytest.approx(-joint.logsumexp(0).sum().item())
