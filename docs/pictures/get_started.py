@@ -13,7 +13,7 @@ def main() -> None:
     bound = float(true.abs().max())
     for axis, matrix, title in zip(axes, (true, learned), ("true", "learned"), strict=False):
         image = axis.imshow(matrix, cmap="RdBu", vmin=-bound, vmax=bound)
-        axis.set(title=title, xlabel="voter", ylabel="voter")
+        axis.set(title=title, xlabel="voter", ylabel="voter", xticks=range(10), yticks=range(10))
     figure.colorbar(image, ax=axes[1], label="coupling", shrink=0.8)
     axes[2].axline((0, 0), slope=1, color="0.8", lw=3)
     axes[2].plot(true.triu(1).flatten(), learned.triu(1).flatten(), ".", color=COLORS[0])
