@@ -1,4 +1,4 @@
-"""Draws moved to a given covariance."""
+"""Draws moved to a given covariance, and about a given center."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 
-def affine_adjustment(draws: Tensor, covariance: Tensor) -> Tensor:
-    r"""Draws with the same mean, the same order of shapes, and another covariance [1].
+def affine_adjustment(draws: Tensor, covariance: Tensor, center: Tensor | None = None) -> Tensor:
+    r"""Draws of the same shape about another center, with another covariance [1].
 
     With mean :math:`m` and covariance :math:`S` of the draws,
-    :math:`\theta' = m + C^{1/2} S^{-1/2} (\theta - m)`.
+    :math:`\theta' = c + C^{1/2} S^{-1/2} (\theta - m)`.
 
     :param draws: ``(num_draws, p)``, more of them than ``p``.
     :param covariance: :math:`C`, ``(p, p)``, positive definite.
+    :param center: :math:`c`, ``(p,)``; the draws' mean if None.
     :returns: Shape ``(num_draws, p)``.
     :raises ValueError: If there are too few draws, or a matrix is not positive definite.
 
@@ -40,7 +41,7 @@ def affine_adjustment(draws: Tensor, covariance: Tensor) -> Tensor:
     spread = (wide - mean).mT @ (wide - mean) / (count - 1)
     to_unit = _power(spread, -0.5, "draws that vary in all directions")
     to_covariance = _power(covariance.double(), 0.5, "a positive definite covariance")
-    moved = mean + (wide - mean) @ to_unit @ to_covariance
+    moved = (mean if center is None else center) + (wide - mean) @ to_unit @ to_covariance
     return moved.to(draws.dtype)
 
 

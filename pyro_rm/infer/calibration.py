@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,7 +78,10 @@ def calibrate(
     1. the learning rate :math:`w = p / \operatorname{tr}(H^{-1} K)` [1], with which the
        posterior is sampled, makes it right on average over directions;
     2. an affine map of the draws [2] gives them the covariance of the estimate,
-       :math:`(wH + P)^{-1} (w^2 K + P) (wH + P)^{-1}`, in unconstrained space.
+       :math:`(wH + P)^{-1} (w^2 K + P) (wH + P)^{-1}`, in unconstrained space, about the mode:
+       the estimate is the mode, and a skewed posterior, as that of ratio matching is, has its
+       mean elsewhere. Where no mode is among the draws, as where scales have priors, their mean
+       takes its place, with a warning.
 
     See :class:`~pyro_rm.infer.sandwich.Sandwich` for :math:`H`, :math:`K` and :math:`P`. Other
     observed sites of the program, with a normalized likelihood, count as part of the prior.
@@ -116,7 +120,7 @@ def calibrate(
         >>> posterior.intervals()["field"].shape
         torch.Size([2, 3])
 
-    .. note:: Costs two runs of the sampler and ``6 p`` backward passes. The bootstrap, taken
+    .. note:: Costs two runs of the sampler, two searches for a mode and ``6 p`` backward passes. The bootstrap, taken
         with a warning where the curvature is indefinite (ratio matching far from its optimum),
         costs ``num_draws`` searches for a mode.
 
@@ -169,12 +173,12 @@ class _Run:
 
     def weighted(self, method: Method) -> CalibratedPosterior:
         """Draws under the calibrated weight, and their affine map."""
-        pilot = self._center(1.0)
+        pilot = self._pilot()
         at_pilot = sandwich_at(self.program, pilot)
         eigenvalues = at_pilot.eigenvalues()
         if eigenvalues is None:
             self.notes.append(
-                "The loss is not convex at the posterior's mean, so no weight can be found: "
+                "The loss is not convex at the posterior's center, so no weight can be found: "
                 "took the bootstrap. The pseudolikelihood is convex for exponential families."
             )
             return self.bootstrap()
@@ -185,23 +189,40 @@ class _Run:
                 f"{at_pilot.num_units} independent units are few for {at_pilot.num_parameters} "
                 "parameters (less than three each): calibrated by a scalar weight only."
             )
-        flat, curvature = self._draw(weight, pilot)
-        adjusted = self._adjusted(flat, weight, curvature) if enough else None
+        flat, center, matrices = self._draw(weight, pilot)
+        adjusted = self._adjusted(flat, weight, center, matrices) if enough else None
         if method == "scalar" or adjusted is None:
             return self._result(flat, flat, weight, eigenvalues, "scalar")
         return self._result(adjusted, flat, weight, eigenvalues, "affine")
 
-    def _center(self, weight: float) -> Tensor:
+    def _pilot(self) -> Tensor:
+        """The center of the posterior of weight 1."""
         if self.sampler is None:
-            return posterior_mode(self.program, self.program.start, weight)
-        return self._sampled(weight).mean(0)
+            return posterior_mode(self.program, self.program.start)
+        return self._center(self._sampled(1.0), 1.0)
 
-    def _draw(self, weight: float, near: Tensor) -> tuple[Tensor, Sandwich]:
-        """Draws at a weight, and the matrices at their mean."""
+    def _center(self, flat: Tensor, weight: float) -> Tensor:
+        """The mode, if it is no further from the draws' mean than they are; else their mean."""
+        mean = flat.mean(0)
+        with suppress(ValueError):  # no finite mode
+            mode = posterior_mode(self.program, mean, weight)
+            off = (mode - mean).double()
+            precision = torch.linalg.pinv(flat.double().mT.cov(), hermitian=True)
+            if off @ precision @ off <= len(off):
+                return mode
+        self.notes.append(
+            f"There is no mode among the draws of weight {weight:.3g}, as where scales have priors: "
+            "calibrated about their mean."
+        )
+        return mean
+
+    def _draw(self, weight: float, near: Tensor) -> tuple[Tensor, Tensor, Sandwich]:
+        """Draws at a weight, their center, and the matrices there."""
         program = self.program
         if self.sampler is not None:
             flat = self._sampled(weight)
-            return flat, sandwich_at(program, flat.mean(0))
+            center = self._center(flat, weight)
+            return flat, center, sandwich_at(program, center)
         mode = posterior_mode(program, near, weight)
         matrices = sandwich_at(program, mode)
         covariance = matrices.posterior_covariance(weight)
@@ -212,14 +233,16 @@ class _Run:
             )
         factor = torch.linalg.cholesky(covariance)
         noise = torch.randn(self.num_draws, len(mode), dtype=factor.dtype, device=factor.device)
-        return (mode + noise @ factor.mT).to(mode.dtype), matrices
+        return (mode + noise @ factor.mT).to(mode.dtype), mode, matrices
 
-    def _adjusted(self, flat: Tensor, weight: float, matrices: Sandwich) -> Tensor | None:
+    def _adjusted(
+        self, flat: Tensor, weight: float, center: Tensor, matrices: Sandwich
+    ) -> Tensor | None:
         """Draws with the calibrated covariance; None, with a note, where there is none."""
         posterior = matrices.posterior_covariance(weight)
         if posterior is None:
             self.notes.append(
-                "The posterior is not log-concave at its mean: took the draws' covariance "
+                "The posterior is not log-concave at its center: took the draws' covariance "
                 "for its curvature."
             )
             posterior = flat.double().mT.cov()
@@ -230,7 +253,7 @@ class _Run:
                 "weight only."
             )
             return None
-        return affine_adjustment(flat, covariance)
+        return affine_adjustment(flat, covariance, center)
 
     def _sampled(self, weight: float) -> Tensor:
         program = self.program

@@ -78,6 +78,9 @@ def test_affine_adjustment_gives_the_covariance_and_keeps_the_mean():
     torch.testing.assert_close(moved.mT.cov(), factor @ factor.mT)
     torch.testing.assert_close(moved.mean(0), draws.mean(0))
     torch.testing.assert_close(affine_adjustment(draws, draws.mT.cov()), draws)
+    center = torch.tensor([1.0, 2.0, 3.0], dtype=torch.double)
+    moved = affine_adjustment(draws, draws.mT.cov(), center)
+    torch.testing.assert_close(moved, draws - draws.mean(0) + center)
     with pytest.raises(ValueError, match="more draws than the 3 parameters"):
         affine_adjustment(draws[:3], factor @ factor.mT)
     with pytest.raises(ValueError, match="a positive definite covariance"):
@@ -165,6 +168,28 @@ def test_samplers(sampler):
         assert off.abs().max() < 0.5
 
 
+@pytest.mark.usefixtures("float64")
+def test_draws_of_a_skewed_posterior_are_moved_to_its_mode():
+    """Whatever the mean of the draws is; their covariance becomes that of the estimate."""
+    x = data(100)
+    program = UnconstrainedProgram(model, EXACT, (x,))
+    mode = posterior_mode(program, program.start)
+    skewed = mode + 0.1 * (torch.empty(300, 6).exponential_() - 0.5)
+
+    def sampler(handled, x):
+        return program.unflatten(skewed)
+
+    posterior = calibrate(model, (x,), sampler=sampler)
+    weighted_mode = posterior_mode(program, mode, posterior.weight)
+    assert ((skewed.mean(0) - mode).abs() > 0.02).all()  # .05 but for 5 errors
+    adjusted = program.flatten(posterior.draws)
+    torch.testing.assert_close(adjusted.mean(0), weighted_mode, atol=1e-5, rtol=0)
+    matrices = sandwich_at(program, weighted_mode)
+    posterior_covariance = matrices.posterior_covariance(posterior.weight)
+    expected = matrices.calibrated_covariance(posterior.weight, posterior_covariance)
+    torch.testing.assert_close(adjusted.mT.cov(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_bootstrap_agrees():
     x = data(300)
     reference = calibrate(model, (x,), num_draws=4000)
@@ -194,11 +219,14 @@ def test_indefinite_curvature_falls_back_to_the_bootstrap():
 
     x = -torch.ones(40, 3)
     x[:5] = 1
-    with pytest.warns(UserWarning, match="took the bootstrap"):
+    with pytest.warns(UserWarning) as warned:
         posterior = calibrate(
             model, (x,), estimator=Estimator("ratio_matching", "all"), sampler=far,
             num_draws=5, progress=False,
         )  # fmt: skip
+    first, second = (str(warning.message) for warning in warned)
+    assert first.startswith("There is no mode among the draws of weight 1,")
+    assert "took the bootstrap" in second
     assert posterior.method == "bootstrap"
     assert posterior.eigenvalues is None
 
@@ -218,8 +246,12 @@ def test_posteriors_that_are_not_log_concave_are_adjusted_by_their_draws():
         pairs = torch.tensor([0.8, 0.0, 0.0]) + 0.08 * torch.randn(400, 3)
         return {"pairs": pairs, "scales": torch.randn(400, 3).sub(4).exp()}
 
-    with pytest.warns(UserWarning, match="not log-concave at its mean"):
+    with pytest.warns(UserWarning) as warned:
         posterior = calibrate(horseshoe, (x,), sampler=wide)
+    first, second, third = (str(warning.message) for warning in warned)
+    assert first.startswith("There is no mode among the draws of weight 1,")
+    assert second.startswith("There is no mode among the draws of weight")
+    assert third.startswith("The posterior is not log-concave at its center")
     assert posterior.method == "affine"
     assert posterior.draws["scales"].min() > 0
     assert len(posterior.eigenvalues) == 3
