@@ -3,5 +3,6 @@
 from pyro_rm.distributions.energy_model import EnergyModel, IntractableLikelihoodError
 from pyro_rm.distributions.ising import Ising
 from pyro_rm.distributions.normalized_model import NormalizedModel
+from pyro_rm.distributions.potts import Potts
 
-__all__ = ["EnergyModel", "IntractableLikelihoodError", "Ising", "NormalizedModel"]
+__all__ = ["EnergyModel", "IntractableLikelihoodError", "Ising", "NormalizedModel", "Potts"]

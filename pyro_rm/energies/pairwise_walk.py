@@ -16,7 +16,8 @@ class PairwiseWalk(SiteWalk):
     :param energy: The energy.
     :param space: Its state space.
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
-    :param couplings: Symmetric, ``batch_shape + (D, D)``, or ``(D, K, D, K)`` for one-hot data.
+    :param couplings: Symmetric, ``batch_shape + (D, D)``, or ``... + (D, K, D, K)``
+        for one-hot data.
     :param fields: ``batch_shape + encoded_shape``.
 
     .. note:: A block of ``m`` sites costs ``m / D`` of a matrix product.
@@ -39,6 +40,8 @@ class PairwiseWalk(SiteWalk):
             else:
                 local = (self.encoded[..., None, :] @ rows.mT)[..., 0, :]
             return torch.rsub(now, sum(self.space.states), alpha=2) * (local + fields)
-        rows = self.couplings[block].flatten(2).flatten(0, 1)  # (m * K, D * K)
-        local = (self.encoded.flatten(-2) @ rows.mT).view(now.shape) + fields
+        rows = self.couplings[..., block, :, :, :].flatten(-2).flatten(-3, -2)  # (..., m K, D K)
+        flat = self.encoded.flatten(-2)
+        local = flat @ rows.mT if rows.dim() == 2 else (flat[..., None, :] @ rows.mT)[..., 0, :]
+        local = local.unflatten(-1, now.shape[-2:]) + fields
         return local - (local * now).sum(-1, keepdim=True)

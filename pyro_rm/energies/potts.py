@@ -15,8 +15,8 @@ from pyro_rm.state_space import StateSpace
 class PottsFunction:
     r"""The Potts energy of given tensors, on one-hot data.
 
-    :param couplings: Symmetric, zero within a site, ``(D, K, D, K)``.
-    :param fields: ``(D, K)``.
+    :param couplings: Symmetric, zero within a site, ``batch_shape + (D, K, D, K)``.
+    :param fields: ``batch_shape + (D, K)``.
     :param state_space: A categorical space.
 
     Example:
@@ -41,10 +41,21 @@ class PottsFunction:
         """Where the couplings are."""
         return self.couplings.device
 
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape of the parameters."""
+        return torch.broadcast_shapes(self.couplings.shape[:-4], self.fields.shape[:-2])
+
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each category of each site feels, ``batch_shape + (D, K)``."""
-        matrix = self.couplings.flatten(2).flatten(0, 1)
-        return (x.flatten(-2) @ matrix).view(x.shape) + self.fields
+        matrix, flat = self.couplings.flatten(-2).flatten(-3, -2), x.flatten(-2)
+        if matrix.dim() == 2:
+            local = flat @ matrix
+        elif matrix.shape[-3] == 1 and flat.dim() > 1:  # one matrix for the last batch dimension
+            local = flat @ matrix.squeeze(-3)
+        else:
+            local = torch.einsum("...i,...ij->...j", flat, matrix)
+        return local.unflatten(-1, x.shape[-2:]) + self.fields
 
     def __call__(self, x: Tensor) -> Tensor:
         """Energies of one-hot data, ``batch_shape``: one matrix product."""

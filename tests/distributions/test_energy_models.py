@@ -3,13 +3,24 @@
 import copy
 import pickle
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.infer.autoguide import AutoNormal
 
-from pyro_rm import estimate
-from pyro_rm.distributions import EnergyModel, IntractableLikelihoodError, Ising, NormalizedModel
+from pyro_rm import RatioMatchingLoss, estimate
+from pyro_rm.distributions import (
+    EnergyModel,
+    IntractableLikelihoodError,
+    Ising,
+    NormalizedModel,
+    Potts,
+)
 from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
 from pyro_rm.enumeration import states_at
+from pyro_rm.site_walks import site_walk
 
 MODELS = {
     "mlp": lambda: EnergyModel(MLPEnergy(5, (4,))),
@@ -22,6 +33,8 @@ MODELS = {
     "ising": lambda: Ising(torch.zeros(5, 5), torch.ones(5)),
     "ising, batch": lambda: Ising(torch.zeros(2, 1, 4, 4), torch.ones(3, 4), states=(-1, 1)),
     "ising, inactive sites": lambda: Ising(torch.zeros(5, 5), active=torch.ones(7, 5).bool()),
+    "potts distribution": lambda: Potts(torch.zeros(3, 4, 3, 4), torch.ones(3, 4)),
+    "potts distribution, batch": lambda: Potts(torch.zeros(2, 1, 3, 4, 3, 4), torch.ones(3, 4)),
     "normalized": lambda: NormalizedModel(Ising(torch.zeros(5, 5), torch.ones(5))),
 }
 
@@ -90,6 +103,62 @@ def test_only_normalized_models_have_a_density(model):
 def test_bad_ising_arguments(couplings, fields, message):
     with pytest.raises(ValueError, match=message):
         Ising(couplings, fields)
+
+
+def potts_couplings(*batch):
+    upper = torch.randn(*batch, 3, 3, 4, 4) * torch.ones(3, 3).triu(1)[..., None, None]
+    return (upper + upper.transpose(-4, -3).transpose(-2, -1)).transpose(-3, -2)
+
+
+@pytest.mark.parametrize(("couplings", "fields", "message"), [
+    (torch.zeros(3, 4, 4, 3), None, "couplings of shape"),
+    (torch.zeros(3, 2, 3, 2), None, "use Ising"),
+    (torch.zeros(3, 4, 3, 4), torch.zeros(3), "fields of shape"),
+    (torch.ones(3, 4, 3, 4), None, "zero within a site"),
+    (torch.randn(3, 4, 3, 4) * (1 - torch.eye(3))[:, None, :, None], None, "symmetric"),
+])  # fmt: skip
+def test_bad_potts_arguments(couplings, fields, message):
+    with pytest.raises(ValueError, match=message):
+        Potts(couplings, fields)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 1), (2, 5)])
+def test_potts_models_of_a_batch_are_those_of_its_members(batch):
+    couplings, fields = potts_couplings(*batch), torch.randn(*batch, 3, 4)
+    codes = torch.randint(4, (2, 5, 3))
+    model = Potts(couplings, fields)
+    assert model.batch_shape == batch
+    x = model.state_space.encode(codes, torch.float32)
+    walk = site_walk(model.energy, model.state_space, x)
+    blocks = torch.tensor([2, 0])
+    for i, j in [(0, 0), (1, 3)]:
+        one, h = couplings.expand(2, 5, 3, 4, 3, 4)[i, j], fields.expand(2, 5, 3, 4)[i, j]
+        code = codes[i, j].tolist()
+        pairs = sum(one[a, code[a], b, code[b]] for a in range(3) for b in range(a))
+        expected = -pairs - sum(h[a, code[a]] for a in range(3))
+        torch.testing.assert_close(model.energy(x)[i, j], expected)
+        table = Potts(one, h).energy.gap_table(x[i, j])
+        torch.testing.assert_close(model.energy.gap_table(x)[i, j], table)
+        torch.testing.assert_close(walk.gaps(blocks)[i, j], table[blocks])
+    terms = {"active": torch.tensor([True, False, True]), "state_space": model.state_space}
+    generic = estimate(lambda y: model.energy(y), codes, num_neighbors="all", **terms)
+    torch.testing.assert_close(estimate(model.energy, codes, **terms), generic)
+
+
+def test_potts_models_fit_with_a_prior_and_vectorized_particles():
+    codes = torch.randint(4, (60, 3))
+
+    def program(x):
+        fields = pyro.sample("fields", dist.Normal(0, 1).expand([3, 4]).to_event(2))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", Potts(torch.zeros(3, 4, 3, 4), fields[..., None, :, :]), obs=x)
+
+    elbo = Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1)
+    loss = RatioMatchingLoss(elbo=elbo)
+    guide = AutoNormal(program)
+    svi = SVI(program, guide, pyro.optim.Adam({"lr": 0.1}), loss)
+    losses = [svi.step(codes) for _ in range(30)]
+    assert losses[-1] < losses[0]
 
 
 def test_ising_leaves_inactive_cells_out():
