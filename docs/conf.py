@@ -18,11 +18,14 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "block_outputs",
     "drawn_pictures",
     "public_names",
 ]
 exclude_patterns = ["_data"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["output.css"]
 html_title = f"pyro_rm {version}"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
