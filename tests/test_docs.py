@@ -56,6 +56,23 @@ def test_every_block_runs(page, monkeypatch, tmp_path):
         exec(compile(block, str(page), "exec"), names)
 
 
+def test_pages_show_what_their_blocks_print(tmp_path, monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
+    extension = importlib.import_module("block_outputs")
+    monkeypatch.setattr(extension, "DOCS", tmp_path)
+    text = "```python\nx = 6\n```\n\nThen\n\n```python\nprint(x * 7)\n```\n\nend\n"
+    (tmp_path / "page.md").write_text(text)
+    assert extension.pages() == ["page"]
+    assert extension.outputs("page") == ["", "42\n"]
+    (tmp_path / "generated").mkdir()
+    (tmp_path / "generated" / "page.json").write_text('["", "42\\n"]')
+    source = [text]
+    extension.show(None, "page", source)
+    shown = "```{code-block} text\n:class: output\n\n42\n```\n"
+    assert source[0] == text.replace("print(x * 7)\n```\n", f"print(x * 7)\n```\n\n{shown}")
+
+
 def test_all_code_on_pages_is_run():
     fences = re.compile(r"^ *```+(\{code-block\} *)?(\w+)", re.MULTILINE)
     for page in PAGES:
