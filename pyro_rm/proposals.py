@@ -100,13 +100,16 @@ class Uniform(Proposal):
     Example:
 
         >>> Uniform()
-        Uniform(uniform_share=1.0)
+        Uniform()
     """
 
     depends_on_energy = False
 
     def __init__(self) -> None:
         super().__init__(uniform_share=1.0)
+
+    def __repr__(self) -> str:
+        return "Uniform()"
 
     def log_sizes(
         self,
@@ -154,11 +157,14 @@ class Activity(Proposal):
 
     depends_on_energy = False
 
-    def __init__(self, active_share: float = 0.5, uniform_share: float = 0.1) -> None:
+    def __init__(self, active_share: float = 0.5, *, uniform_share: float = 0.1) -> None:
         super().__init__(uniform_share)
         if not 0 < active_share < 1:
             raise ValueError(f"Expected active_share in (0, 1), but got {active_share}.")
         self.active_share = active_share
+
+    def __repr__(self) -> str:
+        return f"Activity({self.active_share}, uniform_share={self.uniform_share})"
 
     def log_sizes(
         self,
