@@ -1,5 +1,7 @@
 """What an energy says of itself, and what is refused of what it gives."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -57,6 +59,16 @@ def test_wide_is_single_precision_or_more(narrow, wider):
 def test_results_of_no_use_are_refused_with_what_is_wrong(result, message):
     with pytest.raises(EnergyError, match=message):
         check_energies(result, torch.Size([5]), (5, 2, 3), "table")
+
+
+@pytest.mark.parametrize(("event_shape", "flat", "back"), [((3,), -2, -1), ((3, 4), -3, -2)])
+def test_a_network_of_one_batch_dimension_is_told_how_to_take_more(event_shape, flat, back):
+    x = torch.zeros(2, 5, *event_shape)
+    result = x.flatten(0, flat).flatten(1).sum(-1)
+    assert result.view(x.shape[:back]).shape == (2, 5)
+    told = f"takes one batch dimension only gets x.flatten(0, {flat}), and ends with .view(x.shape"
+    with pytest.raises(EnergyError, match=re.escape(f". A network that {told}[:{back}])") + r"\.$"):
+        check_energies(result, torch.Size([2, 5]), tuple(x.shape))
 
 
 def test_energies_are_checked_where_validation_is_on():
