@@ -263,13 +263,15 @@ def test_a_call_has_the_options_of_an_estimator(options):
     values = []
     for run in (
         lambda: estimate(energy, x, **options),
+        lambda: estimate_terms(energy, x, **options).value,
         lambda: Estimator(**options)(energy, energy.state_space, x),
         lambda: estimate(energy, x),
     ):
         torch.manual_seed(1)
         values.append(run())
     assert torch.equal(values[0], values[1])
-    assert not torch.equal(values[0], values[2])
+    assert torch.equal(values[0], values[2])
+    assert not torch.equal(values[0], values[3])
 
 
 def test_context_of_another_batch_is_refused():
