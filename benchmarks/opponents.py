@@ -47,10 +47,11 @@ def arithmetic(energy: MLPEnergy, x: Tensor, num_neighbors: int, *, guided: bool
     The first layer once, the trunk on the data and their neighbors, and if guided the gradient
     in ``x``.
     """
-    if guided:
-        point = x.clone().requires_grad_()
-        torch.autograd.grad(energy(point).sum(), point)
     features = energy.features(x)
+    if guided:
+        point = features.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(energy.trunk(point).sum(), point)
+        slope @ energy.weight.detach().mT
     energy.trunk(features.repeat(1 + num_neighbors, 1)).mean().backward()
 
 

@@ -9,6 +9,9 @@ An energy is a callable on encoded data, ``batch_shape + encoded_shape`` to
 
 With a context both take it as their last argument. Everything else falls back to one
 batched evaluation of the neighbors.
+
+A third, ``prepared_at(encoded)``, may return the energy with what it needs of given data computed
+once, for guidance and neighbors alike; see :class:`~pyro_rm.energies.LinearFirstEnergy`.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from pyro_rm.energy_protocol import (
 from pyro_rm.neighborhoods import Neighbors, all_neighbors, neighbor_states
 from pyro_rm.state_space import StateSpace
 
-__all__ = ["energy_gaps", "exact_gap_table", "generic_energy_gaps", "has_gap_table"]
+__all__ = ["energy_gaps", "exact_gap_table", "generic_energy_gaps", "has_gap_table", "prepared_at"]
 
 
 def has_gap_table(energy: Energy) -> bool:
@@ -47,6 +50,30 @@ def has_gap_table(energy: Energy) -> bool:
     .. note:: Costs no energy.
     """
     return hasattr(energy, "gap_table") and getattr(energy, "has_gap_table", True)
+
+
+def prepared_at(energy: Energy, encoded: Tensor, context: Context = ()) -> Energy:
+    """The energy with what it needs of given data computed once, where it offers that.
+
+    :param energy: The energy.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param context: Tensors of full batch rank.
+    :returns: What its ``prepared_at`` gives, else the energy.
+
+    Example:
+
+        >>> from pyro_rm.energies import MLPEnergy
+        >>> energy, x = MLPEnergy(3, (4,)), torch.zeros(2, 3)
+        >>> near = prepared_at(energy, x)  # one product with the first layer for both
+        >>> neighbors, _ = all_neighbors(energy.state_space, x)
+        >>> torch.equal(near.energy_gaps(x, neighbors), energy.energy_gaps(x, neighbors))
+        True
+
+    .. note:: Costs a part of one energy, which gaps at these data then do not cost.
+    """
+    own = getattr(energy, "prepared_at", None)
+    kept: Energy = energy if own is None else own(encoded, *context)
+    return kept
 
 
 def energy_gaps(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.designs import AllNeighbors, Design, as_design
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
+from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, prepared_at
 from pyro_rm.energy_protocol import (
     Context,
     Energy,
@@ -171,6 +171,7 @@ class Estimator:
         draws: int,
     ) -> Terms:
         sitewise = self._objective.sampling_unit == "site"
+        energy = prepared_at(energy, x, context)
         with torch.no_grad():
             mask = candidates(space, x, active, sites=sitewise)
             sizes = self._proposal.sizes(energy, space, x, context, self._objective, mask)
@@ -185,8 +186,7 @@ class Estimator:
                 neighbors = Neighbors(draw.candidates // k, draw.candidates % k)
         flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
         gaps = flat.unflatten(0, (-1, draws))
-        if exists is not None:
-            exists = exists.unflatten(0, (-1, draws))
+        exists = None if exists is None else exists.unflatten(0, (-1, draws))
         visited = draw.weights > 0
         terms = self._contributions(torch.where(visited, gaps, 0.0), exists)
         return Terms(torch.where(visited, terms, 0.0), draw.weights)

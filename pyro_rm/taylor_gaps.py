@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, evaluate_energy
+from pyro_rm.energy_protocol import (
+    Context,
+    Energy,
+    EnergyError,
+    check_energies,
+    evaluate_energy,
+    is_validating,
+)
 from pyro_rm.state_space import StateSpace
 
 __all__ = ["energy_and_taylor_gaps", "taylor_gaps"]
@@ -44,6 +51,23 @@ def energy_and_taylor_gaps(
 
     .. note:: Costs one energy and its gradient in ``x``.
     """
+    own = getattr(energy, "energy_and_gradient", None)
+    if own is not None:
+        values, gradient = own(encoded, *context)
+        if is_validating():
+            batch_shape = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
+            check_energies(values, batch_shape, tuple(encoded.shape))
+    else:
+        values, gradient = _by_backward(energy, space, encoded, context)
+    if space.is_binary:
+        return values, (2 * encoded - sum(space.states)) * gradient
+    return values, (gradient * encoded).sum(-1, keepdim=True) - gradient
+
+
+def _by_backward(
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context
+) -> tuple[Tensor, Tensor]:
+    """Energies and their gradients in the data, both detached."""
     with torch.enable_grad():
         point = encoded.detach().clone().requires_grad_()
         values = evaluate_energy(energy, space, point, context)
@@ -57,6 +81,4 @@ def energy_and_taylor_gaps(
             "proposal='uniform' or GibbsSweep(), or compute the energy from x by "
             "differentiable operations."
         )
-    if space.is_binary:
-        return values.detach(), (2 * encoded - sum(space.states)) * gradient
-    return values.detach(), (gradient * encoded).sum(-1, keepdim=True) - gradient
+    return values.detach(), gradient

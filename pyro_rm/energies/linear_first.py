@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_protocol import wide
+from pyro_rm.energy_protocol import Energy, wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
@@ -52,7 +53,20 @@ class LinearFirstEnergy(nn.Module, ABC):
 
     def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
-        return self.trunk_gaps(self._neighbor_features(x, neighbors))
+        return self.trunk_gaps(self.neighbor_features(self.features(x), x, neighbors))
+
+    def prepared_at(self, x: Tensor, *context: Tensor) -> Energy:
+        """This energy with its features of given data computed once.
+
+        :param x: Encoded data, ``batch_shape + encoded_shape``.
+        :param context: What a subclass may take beside the data.
+        :returns: An energy that keeps them; this one itself where a subclass adds to the trunk.
+        """
+        names = ("energy_gaps", "features", "forward")
+        own = (getattr(getattr(self, name), "__func__", None) for name in names)
+        inherited = (getattr(LinearFirstEnergy, name) for name in names)
+        adds = context or tuple(own) != tuple(inherited)
+        return self if adds else LinearFirstAt(self, x)
 
     def trunk_gaps(self, features: Tensor) -> Tensor:
         """Differences of trunks, ``neighbors + batch_shape``.
@@ -73,9 +87,14 @@ class LinearFirstEnergy(nn.Module, ABC):
         """A walk from given chains that keeps their features."""
         return LinearFirstWalk(self, x)
 
-    def _neighbor_features(self, x: Tensor, neighbors: Neighbors) -> Tensor:
-        """Features of the data, as neighbors that change nothing, and of their neighbors."""
-        features = self.features(x)
+    def neighbor_features(self, features: Tensor, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """Features of the data, as neighbors that change nothing, and of their neighbors.
+
+        :param features: Of the data, ``batch_shape + (H,)``.
+        :param x: The encoded data.
+        :param neighbors: Which neighbors, ``neighbors + batch_shape``.
+        :returns: Shape ``(1 + neighbors,) + batch_shape + (H,)``.
+        """
         sites = torch.cat([neighbors.sites[:1], neighbors.sites])
         if neighbors.categories is None:
             step = site_changes(self.state_space, x, neighbors) * (2 if self.centered else 1)
@@ -86,6 +105,45 @@ class LinearFirstEnergy(nn.Module, ABC):
         new = torch.cat([current[:1], neighbors.categories])
         gained = functional.embedding(first + new, self.weight)
         return features + (gained - functional.embedding(first + current, self.weight))
+
+
+class LinearFirstAt:
+    r"""An energy :math:`E(x) = f(W^\top x + b)` whose features of given data are computed once.
+
+    Both the gradient in ``x``, for guidance, and the gaps of neighbors begin with them. At other
+    data it is the energy itself, and so are its other attributes.
+
+    :param energy: The energy, with trunk :math:`f`.
+    :param x: Encoded data, ``batch_shape + encoded_shape``, known by identity.
+    """
+
+    def __init__(self, energy: LinearFirstEnergy, x: Tensor) -> None:
+        self.energy, self.x, self.kept = energy, x, energy.features(x)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Energies of encoded data, ``batch_shape``."""
+        return self.energy(x)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.energy, name)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pre-activations of the first layer, ``batch_shape + (H,)``."""
+        return self.kept if x is self.x else self.energy.features(x)
+
+    def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
+        features = self.energy.neighbor_features(self.features(x), x, neighbors)
+        return self.energy.trunk_gaps(features)
+
+    def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies and their gradients in ``x``, both detached."""
+        with torch.enable_grad():
+            features = self.features(x).detach().requires_grad_()
+            values = self.energy.trunk(features)
+            (slope,) = torch.autograd.grad(values.sum(), features)
+        slope = 2 * slope if self.energy.centered else slope
+        return values.detach(), (slope @ self.energy.weight.detach().mT).view(x.shape)
 
 
 class LinearFirstWalk(SiteWalk):
