@@ -120,9 +120,9 @@ def calibrate(
         >>> posterior.intervals()["field"].shape
         torch.Size([2, 3])
 
-    .. note:: Costs two runs of the sampler, two searches for a mode and ``6 p`` backward passes. The bootstrap, taken
-        with a warning where the curvature is indefinite (ratio matching far from its optimum),
-        costs ``num_draws`` searches for a mode.
+    .. note:: Costs two runs of the sampler, two searches for a mode and ``6 p`` backward
+        passes. The bootstrap, taken with a warning where the curvature is indefinite (ratio
+        matching far from its optimum), costs ``num_draws`` searches for a mode.
 
     **References**
 
@@ -211,8 +211,8 @@ class _Run:
             if off @ precision @ off <= len(off):
                 return mode
         self.notes.append(
-            f"There is no mode among the draws of weight {weight:.3g}, as where scales have priors: "
-            "calibrated about their mean."
+            f"There is no mode among the draws of weight {weight:.3g}, as where scales have "
+            "priors: calibrated about their mean."
         )
         return mean
 
