@@ -219,7 +219,7 @@ def test_indefinite_curvature_falls_back_to_the_bootstrap():
 
     x = -torch.ones(40, 3)
     x[:5] = 1
-    with pytest.warns(UserWarning, match="There is no mode among the draws") as warned:
+    with pytest.warns(UserWarning, match="no mode|not convex") as warned:
         posterior = calibrate(
             model, (x,), estimator=Estimator("ratio_matching", "all"), sampler=far,
             num_draws=5, progress=False,
@@ -246,7 +246,7 @@ def test_posteriors_that_are_not_log_concave_are_adjusted_by_their_draws():
         pairs = torch.tensor([0.8, 0.0, 0.0]) + 0.08 * torch.randn(400, 3)
         return {"pairs": pairs, "scales": torch.randn(400, 3).sub(4).exp()}
 
-    with pytest.warns(UserWarning, match="There is no mode among the draws") as warned:
+    with pytest.warns(UserWarning, match="no mode|not log-concave") as warned:
         posterior = calibrate(horseshoe, (x,), sampler=wide)
     first, second, third = (str(warning.message) for warning in warned)
     assert first.startswith("There is no mode among the draws of weight 1,")
