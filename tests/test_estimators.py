@@ -278,3 +278,16 @@ def test_context_of_another_batch_is_refused():
     x = torch.zeros(2, 3, 12)
     with pytest.raises(ValueError, match=r"leading dimensions are the batch shape \(2, 3\)"):
         estimate(Conditional(), x, context=torch.zeros(2, 4, 12))
+
+
+def test_an_energy_is_prepared_with_its_context():
+    class Prepared(Conditional):
+        def prepared_at(self, x, field):
+            return lambda x, _: (x * field).sum(-1)
+
+    x, options = torch.zeros(2, 12), {"context": torch.randn(2, 12), "num_neighbors": 3}
+    values = []
+    for energy in (Prepared(), lambda x, field: (x * field).sum(-1)):
+        torch.manual_seed(1)
+        values.append(estimate(energy, x, state_space=StateSpace(12), **options))
+    torch.testing.assert_close(values[0], values[1])
