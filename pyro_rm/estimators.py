@@ -8,7 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_rm.control_variates import taylor_correction
 from pyro_rm.designs import AllNeighbors, Design, as_design
+from pyro_rm.drawn_gaps import drawn_gaps
 from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, prepared_at
 from pyro_rm.energy_protocol import (
     Context,
@@ -20,7 +22,7 @@ from pyro_rm.energy_protocol import (
     is_validating,
     space_of,
 )
-from pyro_rm.neighborhoods import Neighbors, all_neighbors, candidates, substitutions
+from pyro_rm.neighborhoods import all_neighbors, candidates
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
@@ -42,10 +44,13 @@ class Estimator:
     :param proposal: Name or :class:`~pyro_rm.proposals.Proposal`.
     :param design: Name or :class:`~pyro_rm.designs.Design`.
     :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
+    :param control_variate: Whether to correct sampled sums by the first-order contributions of
+        all neighbors, see :mod:`pyro_rm.control_variates`; exact sums need none.
     :raises ValueError: If an option is out of range.
 
     .. note:: Unbiased in value and gradient if the design is. Costs one energy and
-        ``num_neighbors`` neighbors a datum, and the proposal.
+        ``num_neighbors`` neighbors a datum, and the proposal; a control variate costs about two
+        energies more and a neighbor without its gradient.
     """
 
     objective: str | Objective = "pseudolikelihood"
@@ -54,6 +59,7 @@ class Estimator:
     proposal: str | Proposal = "uniform"
     design: str | Design = "proportional_to_size"
     max_neighbors_per_chunk: int | None = None
+    control_variate: bool = False
     _objective: Objective = field(init=False, repr=False)
     _proposal: Proposal = field(init=False, repr=False)
     _design: Design = field(init=False, repr=False)
@@ -72,6 +78,11 @@ class Estimator:
             raise ValueError(
                 f"Expected max_neighbors_per_chunk to be a positive integer or None, "
                 f"but got {bound!r}."
+            )
+        if self.control_variate and not self._design.unbiased:
+            raise ValueError(
+                f"Expected an unbiased design with control_variate=True, but got {self._design!r}, "
+                "whose bias it would change. Use design='proportional_to_size'."
             )
 
     def num_draws(self, energy: Energy, space: StateSpace) -> int | None:
@@ -98,13 +109,9 @@ class Estimator:
         return self.num_draws(energy, space) is None
 
     def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
+        self, energy: Energy, space: StateSpace, value: Tensor, context: Context = (),
         active: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Estimates for each datum, ``batch_shape``; parameters as for :meth:`terms`."""
         return self.terms(energy, space, value, context, active).value
 
@@ -162,34 +169,21 @@ class Estimator:
         return Terms(terms.movedim(-1, 0), weights.expand(terms.shape).movedim(-1, 0))
 
     def _sampled(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        x: Tensor,
-        context: Context,
-        active: Tensor | None,
-        draws: int,
-    ) -> Terms:
-        sitewise = self._objective.sampling_unit == "site"
+        self, energy: Energy, space: StateSpace, x: Tensor, context: Context,
+        active: Tensor | None, draws: int,
+    ) -> Terms:  # fmt: skip
+        phi, chunk = self._objective, self.max_neighbors_per_chunk
         energy = prepared_at(energy, x, context)
         with torch.no_grad():
-            mask = candidates(space, x, active, sites=sitewise)
-            sizes = self._proposal.sizes(energy, space, x, context, self._objective, mask)
+            mask = candidates(space, x, active, sites=phi.sampling_unit == "site")
+            sizes = self._proposal.sizes(energy, space, x, context, phi, mask)
             draw = self._design.draw(sizes, draws)
-            exists = None
-            if space.is_binary:
-                neighbors = Neighbors(draw.candidates)
-            elif sitewise:
-                neighbors, exists = substitutions(space, x, draw.candidates)
-            else:
-                k = space.max_categories
-                neighbors = Neighbors(draw.candidates // k, draw.candidates % k)
-        flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
-        gaps = flat.unflatten(0, (-1, draws))
-        exists = None if exists is None else exists.unflatten(0, (-1, draws))
-        visited = draw.weights > 0
-        terms = self._contributions(torch.where(visited, gaps, 0.0), exists)
-        return Terms(torch.where(visited, terms, 0.0), draw.weights)
+        gaps = drawn_gaps(energy, space, x, context, phi, draw, chunk)
+        terms = torch.where(draw.weights > 0, self._contributions(gaps[None], None), 0.0)
+        correction = None
+        if self.control_variate:
+            correction = taylor_correction(energy, space, x, context, phi, mask, draw)
+        return Terms(terms, draw.weights, correction)
 
     def _contributions(self, gaps: Tensor, exists: Tensor | None) -> Tensor:
         """Contributions of gaps ``(substitutions, ...)``, summed over the substitutions."""
@@ -221,6 +215,7 @@ def estimate(
     context: Tensor | Context = (),
     active: Tensor | None = None,
     max_neighbors_per_chunk: int | None = None,
+    control_variate: bool = False,
 ) -> Tensor:
     """Estimate of the objective for each datum, without a Pyro program.
 
@@ -234,6 +229,7 @@ def estimate(
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
     :param max_neighbors_per_chunk: Bounds the states evaluated at once.
+    :param control_variate: Whether first-order contributions correct sampled sums.
     :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
     :raises ValueError: If an option is out of range, the data are not of the space, or the
         energy is not finite, of the wrong shape, or not differentiable where that is needed.
@@ -249,7 +245,7 @@ def estimate(
         energy, x,
         objective=objective, num_neighbors=num_neighbors, proposal=proposal, design=design,
         state_space=state_space, context=context, active=active,
-        max_neighbors_per_chunk=max_neighbors_per_chunk,
+        max_neighbors_per_chunk=max_neighbors_per_chunk, control_variate=control_variate,
     ).value  # fmt: skip
 
 
@@ -265,6 +261,7 @@ def estimate_terms(
     context: Tensor | Context = (),
     active: Tensor | None = None,
     max_neighbors_per_chunk: int | None = None,
+    control_variate: bool = False,
 ) -> Terms:
     """What :func:`estimate` sums: contributions, weights and their effective sample size.
 
@@ -278,6 +275,7 @@ def estimate_terms(
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
     :param max_neighbors_per_chunk: Bounds the states evaluated at once.
+    :param control_variate: Whether first-order contributions correct sampled sums.
     :returns: Shapes ``units + batch_shape``.
     :raises ValueError: As :func:`estimate`.
 
@@ -291,7 +289,8 @@ def estimate_terms(
     .. note:: Costs what the estimator visits: see :class:`Estimator`.
     """
     estimator = Estimator(objective, num_neighbors, proposal=proposal, design=design,
-                          max_neighbors_per_chunk=max_neighbors_per_chunk)  # fmt: skip
+                          max_neighbors_per_chunk=max_neighbors_per_chunk,
+                          control_variate=control_variate)  # fmt: skip
     space = space_of(energy, state_space)
     space.validate_shape(x)
     wide = (context,) if isinstance(context, Tensor) else tuple(context)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pyro_rm.drawn_gaps import unit_gaps
 from pyro_rm.energy_gaps import exact_gap_table
 from pyro_rm.energy_protocol import Context, Energy, wide
 from pyro_rm.lookup import look_up
@@ -214,7 +215,7 @@ class GradientGuided(Proposal):
         """Logarithm of the objective's derivative at the Taylor gaps."""
         with torch.no_grad():
             gaps = taylor_gaps(energy, space, encoded, context)
-            return objective.log_derivative(_site_gaps(space, encoded, gaps, objective))
+            return objective.log_derivative(unit_gaps(space, encoded, gaps, objective))
 
 
 class Oracle(Proposal):
@@ -239,21 +240,13 @@ class Oracle(Proposal):
         """Logarithm of the objective's derivative at the exact gaps."""
         with torch.no_grad():
             gaps = exact_gap_table(energy, space, encoded, context)
-            return objective.log_derivative(_site_gaps(space, encoded, gaps, objective))
+            return objective.log_derivative(unit_gaps(space, encoded, gaps, objective))
 
 
 def _per_unit(space: StateSpace, encoded: Tensor, objective: Objective) -> Tensor:
     """A tensor of the shape of the candidates."""
     sitewise = objective.sampling_unit == "site" and not space.is_binary
     return encoded[..., 0] if sitewise else encoded
-
-
-def _site_gaps(space: StateSpace, encoded: Tensor, gaps: Tensor, objective: Objective) -> Tensor:
-    """Gaps of the objective's sampling unit, from gaps to all categories."""
-    if objective.sampling_unit == "neighbor" or space.is_binary:
-        return gaps
-    other = space.category_mask(encoded.device) & (encoded < 0.5)
-    return gaps.masked_fill(~other, -torch.inf).logsumexp(-1)
 
 
 _BUILT_IN: Mapping[str, type[Proposal]] = {

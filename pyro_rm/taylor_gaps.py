@@ -19,9 +19,14 @@ __all__ = ["energy_and_taylor_gaps", "taylor_gaps"]
 
 
 def taylor_gaps(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+    energy: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    context: Context = (),
+    *,
+    differentiable: bool = False,
 ) -> Tensor:
-    r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors, detached.
+    r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors.
 
     Exact for energies that are affine in each site.
 
@@ -29,16 +34,23 @@ def taylor_gaps(
     :param space: Its state space.
     :param encoded: Encoded data, ``batch_shape + encoded_shape``.
     :param context: Tensors of full batch rank.
+    :param differentiable: Whether the gaps may be differentiated in the parameters, else they
+        are detached.
     :returns: Shape ``batch_shape + encoded_shape``; the entry of a current category is 0.
     :raises EnergyError: If the energy is not differentiable in ``x``.
 
     .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
     """
-    return energy_and_taylor_gaps(energy, space, encoded, context)[1]
+    return energy_and_taylor_gaps(energy, space, encoded, context, differentiable=differentiable)[1]
 
 
 def energy_and_taylor_gaps(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
+    energy: Energy,
+    space: StateSpace,
+    encoded: Tensor,
+    context: Context = (),
+    *,
+    differentiable: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Energies, detached, and :func:`taylor_gaps`, at the cost of the gaps.
 
@@ -46,6 +58,8 @@ def energy_and_taylor_gaps(
     :param space: Its state space.
     :param encoded: Encoded data, ``batch_shape + encoded_shape``.
     :param context: Tensors of full batch rank.
+    :param differentiable: Whether the gaps may be differentiated in the parameters, else they
+        are detached.
     :returns: Shapes ``batch_shape`` and ``batch_shape + encoded_shape``.
     :raises EnergyError: If the energy is not differentiable in ``x``.
 
@@ -53,27 +67,29 @@ def energy_and_taylor_gaps(
     """
     own = getattr(energy, "energy_and_gradient", None)
     if own is not None:
-        values, gradient = own(encoded, *context)
+        values, gradient = own(encoded, *context, differentiable=differentiable)
         if is_validating():
             batch_shape = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
             check_energies(values, batch_shape, tuple(encoded.shape))
     else:
-        values, gradient = _by_backward(energy, space, encoded, context)
+        values, gradient = _by_backward(energy, space, encoded, context, differentiable)
     if space.is_binary:
         return values, (2 * encoded - sum(space.states)) * gradient
     return values, (gradient * encoded).sum(-1, keepdim=True) - gradient
 
 
 def _by_backward(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context
+    energy: Energy, space: StateSpace, encoded: Tensor, context: Context, differentiable: bool
 ) -> tuple[Tensor, Tensor]:
-    """Energies and their gradients in the data, both detached."""
+    """Energies, detached, and their gradients in the data."""
     with torch.enable_grad():
         point = encoded.detach().clone().requires_grad_()
         values = evaluate_energy(energy, space, point, context)
         gradient = None
         if values.requires_grad:
-            (gradient,) = torch.autograd.grad(values.sum(), point, allow_unused=True)
+            (gradient,) = torch.autograd.grad(
+                values.sum(), point, allow_unused=True, create_graph=differentiable
+            )
     if gradient is None:
         raise EnergyError(
             "Expected an energy that is differentiable in x, but its gradient does not reach x "

@@ -18,6 +18,8 @@ class Terms(NamedTuple):
 
     :param contributions: What each visited unit contributes.
     :param weights: What it counts.
+    :param correction: What a control variate adds to the weighted sum, ``batch_shape``; its mean
+        over draws is zero. None if there is none.
 
     Example:
 
@@ -30,11 +32,13 @@ class Terms(NamedTuple):
 
     contributions: Tensor
     weights: Tensor
+    correction: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
-        """The weighted sum, ``batch_shape``."""
-        return (self.contributions * self.weights).sum(0)
+        """The weighted sum, and its correction, ``batch_shape``."""
+        total = (self.contributions * self.weights).sum(0)
+        return total if self.correction is None else total + self.correction
 
     @property
     def effective_sample_size(self) -> Tensor:

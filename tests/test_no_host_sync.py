@@ -75,6 +75,7 @@ CASES = pytest.mark.parametrize("options", [
     {"num_neighbors": 2, "proposal": "gradient", "objective": "squared_ratio"},
     {"num_neighbors": 2, "proposal": "activity"},
     {"num_neighbors": 2, "max_neighbors_per_chunk": 5},
+    {"num_neighbors": 2, "control_variate": True},
     {"num_neighbors": "all", "objective": "ratio_matching"},
 ], ids=str)  # fmt: skip
 

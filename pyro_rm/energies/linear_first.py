@@ -136,14 +136,19 @@ class LinearFirstAt:
         features = self.energy.neighbor_features(self.features(x), x, neighbors)
         return self.energy.trunk_gaps(features)
 
-    def energy_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies and their gradients in ``x``, both detached."""
+    def energy_and_gradient(
+        self, x: Tensor, *, differentiable: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Energies, detached, and their gradients in ``x``, detached unless asked for."""
+        weight = self.energy.weight if differentiable else self.energy.weight.detach()
         with torch.enable_grad():
-            features = self.features(x).detach().requires_grad_()
+            features = self.features(x)
+            if not (differentiable and features.requires_grad):
+                features = features.detach().requires_grad_()
             values = self.energy.trunk(features)
-            (slope,) = torch.autograd.grad(values.sum(), features)
+            (slope,) = torch.autograd.grad(values.sum(), features, create_graph=differentiable)
         slope = 2 * slope if self.energy.centered else slope
-        return values.detach(), (slope @ self.energy.weight.detach().mT).view(x.shape)
+        return values.detach(), (slope @ weight.mT).view(x.shape)
 
 
 class LinearFirstWalk(SiteWalk):

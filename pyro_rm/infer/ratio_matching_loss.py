@@ -35,6 +35,7 @@ class RatioMatchingLoss(SurrogateLoss):
     :param weight: Learning rate of the generalized posterior.
     :param elbo: The inner ELBO, :class:`pyro.infer.Trace_ELBO` by default.
     :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
+    :param control_variate: Whether first-order contributions correct sampled sums.
     :param estimators: Estimators of their own for some sites, by name.
     :raises ValueError: If the ELBO is a Jit one, or an option is out of range.
 
@@ -75,6 +76,7 @@ class RatioMatchingLoss(SurrogateLoss):
         weight: float = 1.0,
         elbo: ELBO | None = None,
         max_neighbors_per_chunk: int | None = None,
+        control_variate: bool = False,
         estimators: Mapping[str, SiteEstimator] | None = None,
     ) -> None:
         super().__init__(weight, elbo)
@@ -84,6 +86,7 @@ class RatioMatchingLoss(SurrogateLoss):
             proposal=proposal,
             design=design,
             max_neighbors_per_chunk=max_neighbors_per_chunk,
+            control_variate=control_variate,
         )
         self.estimators = dict(estimators or {})
         self._fills: dict[str, GibbsFill] = {}

@@ -1,0 +1,204 @@
+"""Control variates leave means alone, over every draw, and take away what is linear."""
+
+import itertools
+
+import pyro
+import pytest
+import torch
+from torch import nn
+
+import pyro_rm
+from pyro_rm import Estimator, RatioMatchingLoss, StateSpace, estimate, estimate_terms
+from pyro_rm.control_variates import coefficient, taylor_correction
+from pyro_rm.designs import Draw, inclusion_probabilities, systematic_draw
+from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
+from pyro_rm.energy_gaps import prepared_at
+from pyro_rm.energy_protocol import energy_dtype
+from pyro_rm.neighborhoods import candidates
+from pyro_rm.objectives import as_objective
+from pyro_rm.proposals import as_proposal
+from pyro_rm.taylor_gaps import taylor_gaps
+
+pytestmark = pytest.mark.usefixtures("float64")
+OBJECTIVES = ["ratio_matching", "pseudolikelihood", "minimum_probability_flow", "squared_ratio"]
+SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
+
+
+def gradient(value, energy):
+    """Zero where a parameter has none."""
+    found = torch.autograd.grad(value, list(energy.parameters()), materialize_grads=True)
+    return torch.cat([g.flatten() for g in found])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_corrections_have_mean_zero_over_all_draws(objective, space, masked):
+    """Value and gradient, for a fixed pilot: the seed that draws it is the same each time."""
+    energy = MLPEnergy(
+        space.num_sites, (5,), num_categories=space.num_categories, states=space.states
+    )
+    phi = as_objective(objective)
+    x = space.encode(torch.full((6, space.num_sites), float(space.states[0])), torch.float64)
+    active = torch.tensor([True] * 2 + [False] * (space.num_sites - 2)) if masked else None
+    mask = candidates(space, x, active, sites=phi.sampling_unit == "site")
+    sizes = as_proposal("gradient").sizes(energy, space, x, (), phi, mask)
+    inclusion, order = inclusion_probabilities(sizes, 2), torch.randperm(sizes.shape[-1])
+    breaks = inclusion[0, order].cumsum(0) % 1
+    breaks = torch.cat([breaks, torch.tensor([0.0, 1.0])]).sort().values
+    total, largest = 0.0, 0.0
+    for low, high in itertools.pairwise(breaks.tolist()):
+        if high - low < 1e-13:
+            continue
+        index, weights = systematic_draw(inclusion, order, torch.full((6,), (low + high) / 2), 2)
+        torch.manual_seed(0)
+        correction = taylor_correction(
+            energy, space, x, (), phi, mask, Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
+        )
+        both = torch.cat([correction.detach(), gradient(correction.sum(), energy)])
+        largest = max(largest, float(both.abs().max()))
+        total = total + (high - low) * both
+    torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-10, rtol=0)
+    if not (masked and phi.sampling_unit == "site") and not (masked and space.is_binary):
+        assert largest > 1e-6  # two draws do not exhaust, and the pilot agreed
+
+
+@pytest.mark.parametrize("design", ["proportional_to_size", "with_replacement"])
+@pytest.mark.parametrize("objective", ["ratio_matching", "pseudolikelihood"])
+def test_sums_are_exact_where_the_energy_is_linear_in_each_site(objective, design):
+    """As that of Ising is; enough pilots that one gap is close to the largest."""
+    energy = IsingEnergy(6)
+    for parameter in energy.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randint(2, (200, 6)).double()
+    exact = estimate(energy, x, objective=objective, num_neighbors="all")
+    options = {"objective": objective, "num_neighbors": 1, "design": design}
+    plain = estimate(energy, x, **options)
+    got = estimate(energy, x, control_variate=True, **options)
+    assert (plain - exact).abs().max() > 1
+    torch.testing.assert_close(got, exact)
+    torch.testing.assert_close(gradient(got.sum(), energy), gradient(exact.sum(), energy))
+
+
+def test_the_error_of_a_network_falls_and_the_terms_stay():
+    torch.manual_seed(0)
+    energy, x = MLPEnergy(40, (16, 16)), torch.randint(2, (64, 40)).double()
+    exact = gradient(estimate(energy, x, num_neighbors="all").mean(), energy)
+    errors, kept = {}, {}
+    for control in (False, True):
+        torch.manual_seed(1)
+        kept[control] = estimate_terms(energy, x, num_neighbors=4, control_variate=control)
+        errors[control] = (gradient(kept[control].value.mean(), energy) - exact).norm()
+    assert errors[True] < 0.2 * errors[False]
+    assert kept[False].correction is None
+    torch.testing.assert_close(kept[True][:2], kept[False][:2])
+
+
+@pytest.mark.parametrize("make", [
+    lambda: (MLPEnergy(5, (6,)).float(), {}),
+    lambda: (MLPEnergy(5, (6,), hidden_dtype=torch.bfloat16).float(), {}),
+    lambda: (MLPEnergy(5, (6,)).bfloat16(), {}),
+    lambda: (RBMEnergy(5, 3).float(), {"num_neighbors": 2, "max_neighbors_per_chunk": 3}),
+    lambda: (MLPEnergy(5, (6,), num_categories=(2, 3, 4, 3, 2)).float(), {}),
+])  # fmt: skip
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_types_chunks_and_seeds(make, objective):
+    energy, options = make()
+    options = {"num_neighbors": 2, "objective": objective, "control_variate": True, **options}
+    x = torch.randint(2, (3, 7, 5)).to(torch.float32)
+    active = torch.rand(7, 5) < 0.5
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        values = estimate(energy, x, active=active, **options)
+        assert values.shape == (3, 7)
+        assert values.dtype == torch.float32
+        results.append((values.detach(), gradient(values.sum(), energy)))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+    assert results[0][1].isfinite().all()
+    with torch.no_grad():
+        torch.manual_seed(3)
+        same = estimate(energy, x, active=active, **options)
+    rounding = 5e-3 if energy_dtype(energy, x) == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(same, results[0][0], rtol=rounding, atol=rounding)
+
+
+def test_exact_sums_need_none():
+    energy, x = MLPEnergy(5, (6,)), torch.zeros(2, 5)
+    options = {"num_neighbors": "all", "control_variate": True}
+    assert Estimator(**options).is_deterministic(energy, energy.state_space)
+    assert estimate_terms(energy, x, **options).correction is None
+
+
+def test_first_order_gaps_far_beyond_the_actual_ones_do_not_overflow():
+    """A steep derivative at x, of a term that is 0 at all states."""
+    size = nn.Parameter(torch.tensor(1e5))
+
+    def energy(x):
+        return size * (x * (1 - x)).sum(-1) + x.sum(-1)
+
+    for objective in ("minimum_probability_flow", "squared_ratio"):
+        value = estimate(
+            energy, torch.ones(9, 30), objective=objective, num_neighbors=4,
+            state_space=StateSpace(30), control_variate=True,
+        ).sum()  # fmt: skip
+        assert torch.autograd.grad(value, size)[0].isfinite()
+
+
+def test_how_far_first_order_contributions_are_trusted():
+    exact = torch.randn(2, 500)
+    noisy = 2 * exact + 2 * torch.randn(2, 500)
+    slope = ((exact - exact.mean()) * (noisy - noisy.mean())).sum() / noisy.var() / 999
+    squared = torch.corrcoef(torch.stack([exact.flatten(), noisy.flatten()]))[0, 1] ** 2
+    adjusted = 1 - (1 - squared) * 999 / 998
+    torch.testing.assert_close(coefficient(exact, noisy), slope * adjusted)
+    for other in (-exact, torch.zeros(2, 500), exact * torch.inf):
+        assert coefficient(exact, other) == 0
+    assert coefficient(exact, exact / 5) == 1
+    assert coefficient(exact[:, :1], noisy[:, :1]) == 0  # a line through two points says nothing
+    assert coefficient(exact[:1, :1], noisy[:1, :1]) == 0
+
+
+def test_refused():
+    with pytest.raises(ValueError, match="unbiased design"):
+        Estimator(design="unweighted", control_variate=True)
+    with pytest.raises(ValueError, match="differentiable in x"):
+        estimate(
+            lambda x: x.round().detach().sum(-1), torch.ones(2, 20, dtype=torch.float32),
+            state_space=StateSpace(20), control_variate=True,
+        )  # fmt: skip
+
+
+def test_in_a_program():
+    energy = MLPEnergy(30, (8,))
+    data = torch.randint(2, (16, 30)).double()
+
+    def model(x):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", pyro_rm.distributions.EnergyModel(energy), obs=x)
+
+    losses = []
+    for control in (False, True):
+        loss = RatioMatchingLoss(num_neighbors=2, control_variate=control)
+        svi = pyro.infer.SVI(model, lambda x: None, pyro.optim.Adam({"lr": 0.0}), loss=loss)
+        losses.append(torch.tensor([svi.evaluate_loss(data) for _ in range(9)]).std())
+    assert losses[1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("num_categories", [2, 3])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_first_layer_computed_once_has_the_same_gradient(num_categories, frozen):
+    energy = MLPEnergy(4, (5, 3), num_categories=num_categories)
+    energy.weight.requires_grad_(not frozen)
+    energy.bias.requires_grad_(not frozen)
+    space = energy.state_space
+    x = space.encode(torch.randint(2, (6, 4)).double(), torch.float64)
+    found = []
+    for near in (energy, prepared_at(energy, x)):
+        gaps = taylor_gaps(near, space, x, differentiable=True)
+        trained = [p for p in energy.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(gaps.exp().sum(), trained, materialize_grads=True)
+        found.append([gaps.detach(), *gradients])
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0][1].abs().max() > 1e-6
