@@ -35,7 +35,7 @@ def drawn_gaps(
     :param objective: Says what is drawn.
     :param draw: The draw, ``draws + batch_shape``.
     :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
-    :returns: Shape ``draws + batch_shape``; 0 for padding.
+    :returns: Shape ``draws + batch_shape``; finite for padding, which counts nothing.
 
     Example:
 
@@ -87,5 +87,5 @@ def unit_gaps(space: StateSpace, encoded: Tensor, table: Tensor, objective: Obje
     """
     if objective.sampling_unit == "neighbor" or space.is_binary:
         return table
-    other = space.category_mask(encoded.device) & (encoded < 0.5)
+    other = space.category_mask(encoded.device) & (encoded == 0)
     return table.masked_fill(~other, -torch.inf).logsumexp(-1)

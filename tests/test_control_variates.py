@@ -14,6 +14,7 @@ from pyro_rm.designs import Draw, inclusion_probabilities, systematic_draw
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.energy_gaps import prepared_at
 from pyro_rm.energy_protocol import energy_dtype
+from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
@@ -202,3 +203,16 @@ def test_a_first_layer_computed_once_has_the_same_gradient(num_categories, froze
         found.append([gaps.detach(), *gradients])
     torch.testing.assert_close(found[0], found[1])
     assert found[0][1].abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("space", SPACES[:2], ids=str)
+def test_linear_energies_are_summed_exactly_over_active_sites(space):
+    def energy(x):
+        return x @ torch.arange(space.num_sites).double() / 4
+
+    active = torch.arange(space.num_sites) > 0
+    x = states_at(space, torch.arange(space.num_states))
+    chosen = {"state_space": space, "active": active, "objective": "ratio_matching"}
+    exact = estimate(energy, x, num_neighbors="all", **chosen)
+    drawn = estimate(energy, x, num_neighbors=1, control_variate=True, **chosen)
+    torch.testing.assert_close(drawn, exact)
