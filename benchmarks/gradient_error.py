@@ -6,7 +6,9 @@ our error follows from the variance at 10. A gradient-guided proposal costs two 
 and its gradient. Once for our objective, and once for the paper's, the squared ratio, at the same
 distribution (a fourth of the energy); each error is relative to the norm of the exact gradient of
 its own objective. What no proposal can exceed stands beside: both designs on the exact gaps, for
-free. Prints Markdown and saves the curve.
+free. So do our neighbors with a control variate, whose number that reaches the error follows from
+its variance at as many; it costs three energies more: one and its gradient, both differentiated
+again, and a pilot. Prints Markdown and saves the curve.
 
     python benchmarks/gradient_error.py [--out DIR]
 """
@@ -35,6 +37,7 @@ DRAWS = 10
 PROPOSALS = {"uniform": 0, "gradient": 2}  # extra energies
 OBJECTIVES = ("pseudolikelihood", "squared_ratio")
 BOUND = "pseudolikelihood, both on exact gaps"
+CONTROL, CONTROL_EXTRA = "our default, control variate", 3
 
 
 def variance(
@@ -72,7 +75,14 @@ def evaluations(energy: MLPEnergy, x: Tensor, num_repeats: int) -> list[dict[str
             name: 1 + DRAWS * value / (informed if name == BOUND else ours) + extra(name)
             for name, value in theirs.items()
         }
-        rows.append({"our default": 1.0 + neighbors, **needed})
+        controlled = variance(energy, x, num_repeats, neighbors, control_variate=True)
+        sites = x.shape[1]  # variances of distinct neighbors are in proportion to 1/s - 1/sites
+        inverse = 1 / sites + (1 / neighbors - 1 / sites) * ours / controlled
+        needed[CONTROL] = 1 + max(1.0, 1 / inverse) + CONTROL_EXTRA
+        rows.append({
+            "our default": 1.0 + neighbors, **needed,
+            "variance": ours, "variance, control variate": controlled,
+        })  # fmt: skip
     return rows
 
 
@@ -107,7 +117,7 @@ def save_figure(table: dict[str, list[dict]], file: Path) -> None:
         figure.subplots(1, len(table), sharey=True, squeeze=False)[0], table.items(), strict=True
     ):
         rows = [row for row in rows if row["our default"] == 1 + DRAWS]
-        for name in list(rows[0])[1:]:
+        for name in (n for n in list(rows[0])[1:] if not n.startswith("variance")):
             axis.plot(range(len(rows)), [row[name] for row in rows], marker=".", label=name)
         axis.set(yscale="log", title=title, xlabel="training step")
         axis.set_xticks(range(len(rows)), [row["step"] for row in rows])
@@ -119,17 +129,22 @@ def save_figure(table: dict[str, list[dict]], file: Path) -> None:
 def markdown(table: dict[str, list[dict]]) -> str:
     """How many times our energies Eq. 7 needs by its own best proposal: mean over the run."""
     ours = "Eq. 7, our objective"
-    columns = ("run", "our neighbors", ours, "Eq. 7, squared ratio", f"{ours}, both on exact gaps")
+    columns = (
+        "run", "our neighbors", ours, "Eq. 7, squared ratio", f"{ours}, both on exact gaps",
+        f"{ours}, ours with a control variate", "variance without it, times that with it",
+    )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for (title, rows), neighbors in product(table.items(), NEIGHBORS):
         cells = []
-        for names in (*([f"{o}, {name}" for name in PROPOSALS] for o in OBJECTIVES), [BOUND]):
-            ratios = [
-                min(row[name] for name in names) / row["our default"]
-                for row in rows
-                if row["our default"] == 1 + neighbors
-            ]
+        some = [row for row in rows if row["our default"] == 1 + neighbors]
+        theirs = [[f"{o}, {name}" for name in PROPOSALS] for o in OBJECTIVES]
+        for names, own in (
+            *((names, "our default") for names in (*theirs, [BOUND])), (theirs[0], CONTROL)
+        ):  # fmt: skip
+            ratios = [min(row[name] for name in names) / row[own] for row in some]
             cells.append(f"{sum(ratios) / len(ratios):.2f} (from {min(ratios):.2f})")
+        gains = [row["variance"] / row["variance, control variate"] for row in some]
+        cells.append(" ".join(f"{gain:.3g}" for gain in gains))
         lines.append(f"| {title} | {neighbors} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

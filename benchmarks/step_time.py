@@ -60,6 +60,10 @@ STEPS: dict[str, Callable[..., None]] = {
     "a forward and backward of the batch": plain,
     "our step, uniform (default)": partial(ours, num_neighbors=NEIGHBORS),
     "its arithmetic": partial(arithmetic, num_neighbors=NEIGHBORS, guided=False),
+    "our step, uniform, control variate": partial(
+        ours, num_neighbors=NEIGHBORS, control_variate=True
+    ),
+    "our step, 4 neighbors, control variate": partial(ours, num_neighbors=4, control_variate=True),
     "our step, guided": partial(ours, num_neighbors=NEIGHBORS, **GUIDED),
     "its arithmetic, with the gradient in x": partial(
         arithmetic, num_neighbors=NEIGHBORS, guided=True
@@ -75,6 +79,8 @@ STEPS: dict[str, Callable[..., None]] = {
 }
 BESIDE = {
     "our step, uniform (default)": "its arithmetic",
+    "our step, uniform, control variate": "our step, uniform (default)",
+    "our step, 4 neighbors, control variate": "our step, uniform (default)",
     "our step, guided": "its arithmetic, with the gradient in x",
     "our step, uniform, with data": "our step, uniform (default)",
     "our step, guided, with data": "our step, guided",

@@ -43,6 +43,7 @@ def test_the_coder_changes_one_bit_at_a_time():
 
 @pytest.mark.parametrize(("name", "words"), [
     ("gradient_error", "2spirals, 32 bits | 20"),
+    ("noise_reduction", "20 neighbors, 5 backward |"),
     ("time_to_quality", "PCD, 10 Gibbs-with-gradients moves |"),
     ("peak_memory", "CNN, D = 784, 50 neighbors in chunks"),
 ])  # fmt: skip
