@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
-from functools import lru_cache
 from numbers import Integral
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_rm.constants import constant
 from pyro_rm.counts import check_counts
 
 __all__ = ["StateSpace"]
@@ -157,7 +157,7 @@ class StateSpace:
         """Which categories exist at which site.
 
         :param device: Where to put the mask.
-        :returns: Booleans of shape ``(D, K_max)``.
+        :returns: Booleans of shape ``(D, K_max)``, which other calls share: do not change them.
         """
         return _category_mask(self.categories, str(device or "cpu"))
 
@@ -252,7 +252,7 @@ class StateSpace:
         return message
 
 
-@lru_cache(maxsize=64)
+@constant
 def _category_mask(categories: tuple[int, ...], device: str) -> Tensor:
     k = torch.tensor(categories)
     return (torch.arange(int(k.max())) < k[:, None]).to(device)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.files import existing_file
+
 AMINO_ACIDS = "-ACDEFGHIKLMNPQRSTVWY"
 
 
@@ -39,15 +41,18 @@ def read_alignment(path: str | Path, *, alphabet: str = AMINO_ACIDS) -> Alignmen
         ``*.npz``; the last with an integer array ``msa`` and maybe distances ``dist_cb``.
     :param alphabet: Letters in the order of their codes, the gap first.
     :returns: The codes, and distances where the file has them.
-    :raises ValueError: If the format is unknown, there is no sequence, or lengths differ.
+    :raises FileNotFoundError: If there is no such file.
+    :raises ValueError: If the format is unknown, there is no sequence, lengths differ, or codes
+        are not of the alphabet.
     """
-    path = Path(path)
+    path = existing_file(path, "an alignment")
+    if not alphabet.isascii() or len(set(alphabet)) < max(2, len(alphabet)):
+        raise ValueError(f"Expected different letters of ASCII, two or more, but got {alphabet!r}.")
     if path.suffix == ".npz":
-        return _read_npz(path)
+        return _read_npz(path, len(alphabet))
     if path.suffix not in (".a2m", ".a3m", ".fasta", ".fa", ".fas"):
         raise ValueError(
-            f"Expected an alignment named .a2m, .a3m, .fasta, .fa, .fas or .npz, but got "
-            f"{path.name!r}."
+            f"Expected an alignment named .a2m, .a3m, .fasta, .fa, .fas or .npz, but got {path}."
         )
     inserts = path.suffix in (".a2m", ".a3m")
     code = np.zeros(256, dtype=np.int64)
@@ -63,20 +68,20 @@ def read_alignment(path: str | Path, *, alphabet: str = AMINO_ACIDS) -> Alignmen
         if rows and len(row) != len(rows[0]):
             raise ValueError(
                 f"Expected aligned sequences of {len(rows[0])} positions, but {name!r} in "
-                f"{path.name} has {len(row)}. Align them first; insertions in lower case are "
+                f"{path} has {len(row)}. Align them first; insertions in lower case are "
                 "dropped in .a2m files only."
             )
         rows.append(row)
     if not rows:
         raise ValueError(
-            f"Expected sequences after lines that start with '>', but found none in {path.name}."
+            f"Expected sequences after lines that start with '>', but found none in {path}."
         )
     return Alignment(torch.from_numpy(np.stack(rows)))
 
 
 def _sequences(path: Path) -> Iterator[tuple[str, str]]:
     name, parts = None, list[str]()
-    with path.open() as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             if line.startswith(">"):
                 if name is not None:
@@ -88,24 +93,33 @@ def _sequences(path: Path) -> Iterator[tuple[str, str]]:
         yield name, "".join(parts)
 
 
-def _read_npz(path: Path) -> Alignment:
+def _read_npz(path: Path, num_letters: int) -> Alignment:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("msa", "dist_cb") if name in archive}
             names = sorted(archive)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # numpy, zipfile and zlib raise many kinds
         raise ValueError(
-            f"Expected an archive of numbers, but {path.name} cannot be read: it is damaged, or "
+            f"Expected an archive of numbers, but {path} cannot be read: it is damaged, or "
             "holds Python objects."
         ) from error
     if "msa" not in arrays:
-        raise ValueError(f"Expected an array 'msa' in {path.name}, but got {names}.")
-    codes = torch.from_numpy(arrays["msa"].astype(np.int64))
-    distances = None
-    if "dist_cb" in arrays:
-        distances = torch.from_numpy(arrays["dist_cb"].astype(np.float32))
-    if codes.dim() != 2:
-        raise ValueError(f"Expected msa of shape (N, L), but got {tuple(codes.shape)}.")
-    return Alignment(codes, distances)
+        raise ValueError(f"Expected an array 'msa' in {path}, but got {names}.")
+    msa, distances = arrays["msa"], arrays.get("dist_cb")
+    if msa.ndim != 2 or 0 in msa.shape:
+        raise ValueError(f"Expected msa of shape (N, L) in {path}, but got {msa.shape}.")
+    if msa.dtype.kind not in "iu" or msa.min() < 0 or msa.max() >= num_letters:
+        raise ValueError(
+            f"Expected msa in {path} to be integers from 0 to {num_letters - 1}, but got "
+            f"{msa.dtype} from {msa.min()} to {msa.max()}. Give the alphabet of the codes."
+        )
+    codes = torch.from_numpy(msa.astype(np.int64))
+    if distances is None:
+        return Alignment(codes)
+    sites = msa.shape[1]
+    if distances.dtype.kind not in "iuf" or distances.shape != (sites, sites):
+        raise ValueError(
+            f"Expected dist_cb in {path} to be numbers of shape {(sites, sites)}, but got "
+            f"{distances.dtype} of shape {distances.shape}."
+        )
+    return Alignment(codes, torch.from_numpy(distances.astype(np.float32)))

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_rm.files import existing_file
+
 _BLANKS = {"", "na", "nan", "?", "null", "none"}
 
 
@@ -48,7 +50,9 @@ def read_csv_table(path: str | Path) -> CsvTable:
 
     :param path: The file. Blank cells, ``NA``, ``NaN``, ``null``, ``None`` and ``?`` are NaN.
     :returns: Numbers; columns that hold any text are set aside as labels.
-    :raises ValueError: If there is no header or no row, or a row is longer or shorter.
+    :raises FileNotFoundError: If there is no such file.
+    :raises ValueError: If it is no text in UTF-8, there is no header or no row, or a row is
+        longer or shorter.
 
     Example:
 
@@ -65,23 +69,23 @@ def read_csv_table(path: str | Path) -> CsvTable:
 
     .. note:: The file is read into memory.
     """
-    path = Path(path)
+    path = existing_file(path, "a CSV file")
     rows = _rows(path)
     if len(rows) < 2:
-        raise ValueError(f"Expected a header and rows in {path.name}, but got {len(rows)} lines.")
+        raise ValueError(f"Expected a header and rows in {path}, but got {len(rows)} lines.")
     header = [name.strip() for name in rows[0]]
     if all(_number(name) is not None for name in header):
         raise ValueError(
-            f"Expected names of columns in the first line of {path.name}, but got {header[:5]}. "
+            f"Expected names of columns in the first line of {path}, but got {header[:5]}. "
             "Add a header line."
         )
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise ValueError(f"Expected different names of columns, but got {twice!r} twice.")
+        raise ValueError(f"Expected different names of columns in {path}, but got {twice!r} twice.")
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(header):
             raise ValueError(
-                f"Expected {len(header)} cells in each row of {path.name}, but got {len(row)} in "
+                f"Expected {len(header)} cells in each row of {path}, but got {len(row)} in "
                 f"row {number}."
             )
     columns = dict(zip(header, zip(*rows[1:], strict=True), strict=True))
@@ -96,8 +100,10 @@ def _rows(path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8-sig") as handle:
         try:
             return [row for row in csv.reader(handle) if row]
-        except csv.Error as error:
-            raise ValueError(f"Expected CSV in {path.name}, but got: {error}.") from error
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"Expected CSV in {path}, but got: {error}. Save it as text in UTF-8."
+            ) from error
 
 
 def _number(cell: str) -> float | None:

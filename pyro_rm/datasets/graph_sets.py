@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import torch
 
 from pyro_rm.counts import check_counts
+from pyro_rm.files import existing_file
 
+_OPENERS: Mapping[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
+}  # fmt: skip
 _EGO_SMALL = 200
 _EGO_SMALL_SIZES = range(4, 19)
 
@@ -74,7 +83,8 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     :param edges: Path of the edges, a CSV file (compressed or not) with a header and two
         columns of node numbers.
     :returns: 160 training and 40 test graphs.
-    :raises ValueError: If the network has fewer than 200 such ego graphs.
+    :raises FileNotFoundError: If there is no such file.
+    :raises ValueError: If it is no such table, or the network has fewer than 200 such graphs.
 
     .. note:: The tests run it on the Citeseer network itself, where that is at hand.
 
@@ -88,8 +98,7 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     [3] Prithviraj Sen, Galileo Namata, Mustafa Bilgic, Lise Getoor, Brian Gallagher, Tina
         Eliassi-Rad (2008) "Collective classification in network data", AI Magazine 29(3).
     """
-    rows = np.loadtxt(edges, dtype=int, delimiter=",", skiprows=1, ndmin=2)
-    network = nx.Graph(rows.tolist())
+    network = nx.Graph(_edges(existing_file(edges, "edges")).tolist())
     network.remove_edges_from(list(nx.selfloop_edges(network)))
     component = network.subgraph(max(nx.connected_components(network), key=len))
     egos: list[nx.Graph] = []
@@ -103,3 +112,21 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
         f"Expected a network with {_EGO_SMALL} ego graphs of 4 to 18 nodes, but {edges} has "
         f"{len(egos)}."
     )
+
+
+def _edges(path: Path) -> np.ndarray:
+    """Pairs of node numbers, at least one."""
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            lines = [line for line in file if line.strip()][1:]
+        rows = np.array([line.split(",") for line in lines], dtype=int)
+    except Exception as error:  # numpy and the decompressors raise many kinds
+        raise ValueError(
+            f"Expected a header and rows of two node numbers in {path}, but got: {error}."
+        ) from error
+    if rows.ndim != 2 or rows.shape[1] != 2:
+        raise ValueError(
+            f"Expected a header and rows of two node numbers in {path}, but got {len(rows)} rows "
+            f"of shape {rows.shape[1:]}."
+        )
+    return rows

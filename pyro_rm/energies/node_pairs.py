@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
+
+from pyro_rm.constants import constant
 
 
 def num_pairs(num_nodes: int, *, directed: bool = False) -> int:
@@ -75,7 +75,7 @@ def pair_ends(sites: int, *, device: torch.device | None = None) -> tuple[Tensor
     return first, second
 
 
-@lru_cache(maxsize=64)
+@constant
 def _positions(sites: int, directed: bool, device: str) -> tuple[int, Tensor]:
     """Number of nodes, and the site that each entry of the matrix holds (D: none)."""
     nodes = num_nodes_of(sites, directed=directed)

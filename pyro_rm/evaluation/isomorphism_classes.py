@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from pyro_rm.constants import constant
 from pyro_rm.datasets.graphs import encode_graphs
 
 _LARGEST = 7  # the atlas of networkx ends here
@@ -104,7 +104,7 @@ class _Atlas(NamedTuple):
     num_labelings: Tensor
 
 
-@lru_cache(maxsize=_LARGEST)
+@constant
 def _atlas(size: int) -> _Atlas:
     graphs = [graph for graph in nx.graph_atlas_g() if len(graph) == size]
     codes = encode_graphs(graphs).pairs.double() @ _place_values(size)
@@ -113,7 +113,7 @@ def _atlas(size: int) -> _Atlas:
     return _Atlas([graphs[i] for i in order], least, math.factorial(size) / fixed[order])
 
 
-@lru_cache(maxsize=_LARGEST)
+@constant
 def _place_values(size: int) -> Tensor:
     """What a pair adds to the binary number of a graph, by permutation: ``(D, size!)``."""
     orders = torch.tensor(list(permutations(range(size))))

@@ -119,8 +119,9 @@ class LatentFill(nn.Module):
         """The chains after some steps."""
         check_energy(model.energy, model.state_space)
         value, num_steps = energy.before.nodes[self.site]["value"], self.num_steps
-        if self._last is not None and all(map(same_memory, self._last[0], energy.data)):
-            value, num_steps = self._last[1], 1
+        last = self._last
+        if last is not None and all(map(same_memory, last[0], energy.data)):
+            value, num_steps = last[1], 1
         space = model.state_space
         chains = add_replicas(self.step, space.encode(value, energy_dtype(model.energy, value)))
         for _ in range(num_steps):

@@ -109,9 +109,9 @@ class GibbsFill:
         :param context: Tensors of full batch rank.
         :returns: Data as floats, of the same shape.
         """
-        num_steps = self.num_steps
-        if self._last is not None and same_memory(self._last[0], value):
-            start, num_steps = torch.where(missing, self._last[1], value), 1
+        num_steps, last = self.num_steps, self._last
+        if last is not None and same_memory(last[0], value):
+            start, num_steps = torch.where(missing, last[1], value), 1
         else:
             start = starting_data(energy, space, value.shape[:-1], value)
         encoded = space.encode(start, energy_dtype(energy, start))

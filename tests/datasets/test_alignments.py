@@ -36,9 +36,9 @@ def test_npz_may_hold_distances(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("x.a2m", ">one\nAC\n>two\nACD\n", "of 2 positions, but 'two' in x.a2m has 3"),
-        ("x.fasta", "AC\n", "found none in x.fasta"),
-        ("x.sto", "", r"named \.a2m, .* but got 'x\.sto'"),
+        ("x.a2m", ">one\nAC\n>two\nACD\n", "of 2 positions, but 'two' in .*x.a2m has 3"),
+        ("x.fasta", "AC\n", "found none in .*x.fasta"),
+        ("x.sto", "", r"named \.a2m, .* but got .*x\.sto"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):
@@ -48,7 +48,7 @@ def test_bad_files(tmp_path, name, text, message):
 
 def test_npz_needs_an_alignment(tmp_path):
     np.savez(tmp_path / "x.npz", y=np.zeros(2))
-    with pytest.raises(ValueError, match=r"'msa' in x\.npz, but got \['y'\]"):
+    with pytest.raises(ValueError, match=r"'msa' in .*x\.npz, but got \['y'\]"):
         read_alignment(tmp_path / "x.npz")
     np.savez(tmp_path / "z.npz", msa=np.zeros(2))
     with pytest.raises(ValueError, match=r"shape \(N, L\)"):

@@ -46,17 +46,19 @@ class ShuffledBatches:
                 f"{processes.num_processes()} processes, but got {each_step}."
             )
         self.seed: int = processes.from_first(int(torch.randint(2**62, ())))
-        self._epoch, self._order = -1, torch.arange(self.num_data, device=self.tensors[0].device)
+        self._order = -1, torch.arange(self.num_data, device=self.tensors[0].device)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step, from 0."""
         epoch, start = divmod(step, self.num_data // (self.batch_size or self.num_data))
-        if self.batch_size is not None and epoch != self._epoch:
+        known, order = self._order  # both at once, for a thread that loads ahead
+        if self.batch_size is not None and epoch != known:
             generator = torch.Generator().manual_seed(self.seed + epoch)
             order = torch.randperm(self.num_data, generator=generator)
-            self._epoch, self._order = epoch, order.to(self.tensors[0].device)
+            order = order.to(self.tensors[0].device)
+            self._order = epoch, order
         each_step = self.batch_size or self.num_data
-        index = self._order[start * each_step : (start + 1) * each_step]
+        index = order[start * each_step : (start + 1) * each_step]
         index = index[processes.rank() :: processes.num_processes()]
         batch = tuple(tensor[index] for tensor in self.tensors)
         return batch[0] if isinstance(self.data, Tensor) else batch
@@ -67,7 +69,7 @@ class ShuffledBatches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue in the order of another run."""
-        self.seed, self._epoch = state["seed"], -1
+        self.seed, self._order = state["seed"], (-1, self._order[1])
 
 
 def as_batches(

@@ -9,6 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_rm.files import existing_file
+
+FORMAT, VERSION = "checkpoint of pyro_rm", 1
+
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """Write a checkpoint so that a crash leaves the old file or the new one, whole.
@@ -29,7 +33,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as file:
-            torch.save(state, file)
+            torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -42,19 +46,31 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
     :param path: The file.
     :returns: What :func:`save_checkpoint` was given.
-    :raises ValueError: If the file is damaged, or holds anything else.
+    :raises FileNotFoundError: If there is none.
+    :raises ValueError: If the file is damaged, of another version, or holds anything else.
     """
+    path = existing_file(path, "a checkpoint")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # torch and pickle raise many kinds
         raise ValueError(
-            f"Expected a checkpoint that was written whole, but {Path(path).name} cannot be read: "
+            f"Expected a checkpoint that was written whole, but {path} cannot be read: "
             "it is damaged, or holds code. Delete it to start anew."
         ) from error
-    if not isinstance(state, dict):
-        raise ValueError(f"Expected a checkpoint as a dict, but got {type(state).__name__}.")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"Expected a checkpoint that train has written, but {path} holds something else. "
+            "Give another path."
+        )
+    if content.get("version") != VERSION or not isinstance(content.get("state"), dict):
+        raise ValueError(
+            f"Expected a checkpoint of version {VERSION}, but {path} is of version "
+            f"{content.get('version')}. Resume it by the pyro_rm that wrote it, or delete it to "
+            "start anew."
+        )
+    state: dict[str, Any] = content["state"]
     return state
 
 

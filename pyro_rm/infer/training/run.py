@@ -24,6 +24,11 @@ from pyro_rm.infer.training.checkpoints import (
 )
 from pyro_rm.infer.training.moving_average import MovingAverage, assign, assigned, copies
 
+_SAVED = {
+    "kinds", "step", "total", "losses", "held_out", "best", "parameters", "average", "optimizer",
+    "schedule", "stateful", "random_states",
+}  # fmt: skip
+
 
 @dataclass
 class TrainingRun:
@@ -114,6 +119,13 @@ class TrainingRun:
         elif self.average is not None:
             assign(self.parameters, self.average.values)
 
+    @property
+    def kinds(self) -> list[str]:
+        """What the state is of, which a checkpoint must share."""
+        items = [self.optimizer, self.schedule, self.average, *self.stateful]
+        shapes = [str(tuple(tensor.shape)) for tensor in self.parameters]
+        return [*(type(item).__name__ for item in items), *shapes]
+
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, once for all processes."""
         random_states = processes.gather(random_state())
@@ -123,6 +135,7 @@ class TrainingRun:
             if not value.isfinite().all():
                 raise ValueError(_not_finite("run", float(value.sum()), self.step))
         state = {
+            "kinds": self.kinds,
             "step": self.step,
             "total": self.total,
             "losses": self.losses,
@@ -140,20 +153,24 @@ class TrainingRun:
     def load(self, path: str | Path) -> None:
         """Continue from a checkpoint, with any number of processes."""
         state = load_checkpoint(path)
-        kind = (
-            [tensor.shape for tensor in self.parameters],
-            self.average is None, self.schedule is None, len(self.stateful),
-        )  # fmt: skip
-        saved = (
-            [tensor.shape for tensor in state["parameters"]],
-            state["average"] is None, state["schedule"] is None, len(state["stateful"]),
-        )  # fmt: skip
-        if kind != saved:
+        if state.get("kinds") != self.kinds:
             raise ValueError(
-                f"Expected a checkpoint of this run, but got one with other parameters or "
-                f"options from {path}. Give another path, or delete the file."
+                f"Expected a checkpoint of this run, with {_brief(self.kinds)}, but {path} is of "
+                f"one with {_brief(state.get('kinds'))}: other parameters or options. Give "
+                "another path, or delete the file."
             )
-        assign(self.parameters, state["parameters"])
+        try:
+            self._restore(state)
+        except Exception as error:  # torch's and users' load_state_dict raise many kinds
+            raise ValueError(
+                f"Expected the state of this run in {path}, but it does not fit: {error!r}. Give "
+                "another path, or delete the file."
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Set what :meth:`save` has written; the parameters last, once all else fits."""
+        if state.keys() != _SAVED:
+            raise ValueError(f"it has {sorted(state)}, not {sorted(_SAVED)}")
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
@@ -161,15 +178,23 @@ class TrainingRun:
             assign(self.average.values, state["average"])
         for item, values in zip(self.stateful, state["stateful"], strict=True):
             item.load_state_dict(values)
-        for name in ("step", "total", "losses", "held_out", "best"):
-            setattr(self, name, state[name])
+        self.step, self.total = int(state["step"]), state["total"].clone()
+        self.losses = [(int(step), float(value)) for step, value in state["losses"]]
+        self.held_out = [(int(step), float(value)) for step, value in state["held_out"]]
+        self.best = None if state["best"] is None else copies(state["best"])
         if processes.rank() < len(state["random_states"]):
             set_random_state(state["random_states"][processes.rank()])
+        assign(self.parameters, state["parameters"])
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     """The tensors that an optimizer trains."""
     return [tensor for group in optimizer.param_groups for tensor in group["params"]]
+
+
+def _brief(kinds: Any) -> str:
+    """What a run consists of, without most of its shapes."""
+    return f"{', '.join(kinds[:6])} ..." if isinstance(kinds, list) else repr(kinds)
 
 
 def _not_finite(what: str, value: float, step: int) -> str:
