@@ -51,7 +51,7 @@ def test_core_dependencies_are_the_five():
 
 
 IMPORT = """
-import json, random, sys, time, warnings
+import json, logging, os, pkgutil, random, signal, sys, threading, time, warnings
 import numpy, pyro, torch
 
 def state():
@@ -61,12 +61,18 @@ def state():
         random.getstate(), numpy.random.get_state()[1].tolist(), list(warnings.filters),
         torch.distributions.Distribution._validate_args, dict(pyro.settings.get()),
         len(pyro.poutine.runtime._PYRO_STACK), len(pyro.get_param_store()),
+        torch.get_default_device(), torch.get_num_interop_threads(),
+        torch.is_inference_mode_enabled(), logging.root.level, list(logging.root.handlers),
+        dict(os.environ), list(sys.path),
+        signal.getsignal(signal.SIGINT), sys.excepthook, threading.active_count(),
+        sys.getrecursionlimit(), sys.getswitchinterval(), "matplotlib" in sys.modules,
     )
 
 before, modules, start = state(), set(sys.modules), time.process_time()
 import pyro_rm
 seconds = time.process_time() - start
-import pyro_rm.datasets, pyro_rm.evaluation, pyro_rm.infer
+for module in pkgutil.walk_packages(pyro_rm.__path__, "pyro_rm."):
+    __import__(module.name)
 new = {name.split(".")[0] for name in set(sys.modules) - modules}
 third_party = sorted(new - set(sys.stdlib_module_names))
 print(json.dumps({"seconds": seconds, "new": third_party, "unchanged": state() == before}))
