@@ -231,30 +231,44 @@ def test_indefinite_curvature_falls_back_to_the_bootstrap():
     assert posterior.eigenvalues is None
 
 
-def test_posteriors_that_are_not_log_concave_are_adjusted_by_their_draws():
-    """A horseshoe's scales have no curvature to speak of at the draws' mean."""
+def horseshoe(x):
+    """Its scales have no curvature to speak of at the draws' mean."""
+    scales = pyro.sample("scales", dist.HalfCauchy(torch.ones(3)).to_event(1))
+    pairs = pyro.sample("pairs", dist.Normal(torch.zeros(3), scales).to_event(1))
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", ising(pairs, torch.zeros(3)), obs=x)
 
-    def horseshoe(x):
-        scales = pyro.sample("scales", dist.HalfCauchy(torch.ones(3)).to_event(1))
-        pairs = pyro.sample("pairs", dist.Normal(torch.zeros(3), scales).to_event(1))
-        with pyro.plate("data", len(x)):
-            pyro.sample("x", ising(pairs, torch.zeros(3)), obs=x)
 
-    x = data(200, pairs=(0.8, 0.0, 0.0), fields=(0.0, 0.0, 0.0))
+def under_a_horseshoe(spread):
+    """Calibrated draws of a sampler whose couplings spread so much."""
 
-    def wide(handled, x):
-        pairs = torch.tensor([0.8, 0.0, 0.0]) + 0.08 * torch.randn(400, 3)
+    def sampler(handled, x):
+        pairs = torch.tensor([0.8, 0.0, 0.0]) + spread * torch.randn(400, 3)
         return {"pairs": pairs, "scales": torch.randn(400, 3).sub(4).exp()}
 
+    x = data(200, pairs=(0.8, 0.0, 0.0), fields=(0.0, 0.0, 0.0))
     with pytest.warns(UserWarning, match="no mode|not log-concave") as warned:
-        posterior = calibrate(horseshoe, (x,), sampler=wide)
-    first, second, third = (str(warning.message) for warning in warned)
+        posterior = calibrate(horseshoe, (x,), sampler=sampler)
+    return posterior, [str(warning.message) for warning in warned]
+
+
+def test_posteriors_that_are_not_log_concave_are_adjusted_by_their_draws():
+    posterior, (first, second, third) = under_a_horseshoe(spread=0.08)
     assert first.startswith("There is no mode among the draws of weight 1,")
     assert second.startswith("There is no mode among the draws of weight")
     assert third.startswith("The posterior is not log-concave at its center")
     assert posterior.method == "affine"
     assert posterior.draws["scales"].min() > 0
     assert len(posterior.eigenvalues) == 3
+
+
+def test_draws_that_are_far_too_wide_are_not_adjusted():
+    """Data that inform much more than the draws know: no covariance is consistent with both."""
+    posterior, warned = under_a_horseshoe(spread=2.0)
+    assert warned[-1].startswith("The calibrated covariance is not positive definite")
+    assert posterior.method == "scalar"
+    assert torch.equal(posterior.draws["pairs"], posterior.uncalibrated["pairs"])
+    assert posterior.warnings == tuple(warned)
 
 
 def test_errors():

@@ -5,14 +5,14 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import SVI
+from pyro.infer import MCMC, NUTS, SVI
 from pyro.infer.autoguide import AutoDelta
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.enumeration import index_of, states_at
-from pyro_rm.infer import LatentFill, calibrate
-from pyro_rm.markov_steps import GibbsSweep
+from pyro_rm.infer import LatentFill, MarkovKernel, calibrate
+from pyro_rm.markov_steps import GibbsSweep, MarkovSampler
 from pyro_rm.poutine import ratio_matching
 from pyro_rm.state_space import StateSpace
 
@@ -187,3 +187,40 @@ def test_errors():
     ):
         with pytest.raises(ValueError, match=message):
             LatentFill(model, "z")(y)
+
+
+CHAIN = torch.tensor([[0.0, 0.8, 0.0], [0.8, 0.0, -0.6], [0.0, -0.6, 0.0]])
+
+
+def latent_energy(y):
+    scale = pyro.sample("scale", dist.LogNormal(0.0, 1.0))
+    with pyro.plate("data", len(y)):
+        z = pyro.sample("z", Ising(CHAIN, torch.zeros(3), states=(-1, 1), sampler=MarkovSampler(2)))
+        pyro.sample("y", dist.Normal(z.sum(-1), scale), obs=y)
+
+
+def test_latent_energy_based_sites_are_refused():
+    y = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"'z' to be observed.*LatentFill\(model, 'z'\)"):
+        pyro_rm.RatioMatchingLoss().loss(latent_energy, lambda y: None, y)
+    with pytest.raises(ValueError, match="Expected an observed energy-based site"):
+        NUTS(ratio_matching(latent_energy)).setup(1, y)
+    with pytest.raises(ValueError, match=r"'z' to be observed.*LatentFill\(model, 'z'\)"):
+        calibrate(latent_energy, (y,))
+
+
+def test_latents_with_an_energy_prior_are_drawn_by_their_conditional_energy():
+    """What the refusal advises: the posterior of z is an energy-based model with known energy."""
+    prior = Ising(CHAIN, torch.zeros(3), states=(-1, 1)).energy
+    y = torch.tensor(2.0)
+
+    def conditional_energy(z):
+        return prior(z) - dist.Normal(z.sum(-1), 1.0).log_prob(y)
+
+    model = EnergyModel(conditional_energy, state_space=prior.state_space)
+    kernel = MarkovKernel(model, sample_shape=(400,))
+    mcmc = MCMC(kernel, num_samples=10, warmup_steps=10, disable_progbar=True)
+    mcmc.run()
+    drawn_mean = mcmc.get_samples()["x"].mean((0, 1))
+    exact = NormalizedModel(model).sample((4000,)).mean(0)
+    assert (drawn_mean - exact).abs().max() < 0.1
