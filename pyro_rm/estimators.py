@@ -26,6 +26,7 @@ from pyro_rm.neighborhoods import all_neighbors, candidates
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import as_context
 from pyro_rm.terms import Terms
 
 __all__ = ["Estimator", "NumNeighbors", "estimate", "estimate_terms"]
@@ -293,7 +294,7 @@ def estimate_terms(
                           control_variate=control_variate)  # fmt: skip
     space = space_of(energy, state_space)
     space.validate_shape(x)
-    wide = (context,) if isinstance(context, Tensor) else tuple(context)
+    wide = as_context(context)
     if is_validating():
         check_context(wide, x.shape[:-1])
     return estimator.terms(energy, space, x, wide, active)

@@ -12,6 +12,7 @@ from torch.distributions import constraints
 
 from pyro_rm.constants import constant
 from pyro_rm.counts import check_counts
+from pyro_rm.tensors import check_active, check_real
 
 __all__ = ["StateSpace"]
 
@@ -189,17 +190,24 @@ class StateSpace:
         if self.is_binary:
             return (value == self.states[0]) | (value == self.states[1])
         upper = self.category_mask(value.device).sum(-1)
-        return (value >= 0) & (value < upper) & (value == torch.round(value))
+        return (value >= 0) & (value < upper) & (value == value.long())
 
     def validate(self, value: Tensor, active: Tensor | None = None) -> None:
         """Check the shape, the type and the values of data.
 
         :param value: Data, of shape ``batch_shape + (D,)``.
         :param active: Booleans; values are free where they are False.
-        :raises TypeError: If ``value`` is not a tensor of numbers.
-        :raises ValueError: If the shape or a value is not of this space.
+        :raises TypeError: If ``value`` is not a tensor of numbers, or ``active`` not of booleans.
+        :raises ValueError: If a shape or a value is not of this space.
         """
         self.validate_shape(value)
+        if active is not None:
+            check_active(active, value.shape)
+        if value.dim() > 2 and self._is_one_hot(value):  # with D = K_max shapes do not tell
+            raise ValueError(
+                f"Expected integer codes, but got one-hot data of shape {tuple(value.shape)}. Pass "
+                "the codes: they are made one-hot here, x.argmax(-1)."
+            )
         bad = ~self.contains(value)
         expected = f"integer codes from 0 to {self.max_categories - 1} (or less, by site)"
         if self.is_binary:
@@ -216,9 +224,7 @@ class StateSpace:
         :raises TypeError: If ``value`` is not a tensor of numbers.
         :raises ValueError: If the shape is not of this space.
         """
-        if not isinstance(value, Tensor) or value.dtype.is_complex:
-            kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise TypeError(f"Expected data as a tensor of real numbers, but got {kind}.")
+        check_real(value)
         if value.dim() < 1 or value.shape[-1] != self.num_sites:
             one_hot = not self.is_binary and value.shape[-2:] == self.encoded_shape
             raise ValueError(
@@ -235,6 +241,16 @@ class StateSpace:
                 f"Expected at least one datum, but got an empty batch of shape "
                 f"{tuple(value.shape)}."
             )
+
+    def _is_one_hot(self, value: Tensor) -> bool:
+        """Whether floats look like encoded categories."""
+        if (
+            self.is_binary
+            or value.shape[-2:] != self.encoded_shape
+            or not value.is_floating_point()
+        ):
+            return False
+        return bool(((value == 0) | (value == 1)).all() and (value.sum(-1) == 1).all())
 
     def _bad_values(self, value: Tensor, bad: Tensor, expected: str) -> str:
         where = tuple(bad.nonzero()[0].tolist())

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated")]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-INTERNAL = {"_version", "constants", "counts", "files", "lookup"}
+INTERNAL = {"_version", "constants", "counts", "files", "graph_checks", "lookup", "tensors"}
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
+from pyro_rm.graph_checks import check_graphs
+from pyro_rm.tensors import check_real, check_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,8 @@ def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -
     :param max_nodes: Nodes of the padding.
     :param directed: Whether pairs are ordered.
     :returns: Booleans, ``batch_shape + (D,)``.
+    :raises TypeError: If the numbers of nodes are no integers.
+    :raises ValueError: If one is negative, or above ``max_nodes``.
 
     Example:
 
@@ -79,6 +84,7 @@ def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -
                 [ True,  True,  True]])
     """
     check_counts(max_nodes=max_nodes)
+    check_sizes(num_nodes, max_nodes)
     first, second = np.nonzero(_pair_mask(max_nodes, directed))
     largest = torch.from_numpy(np.maximum(first, second))
     return largest.to(num_nodes.device) < num_nodes[..., None]
@@ -109,14 +115,16 @@ def encode_graphs(
         >>> batch.num_nodes
         tensor([2, 3])
     """
-    if len(graphs) == 0:
-        raise ValueError("Expected at least one graph, but got none.")
+    directed = _directed(graphs)
+    check_graphs(graphs, directed=directed)
     largest = max(len(graph) for graph in graphs)
     max_nodes = largest if max_nodes is None else max_nodes
     check_counts(max_nodes=max_nodes)
-    directed = graphs[0].is_directed()
-    for index, graph in enumerate(graphs):
-        _check_graph(graph, index, max_nodes, directed)
+    if largest > max_nodes:
+        raise ValueError(
+            f"Expected graphs of at most max_nodes={max_nodes} nodes, but got one of {largest}. "
+            "Raise max_nodes."
+        )
     mask = _pair_mask(max_nodes, directed)
     pairs = np.zeros((len(graphs), int(mask.sum())))
     for row, graph in zip(pairs, graphs, strict=True):
@@ -142,7 +150,9 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
     :param num_nodes: Nodes of each graph, ``(B,)``.
     :param directed: Whether pairs are ordered.
     :returns: Graphs on nodes 0, 1, ...
-    :raises ValueError: If no number of nodes has ``D`` pairs, or a graph is larger.
+    :raises TypeError: If they are no tensors of numbers and integers.
+    :raises ValueError: If no number of nodes has ``D`` pairs, a graph is larger, or a pair is
+        neither 0 nor 1.
 
     Example:
 
@@ -150,6 +160,9 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
         >>> sorted(graph.edges)
         [(0, 1), (1, 2)]
     """
+    check_real(pairs, "pairs")
+    if pairs.dim() != 2:
+        raise ValueError(f"Expected pairs of shape (B, D), but got {tuple(pairs.shape)}.")
     num_pairs = pairs.shape[-1]
     max_nodes = round((1 + (1 + (4 if directed else 8) * num_pairs) ** 0.5) / 2)
     mask = _pair_mask(max_nodes, directed)
@@ -158,10 +171,18 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
             f"Expected the pairs of some number of nodes, but got {num_pairs} sites."
             + ("" if directed else " Say directed=True if pairs are ordered.")
         )
-    if int(num_nodes.max()) > max_nodes:
-        raise ValueError(f"Expected at most {max_nodes} nodes, but got {int(num_nodes.max())}.")
+    check_sizes(num_nodes, max_nodes)
+    if num_nodes.shape != pairs.shape[:1]:
+        raise ValueError(
+            f"Expected a number of nodes for each of {len(pairs)} graphs, but got shape "
+            f"{tuple(num_nodes.shape)}."
+        )
+    rows = pairs.detach().cpu().double()
+    read = active_pairs(num_nodes.cpu(), max_nodes, directed=directed)
+    if not ((rows == 0) | (rows == 1))[read].all():
+        raise ValueError("Expected 0 or 1 for each pair, but got other values.")
     graphs = []
-    for row, count in zip(pairs.cpu().numpy(), num_nodes.tolist(), strict=True):
+    for row, count in zip(rows.numpy(), num_nodes.tolist(), strict=True):
         adjacency = np.zeros(mask.shape)
         adjacency[mask] = row
         if not directed:
@@ -179,6 +200,8 @@ def size_buckets(graphs: Sequence[nx.Graph], num_buckets: int) -> list[GraphBatc
     :param graphs: As for :func:`encode_graphs`.
     :param num_buckets: Number of batches, of equal size up to one graph.
     :returns: The batches, by increasing size; fewer if there are fewer graphs.
+    :raises TypeError: As for :func:`encode_graphs`.
+    :raises ValueError: As for :func:`encode_graphs`.
 
     Example:
 
@@ -186,38 +209,22 @@ def size_buckets(graphs: Sequence[nx.Graph], num_buckets: int) -> list[GraphBatc
         [3, 9]
     """
     check_counts(num_buckets=num_buckets)
+    check_graphs(graphs, directed=_directed(graphs))
     ordered = sorted(graphs, key=len)
     bounds = np.linspace(0, len(ordered), min(num_buckets, len(ordered)) + 1).round().astype(int)
     return [encode_graphs(ordered[a:b]) for a, b in pairwise(bounds.tolist())]
+
+
+def _directed(graphs: Any) -> bool:
+    """Whether the first graph, if there is one, is directed."""
+    first = graphs[0] if isinstance(graphs, Sequence) and len(graphs) > 0 else None
+    return isinstance(first, nx.DiGraph)
 
 
 def _pair_mask(max_nodes: int, directed: bool) -> np.ndarray:
     """Which entries of an adjacency matrix are sites."""
     off_diagonal = ~np.eye(max_nodes, dtype=bool)
     return off_diagonal if directed else np.triu(off_diagonal)
-
-
-def _check_graph(graph: nx.Graph, index: int, max_nodes: int, directed: bool) -> None:
-    name = f"graph {index}"
-    if graph.is_multigraph():
-        raise TypeError(
-            f"Expected graphs without parallel edges, but {name} is a {type(graph).__name__}. "
-            "Merge them by nx.Graph(graph) or nx.DiGraph(graph)."
-        )
-    if graph.is_directed() != directed:
-        raise TypeError(f"Expected directed or undirected graphs only, but {name} differs.")
-    if len(graph) == 0:
-        raise ValueError(f"Expected graphs with at least one node, but {name} is empty.")
-    if len(graph) > max_nodes:
-        raise ValueError(
-            f"Expected graphs of at most max_nodes={max_nodes} nodes, but {name} has "
-            f"{len(graph)}. Raise max_nodes."
-        )
-    if nx.number_of_selfloops(graph) > 0:
-        raise ValueError(
-            f"Expected graphs without self-loops, but {name} has some. Remove them by "
-            "graph.remove_edges_from(list(nx.selfloop_edges(graph)))."
-        )
 
 
 def _features(graphs: Sequence[nx.Graph], max_nodes: int, name: str) -> Tensor:

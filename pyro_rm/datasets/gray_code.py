@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyro_rm.tensors import check_real
+
 _DIGITS_AT_ONCE = 48  # exact as an integer in float64
 
 
@@ -65,7 +67,15 @@ class GrayCode:
 
         :param points: Shape ``batch_shape + (2,)``.
         :returns: Zeros and ones of the default floating type, ``batch_shape + (D,)``.
+        :raises TypeError: If they are no tensor of real numbers.
+        :raises ValueError: If they are no points of the plane.
         """
+        check_real(points, "points")
+        if points.shape[-1:] != (2,) or not points.isfinite().all():
+            raise ValueError(
+                f"Expected finite points of shape batch_shape + (2,), but got others, of shape "
+                f"{tuple(points.shape)}."
+            )
         points = points.double()
         magnitude = (points.abs() / self.radius).clamp(max=1 - 2.0**-53)
         negative = (points < 0)[..., None].to(torch.uint8)
@@ -78,7 +88,15 @@ class GrayCode:
 
         :param bits: Zeros and ones, ``batch_shape + (D,)``.
         :returns: Points in float64, ``batch_shape + (2,)``.
+        :raises TypeError: If they are no tensor of real numbers.
+        :raises ValueError: If the shape or a value is none of such bits.
         """
+        check_real(bits, "bits")
+        if bits.shape[-1:] != (self.num_bits,) or not ((bits == 0) | (bits == 1)).all():
+            raise ValueError(
+                f"Expected zeros and ones of shape batch_shape + ({self.num_bits},), but got "
+                f"others, of shape {tuple(bits.shape)}."
+            )
         pairs = bits.double().unflatten(-1, (2, -1))
         digits = pairs[..., 1:].cumsum(-1) % 2
         places = 0.5 ** torch.arange(1, self.num_digits + 1, dtype=torch.float64)

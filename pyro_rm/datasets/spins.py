@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
+from pyro_rm.graph_checks import check_graph
 
 
 def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
@@ -71,10 +72,12 @@ def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.G
     """Random couplings on any graph: Edwards-Anderson on lattices, Sherrington-Kirkpatrick
     on complete graphs.
 
-    :param graph: Any graph; its nodes keep their names.
+    :param graph: Any undirected graph; its nodes keep their names.
     :param scale: Size of the couplings.
     :param gaussian: Normal couplings with this standard deviation, instead of either sign.
     :returns: A copy with the edge attribute ``weight``.
+    :raises TypeError: If it is no graph, directed, or a multigraph.
+    :raises ValueError: If it has self-loops.
 
     Example:
 
@@ -82,6 +85,7 @@ def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.G
         >>> abs(glass["a"]["b"]["weight"])
         0.5
     """
+    check_graph(graph)
     count = graph.number_of_edges()
     draws = torch.randn(count) if gaussian else 2.0 * torch.randint(2, (count,)) - 1
     return with_couplings(graph, (scale * draws).tolist())
@@ -90,14 +94,21 @@ def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.G
 def with_couplings(graph: nx.Graph, coupling: Any) -> nx.Graph:
     """A copy of a graph with one coupling for all edges, or one for each in their order.
 
-    :param graph: Any graph.
+    :param graph: Any undirected graph.
     :param coupling: A number, or a list of one for each edge.
     :returns: The same nodes and edges, with ``weight``.
-    :raises ValueError: If there is another number of couplings than edges.
+    :raises TypeError: If it is no graph, directed, or a multigraph.
+    :raises ValueError: If there is another number of couplings than edges, or self-loops.
     """
+    check_graph(graph)
     result = nx.Graph()
     result.add_nodes_from(graph.nodes)
     values = coupling if isinstance(coupling, list) else [coupling] * graph.number_of_edges()
+    if len(values) != graph.number_of_edges():
+        raise ValueError(
+            f"Expected a coupling for each of {graph.number_of_edges()} edges, but got "
+            f"{len(values)}."
+        )
     for (first, second), value in zip(graph.edges(), values, strict=True):
         result.add_edge(first, second, weight=float(value))
     return result
@@ -108,6 +119,8 @@ def coupling_matrix(graph: nx.Graph) -> Tensor:
 
     :param graph: A graph whose edges have ``weight``.
     :returns: Symmetric, zero on the diagonal.
+    :raises TypeError: If it is no graph, directed, or a multigraph.
+    :raises ValueError: If it has self-loops.
 
     Example:
 
@@ -116,6 +129,7 @@ def coupling_matrix(graph: nx.Graph) -> Tensor:
                 [0.5000, 0.0000, 0.5000],
                 [0.0000, 0.5000, 0.0000]])
     """
+    check_graph(graph)
     return torch.tensor(nx.to_numpy_array(graph), dtype=torch.get_default_dtype())
 
 

@@ -13,6 +13,7 @@ from torch.distributions import constraints
 from pyro_rm.energy_protocol import Context, Energy, space_of
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import as_context, check_active
 
 
 class IntractableLikelihoodError(NotImplementedError, ValueError):
@@ -69,18 +70,16 @@ class EnergyModel(TorchDistribution):
         self.energy = energy
         self.state_space: StateSpace = space
         self.active, self.sampler = active, sampler
-        self.context = (context,) if isinstance(context, Tensor) else tuple(context)
+        self.context = as_context(context)
         self.context_event_dim = _per_tensor(context_event_dim, self.context)
         event_shape = torch.Size((space.num_sites,))
-        if active is not None and (active.dtype != torch.bool or active.shape[-1:] != event_shape):
-            raise ValueError(
-                f"Expected active as booleans of shape (..., {space.num_sites}), but got "
-                f"{active.dtype} of shape {tuple(active.shape)}."
-            )
+        if active is not None:
+            check_active(active, event_shape)
+            self.active = active.expand(torch.broadcast_shapes(active.shape, event_shape))
         batch_shape = torch.broadcast_shapes(
             torch.Size() if batch_shape is None else batch_shape,
             getattr(energy, "batch_shape", torch.Size()),
-            torch.Size() if active is None else active.shape[:-1],
+            torch.Size() if self.active is None else self.active.shape[:-1],
             *(c.shape[: c.dim() - d] for c, d in self._contexts()),
         )
         super().__init__(batch_shape, event_shape, validate_args=validate_args)

@@ -12,6 +12,7 @@ from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energies import IsingFunction
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import check_real
 
 
 class Ising(EnergyModel):
@@ -25,6 +26,7 @@ class Ising(EnergyModel):
     :param states: Values of a site, ``(0, 1)`` or ``(-1, 1)``.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``; see :class:`EnergyModel`.
     :param sampler: How to draw; see :class:`EnergyModel`.
+    :raises TypeError: If they are no tensors of real numbers.
     :raises ValueError: If the couplings are not square, symmetric and zero on the diagonal.
 
     Example:
@@ -48,12 +50,14 @@ class Ising(EnergyModel):
         sampler: MarkovSampler | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        size = couplings.shape[-1]
+        check_real(couplings, "couplings")
+        size = couplings.shape[-1] if couplings.dim() else 0
         if couplings.dim() < 2 or couplings.shape[-2] != size:
             raise ValueError(
                 f"Expected couplings of shape (..., D, D), but got {tuple(couplings.shape)}."
             )
         fields = couplings.new_zeros(size) if fields is None else fields
+        check_real(fields, "fields")
         if fields.shape[-1:] != couplings.shape[-1:]:
             raise ValueError(
                 f"Expected fields of shape (..., {size}), but got {tuple(fields.shape)}."

@@ -48,11 +48,12 @@ class ChowLiuTree:
     def fit(cls, data: Tensor, state_space: StateSpace, *, smoothing: float = 1.0) -> ChowLiuTree:
         """The tree of greatest likelihood, with smoothed tables.
 
-        :param data: Data, ``(N, D)``.
+        :param data: Data, ``batch_shape + (D,)``.
         :param state_space: Their space.
         :param smoothing: Pseudo-counts a pair of sites, spread over its pairs of values.
         """
         state_space.validate(data)
+        data = data.flatten(0, -2) if data.dim() > 1 else data[None]
         joint = _joint_probabilities(data, state_space, smoothing)  # (D, K, D, K)
         marginal = joint.sum(-1)[:, :, 0]
         log_joint = torch.where(joint > 0, joint, 1).log()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.evaluation.orbit_counts import orbit_counts
+from pyro_rm.graph_checks import check_graphs
 
 Kernel = Literal["emd", "tv"]
 _CLUSTERING_BINS = 100
@@ -39,7 +40,8 @@ def graph_mmd(
     :param reference: Graphs to compare with.
     :param kernel: The convention.
     :returns: ``degree``, ``clustering``, ``orbit`` and their ``average``.
-    :raises ValueError: If there is no graph, or a graph without nodes.
+    :raises TypeError: If they are no lists of undirected graphs.
+    :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
 
@@ -60,9 +62,8 @@ def graph_mmd(
     """
     if kernel not in ("emd", "tv"):
         raise ValueError(f"Expected kernel to be 'emd' or 'tv', but got {kernel!r}.")
-    for graphs in (samples, reference):
-        if len(graphs) == 0 or min(len(graph) for graph in graphs) == 0:
-            raise ValueError("Expected at least one graph, and no graph without nodes.")
+    check_graphs(samples)
+    check_graphs(reference)
     distances = {
         "degree": (_degrees, _transport if kernel == "emd" else _half_l1, 1.0),
         "clustering": (_clustering, _binned_transport if kernel == "emd" else _half_l1, 0.1),
@@ -96,6 +97,8 @@ def graph_mmd_floor(
     :param num_samples: Graphs to draw with replacement, as many as are generated.
     :param kernel: The convention of :func:`graph_mmd`.
     :returns: As :func:`graph_mmd`.
+    :raises TypeError: As :func:`graph_mmd`.
+    :raises ValueError: As :func:`graph_mmd`.
 
     Example:
 
@@ -103,6 +106,7 @@ def graph_mmd_floor(
         0.0
     """
     check_counts(num_samples=num_samples)
+    check_graphs(train)
     drawn = torch.randint(len(train), (num_samples,)).tolist()
     return graph_mmd([train[index] for index in drawn], reference, kernel=kernel)
 
@@ -112,12 +116,15 @@ def dominated_share(graphs: Sequence[nx.Graph]) -> float:
 
     :param graphs: Undirected graphs.
     :returns: A share in [0, 1].
+    :raises TypeError: If it is no list of undirected graphs.
+    :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
 
         >>> dominated_share([nx.star_graph(3), nx.path_graph(4)])
         0.5
     """
+    check_graphs(graphs)
     return float(np.mean([has_dominating_node(graph) for graph in graphs]))
 
 
@@ -126,12 +133,15 @@ def has_dominating_node(graph: nx.Graph) -> bool:
 
     :param graph: A graph with a node or more.
     :returns: True or False.
+    :raises TypeError: If it is no undirected graph.
+    :raises ValueError: If it has no nodes, or self-loops.
 
     Example:
 
         >>> has_dominating_node(nx.star_graph(3))
         True
     """
+    check_graphs([graph])
     return max(dict(graph.degree).values()) == len(graph) - 1
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
+from pyro_rm.tensors import check_real
 
 Statistic = Literal["U", "V"]
 
@@ -61,7 +62,7 @@ def exponential_hamming_mmd(
     :param statistic: ``"U"`` is unbiased, and may be negative; ``"V"`` keeps the diagonals.
     :param chunk_size: Rows of the kernel matrix at once.
     :returns: A scalar.
-    :raises ValueError: If an option is out of range, or the widths differ.
+    :raises ValueError: If an option is out of range, the widths differ, or values are no states.
 
     Example:
 
@@ -98,12 +99,30 @@ def one_hot_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def check_samples(x: Tensor, y: Tensor) -> None:
     """Refuse samples that cannot be compared.
 
-    :raises ValueError: If they are not matrices of equal width with two rows or more.
+    :raises TypeError: If they are no tensors of real numbers.
+    :raises ValueError: If they are not matrices of equal width with two rows or more, or hold
+        other than whole numbers in one coding.
     """
+    check_real(x, "samples")
+    check_real(y, "samples")
     if x.dim() != 2 or y.dim() != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
         raise ValueError(
             f"Expected two samples of shape (N, D) and (M, D) with N, M >= 2, but got "
             f"{tuple(x.shape)} and {tuple(y.shape)}."
+        )
+    for sample in (x, y):
+        other = ~(sample.isfinite() & (sample == sample.to(torch.float64).round()))
+        if other.any():
+            raise ValueError(
+                f"Expected samples of whole numbers, one for each state, but got "
+                f"{sample[other][0].item():.6g}."
+            )
+    spins = {bool((sample == -1).any()) for sample in (x, y)}
+    bits = {bool((sample == 0).any()) for sample in (x, y)}
+    if len(spins) == len(bits) == 2:
+        raise ValueError(
+            "Expected samples in the same coding, but got one in (-1, 1) and one in (0, 1). Turn "
+            "bits into spins by 2 * x - 1."
         )
 
 

@@ -50,11 +50,12 @@ class IndependentSites:
     ) -> IndependentSites:
         """The maximum likelihood fit, smoothed.
 
-        :param data: Data, ``(N, D)``.
+        :param data: Data, ``batch_shape + (D,)``.
         :param state_space: Their space.
         :param smoothing: Pseudo-counts a site, spread over its values; positive.
         """
         state_space.validate(data)
+        data = data.flatten(0, -2) if data.dim() > 1 else data[None]
         if not smoothing > 0:
             raise ValueError(f"Expected smoothing to be positive, but got {smoothing}.")
         if state_space.is_binary:

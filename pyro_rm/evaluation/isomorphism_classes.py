@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_rm.constants import constant
 from pyro_rm.datasets.graphs import encode_graphs
+from pyro_rm.graph_checks import check_graphs
 
 _LARGEST = 7  # the atlas of networkx ends here
 
@@ -22,12 +23,15 @@ def uniqueness(graphs: Sequence[nx.Graph]) -> float:
 
     :param graphs: Undirected graphs.
     :returns: A share in (0, 1]; it falls with the number of graphs.
+    :raises TypeError: If it is no list of undirected graphs.
+    :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
 
         >>> uniqueness([nx.path_graph(3), nx.star_graph(2)])
         0.5
     """
+    check_graphs(graphs)
     return len(set(_class_labels(graphs))) / len(graphs)
 
 
@@ -37,12 +41,16 @@ def novelty(graphs: Sequence[nx.Graph], train: Sequence[nx.Graph]) -> float:
     :param graphs: Undirected graphs.
     :param train: Training graphs.
     :returns: A share in [0, 1].
+    :raises TypeError: If they are no lists of undirected graphs.
+    :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
 
         >>> novelty([nx.path_graph(3), nx.complete_graph(3)], [nx.star_graph(2)])
         0.5
     """
+    check_graphs(graphs)
+    check_graphs(train)
     labels = _class_labels([*train, *graphs])
     seen = set(labels[: len(train)])
     return sum(label not in seen for label in labels[len(train) :]) / len(graphs)
@@ -66,7 +74,9 @@ def class_log_likelihoods(
     :param graphs: Undirected graphs of at most 7 nodes.
     :param max_nodes: Nodes of the padding that the energy needs; no padding by default.
     :returns: Shape ``(len(graphs),)``.
-    :raises ValueError: If a graph has more than 7 nodes.
+    :raises TypeError: If it is no list of undirected graphs.
+    :raises ValueError: If there is no graph, or one has no nodes, self-loops, or more than 7
+        nodes.
 
     Example:
 
@@ -80,6 +90,7 @@ def class_log_likelihoods(
 
     [1] Ronald Read, Robin Wilson (1998) "An atlas of graphs", Oxford University Press.
     """
+    check_graphs(graphs)
     largest = max(len(graph) for graph in graphs)
     if largest > _LARGEST:
         raise ValueError(f"Expected graphs of at most {_LARGEST} nodes, but got {largest}.")

@@ -30,6 +30,7 @@ def second_moment_distance(x: Tensor, y: Tensor) -> Tensor:
     :param x: Data, ``(N, D)``, in any coding, ``D`` at least 2.
     :param y: Data in the same coding, ``(M, D)``.
     :returns: A scalar; for binary data, over the four cells of each pair of sites.
+    :raises ValueError: If there is one site only.
 
     Example:
 
@@ -40,6 +41,8 @@ def second_moment_distance(x: Tensor, y: Tensor) -> Tensor:
     .. note:: Costs a matrix product of each sample with itself.
     """
     hot_x, hot_y = one_hot_pair(x, y)
+    if x.shape[1] < 2:
+        raise ValueError(f"Expected two sites or more, but got {x.shape[1]}.")
     difference = hot_x.mT @ hot_x / len(x) - hot_y.mT @ hot_y / len(y)
     num_sites = x.shape[1]
     pairs = difference.view(num_sites, -1, num_sites, hot_x.shape[1] // num_sites)

@@ -7,6 +7,8 @@ from itertools import combinations, islice
 import networkx as nx
 import numpy as np
 
+from pyro_rm.graph_checks import check_graph
+
 _NUM_ORBITS = 15
 _CHUNK = 2**18
 # Degrees within a connected induced subgraph on two to four nodes decide the orbits:
@@ -31,6 +33,8 @@ def orbit_counts(graph: nx.Graph, *, use_package: bool | None = None) -> np.ndar
     :param use_package: Whether to count by the package ``orbit-count``, the extra
         ``graphs``; None: where it is installed.
     :returns: Integers of shape ``(nodes, 15)``, in the order of the graph's nodes.
+    :raises TypeError: If it is no undirected graph.
+    :raises ValueError: If it has self-loops.
     :raises ImportError: If the package was asked for and is not installed.
 
     Example:
@@ -47,6 +51,7 @@ def orbit_counts(graph: nx.Graph, *, use_package: bool | None = None) -> np.ndar
     [1] Natasa Przulj (2007) "Biological network comparison using graphlet degree
         distribution", Bioinformatics 23(2).
     """
+    check_graph(graph)
     matrix = nx.to_numpy_array(graph, weight=None, dtype=np.int64)
     if use_package is not False and graph.number_of_edges() > 0:
         try:

@@ -19,6 +19,7 @@ from pyro_rm.energies.node_pairs import num_nodes_of
 from pyro_rm.energy_protocol import Context
 from pyro_rm.infer.noise_levels import background_draw, sample_by_levels
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
+from pyro_rm.tensors import check_sizes
 
 
 def generate_graphs(
@@ -58,6 +59,7 @@ def generate_graphs(
     :param max_rounds: How often, before those that still fail are left out with a warning.
     :param progress: Whether to show a progress bar.
     :returns: Graphs in the order of ``num_nodes``.
+    :raises TypeError: If the numbers of nodes are no integers.
     :raises ValueError: If a size is below 1, or levels and temperatures are both given.
 
     Example:
@@ -70,6 +72,9 @@ def generate_graphs(
     .. note:: Costs ``num_steps`` Markov steps at each level or temperature, for each size.
         Approximate, as the chains are of finite length.
     """
+    check_sizes(num_nodes)
+    if num_nodes.dim() != 1:
+        raise ValueError(f"Expected numbers of nodes as (N,), but got {tuple(num_nodes.shape)}.")
     if len(num_nodes) == 0 or int(num_nodes.min()) < 1:
         raise ValueError(f"Expected positive numbers of nodes, but got {num_nodes.tolist()}.")
     if num_levels is not None and tuple(inverse_temperatures) != (1.0,):

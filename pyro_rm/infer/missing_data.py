@@ -109,6 +109,7 @@ class GibbsFill:
         :param context: Tensors of full batch rank.
         :returns: Data as floats, of the same shape.
         """
+        space.validate_shape(value)
         num_steps, last = self.num_steps, self._last
         if last is not None and same_memory(last[0], value):
             start, num_steps = torch.where(missing, last[1], value), 1
@@ -199,6 +200,8 @@ def impute(
     :param num_steps: Gibbs sweeps of each chain.
     :returns: Completed data, ``(num_fills,) + batch_shape + (D,)``. Their mean over draws
         imputes a binary cell by its probability.
+    :raises TypeError: If the data are no tensor of real numbers.
+    :raises ValueError: If their shape or a value is not of the model's space.
 
     Example:
 
@@ -213,6 +216,7 @@ def impute(
     .. note:: Costs ``num_steps`` sweeps of ``num_fills`` copies of the data.
     """
     check_counts(num_fills=num_fills)
+    model.state_space.validate_shape(value)
     batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
     missing = value.isnan() if model.active is None else value.isnan() & model.active
     clamped = EnergyModel(

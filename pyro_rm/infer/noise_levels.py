@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_protocol import Context, Energy
+from pyro_rm.energy_protocol import Context, Energy, energy_dtype, is_validating
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 from pyro_rm.state_space import StateSpace
 
@@ -96,7 +96,12 @@ class NoiseLevels:
             ``value``), or of all categories (``... + (D, K_max)``). None: uniform.
         :param active: Booleans that broadcast to ``value``; other sites are left alone.
         :returns: Corrupted data, of the shape of ``value``.
+        :raises TypeError: If the data are no tensor of real numbers.
+        :raises ValueError: If their shape or an active value is not of the space.
         """
+        if is_validating():
+            space.validate(value, active)
+        space.validate_shape(value)
         chances = torch.tensor(self.probabilities, device=value.device)
         probability = chances[level.to(value.device)][..., None]
         redrawn = torch.rand(value.shape, device=value.device) < probability
@@ -112,12 +117,15 @@ def background_draw(space: StateSpace, like: Tensor, background: Tensor | None =
     :param like: Data, for the shape and the type.
     :param background: As for :meth:`NoiseLevels.corrupt`.
     :returns: Of the shape of ``like``.
+    :raises TypeError: If ``like`` is no tensor of real numbers.
+    :raises ValueError: If its shape is not of the space.
 
     Example:
 
         >>> background_draw(StateSpace(2), torch.zeros(2), torch.tensor([0.0, 1.0]))
         tensor([0., 1.])
     """
+    space.validate_shape(like)
     if space.is_binary:
         low, high = space.states
         half = torch.full((), 0.5, device=like.device)
@@ -156,6 +164,8 @@ def sample_by_levels(
     :param active: Booleans that broadcast to ``start``; other sites are clamped.
     :param progress: Whether to show a progress bar.
     :returns: Data, of the shape of ``start``.
+    :raises TypeError: If ``start`` is no tensor of real numbers.
+    :raises ValueError: If its shape or a value is not of the space.
 
     Example:
 
@@ -170,8 +180,9 @@ def sample_by_levels(
     check_counts(num_levels=num_levels)
     check_counts(0, num_steps=num_steps)
     step = GibbsSweep() if step is None else step
+    space.validate(start)
     batch_shape = start.shape[:-1]
-    encoded = space.encode(start, start.dtype if space.is_binary else torch.get_default_dtype())
+    encoded = space.encode(start, energy_dtype(energy, start))
     with torch.no_grad():
         for index in tqdm(range(num_levels * num_steps), desc="sample", disable=not progress):
             level = torch.full(batch_shape, num_levels - 1 - index // num_steps)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energy_protocol import Context, Energy
+from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps.gibbs import redraw_blocks
 from pyro_rm.markov_steps.transition import Transition, batch_shape_of
 from pyro_rm.state_space import StateSpace
@@ -64,7 +65,10 @@ class ColoredGibbs:
 
         :param graph: A :class:`networkx.Graph`; its nodes in their order are the sites.
         :returns: The step.
+        :raises TypeError: If it is no undirected graph.
+        :raises ValueError: If it has self-loops.
         """
+        check_graph(graph)
         if nx.is_bipartite(graph):
             found = nx.bipartite.color(graph)
         else:
@@ -80,6 +84,7 @@ class ColoredGibbs:
         :returns: The step.
         """
         connected = (couplings != 0).reshape(-1, *couplings.shape[-2:]).any(0)
+        connected.fill_diagonal_(False)
         return cls.from_graph(nx.from_numpy_array(connected.cpu().numpy()))
 
     @torch.no_grad()

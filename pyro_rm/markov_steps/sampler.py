@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype
+from pyro_rm.energy_protocol import Context, Energy, energy_dtype, is_validating
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import (
     MarkovStep,
@@ -21,6 +21,7 @@ from pyro_rm.markov_steps.transition import (
     tempered,
 )
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import check_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,8 @@ def starting_data(
     :param initial: Data that broadcast to ``batch_shape + (D,)``, NaN where unknown.
     :param active: Unknown values of sites that are False become the first state.
     :returns: Data as floats, ``batch_shape + (D,)``.
-    :raises ValueError: If ``initial`` does not broadcast.
+    :raises TypeError: If ``initial`` is no tensor of real numbers.
+    :raises ValueError: If ``initial`` does not broadcast, or holds other values.
 
     Example:
 
@@ -158,6 +160,8 @@ def starting_data(
     .. note:: Costs no energy.
     """
     shape = (*batch_shape, space.num_sites)
+    if initial is not None:
+        check_real(initial, "initial data")
     device = _device_of(energy) if initial is None else initial.device
     uniform = torch.rand(shape, device=device, dtype=energy_dtype(energy, torch.empty(0)))
     start = (uniform * torch.tensor(space.categories, device=device)).floor()
@@ -167,6 +171,8 @@ def starting_data(
         known = torch.zeros(shape, dtype=torch.bool, device=device)
     elif _broadcasts(initial.shape, shape):
         known = ~initial.isnan().expand(shape)
+        if is_validating():
+            space.validate(initial.expand(shape), known)
         start = torch.where(known, initial.to(start.dtype), start)
     else:
         raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energy_protocol import Context, Energy, check_energy
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import check_active
 
 
 class Transition(NamedTuple):
@@ -144,7 +145,7 @@ def check_chains(
             "too; encode data by StateSpace.encode."
         )
     if active is not None:
-        _check_active((*batch_shape_of(space, encoded), space.num_sites), active)
+        check_active(active, torch.Size((*batch_shape_of(space, encoded), space.num_sites)))
 
 
 def _in_space(space: StateSpace, encoded: Tensor) -> bool:
@@ -155,15 +156,3 @@ def _in_space(space: StateSpace, encoded: Tensor) -> bool:
         return True
     exists = space.category_mask(encoded.device)
     return bool(((encoded.sum(-1) == 1) & ((encoded * ~exists).sum(-1) == 0)).all())
-
-
-def _check_active(shape: tuple[int, ...], active: Tensor) -> None:
-    try:
-        fits = torch.broadcast_shapes(shape, active.shape) == shape
-    except RuntimeError:
-        fits = False
-    if not fits or active.dtype != torch.bool:
-        raise ValueError(
-            f"Expected active as booleans that broadcast to batch_shape + (D,) = {shape}, but "
-            f"got {active.dtype} of shape {tuple(active.shape)}: True where a site may move."
-        )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
+from pyro_rm.tensors import check_real
 
 
 def coupling_norms(couplings: Tensor, *, skip_first: bool = False) -> Tensor:
@@ -15,12 +16,19 @@ def coupling_norms(couplings: Tensor, *, skip_first: bool = False) -> Tensor:
     :param skip_first: Leave category 0 out of the norm: the gap of an alignment, whose
         couplings follow stretches of gaps [1].
     :returns: Symmetric, ``(D, D)``.
+    :raises TypeError: If they are no tensor of real numbers.
+    :raises ValueError: If they have another shape.
 
     **References**
 
     [1] Magnus Ekeberg et al. (2013) "Improved contact prediction in proteins: using
         pseudolikelihoods to infer Potts models", Physical Review E 87.
     """
+    check_real(couplings, "couplings")
+    if couplings.dim() != 4 or couplings.shape[:2] != couplings.shape[2:]:
+        raise ValueError(
+            f"Expected couplings of shape (D, K, D, K), but got {tuple(couplings.shape)}."
+        )
     if skip_first:
         couplings = couplings[:, 1:, :, 1:]
     return couplings.square().sum((1, 3)).sqrt()
@@ -33,7 +41,9 @@ def average_product_correction(strengths: Tensor) -> Tensor:
     other sites.
 
     :param strengths: Symmetric, ``(D, D)``; the diagonal is ignored.
-    :returns: Corrected strengths, zero on the diagonal.
+    :returns: Corrected strengths, zero on the diagonal; zeros stay zeros.
+    :raises TypeError: If they are no tensor of real numbers.
+    :raises ValueError: If they are no finite matrix of two sites or more.
 
     Example:
 
@@ -45,10 +55,12 @@ def average_product_correction(strengths: Tensor) -> Tensor:
     [1] Stanley Dunn, Lindi Wahl, Gregory Gloor (2008) "Mutual information without the
         influence of phylogeny or entropy", Bioinformatics 24(3).
     """
+    _check_matrix(strengths, "strengths")
     size = len(strengths)
     others = strengths - torch.diag(strengths.diagonal())
     mean = others.sum(0) / (size - 1)
-    corrected = others - torch.outer(mean, mean) / mean.mean()
+    overall = mean.mean()
+    corrected = others - torch.outer(mean, mean) / torch.where(overall == 0, 1.0, overall)
     return corrected - torch.diag(corrected.diagonal())
 
 
@@ -62,7 +74,8 @@ def contact_precision(
     :param threshold: Pairs closer than this are contacts.
     :param min_separation: Pairs closer than this along the chain are left out.
     :returns: The curve, one entry a pair. The precision of the top L/5 is entry L // 5 - 1.
-    :raises ValueError: If the shapes differ.
+    :raises TypeError: If they are no tensors of real numbers.
+    :raises ValueError: If the shapes differ, or strengths are not finite.
 
     Example:
 
@@ -70,6 +83,8 @@ def contact_precision(
         >>> contact_precision(9 - distances, distances, min_separation=1)
         tensor([1.0000, 0.5000, 0.3333])
     """
+    check_real(distances, "distances")
+    _check_matrix(strengths, "strengths")
     if strengths.shape != distances.shape:
         raise ValueError(
             f"Expected strengths and distances of one shape, but got {tuple(strengths.shape)} and "
@@ -82,3 +97,13 @@ def contact_precision(
     order = strengths[first, second].argsort(descending=True)
     hits = (distances[first, second] < threshold)[order].float()
     return hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+
+
+def _check_matrix(values: Tensor, name: str) -> None:
+    check_real(values, name)
+    square = values.dim() == 2 and values.shape[0] == values.shape[1] >= 2
+    if not square or not values.isfinite().all():
+        raise ValueError(
+            f"Expected {name} as a finite matrix of two sites or more, (D, D), but got others, of "
+            f"shape {tuple(values.shape)}."
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pyro_rm.tensors import check_real
+
 States = tuple[float, float]
 
 
@@ -24,6 +26,8 @@ def recode(
     :param source: The states now, ``(0, 1)`` or ``(-1, 1)``.
     :param target: The states wanted.
     :returns: Couplings and fields for the target.
+    :raises TypeError: If they are no tensors of real numbers.
+    :raises ValueError: If the shapes do not fit, or states are equal.
 
     Example:
 
@@ -33,6 +37,16 @@ def recode(
         (tensor([[0., 1.],
                 [1., 0.]]), tensor([1., 1.]))
     """
+    check_real(couplings, "couplings")
+    check_real(fields, "fields")
+    square = couplings.dim() >= 2 and couplings.shape[-1] == couplings.shape[-2]
+    if not square or fields.shape[-1:] != couplings.shape[-1:]:
+        raise ValueError(
+            f"Expected couplings and fields of shapes (..., D, D) and (..., D), but got "
+            f"{tuple(couplings.shape)} and {tuple(fields.shape)}."
+        )
+    if source[0] == source[1] or target[0] == target[1]:
+        raise ValueError(f"Expected two states, but got {source} and {target}.")
     scale = (source[1] - source[0]) / (target[1] - target[0])
     shift = source[0] - scale * target[0]
     return scale**2 * couplings, scale * (fields + shift * couplings.sum(-1))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import check_real
 
 
 def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tuple[Tensor, Tensor]:
@@ -18,6 +19,8 @@ def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tupl
     :param fields: ``(D, K)``.
     :param space: The state space; categories that a site does not have become zero.
     :returns: Couplings and fields in the gauge.
+    :raises TypeError: If they are no tensors of real numbers.
+    :raises ValueError: If a shape is not that of the space.
 
     Example:
 
@@ -27,6 +30,14 @@ def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tupl
         >>> zero_sum_gauge(couplings, torch.zeros(2, 3), space)[0].abs().max()
         tensor(0.)
     """
+    check_real(couplings, "couplings")
+    check_real(fields, "fields")
+    shape = (space.num_sites, space.max_categories)
+    if couplings.shape != shape + shape or fields.shape != shape:
+        raise ValueError(
+            f"Expected couplings and fields of shapes {shape + shape} and {shape}, but got "
+            f"{tuple(couplings.shape)} and {tuple(fields.shape)}."
+        )
     exists = space.category_mask(couplings.device).to(couplings.dtype)
     share = exists / exists.sum(1, keepdim=True)
     own = torch.einsum("iajb,jb->iaj", couplings, share)  # mean over the other's categories

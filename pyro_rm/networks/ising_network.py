@@ -12,13 +12,14 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.estimators import Estimator
+from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.networks.missing_cells import graph_of, refill, with_fills
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.parameters import Parameters
 from pyro_rm.networks.sandwich import sandwich
 from pyro_rm.networks.selection import IsingFit, Selection, fit_ising
-from pyro_rm.networks.tables import BinaryTable, read_binary, read_binary_like
+from pyro_rm.networks.tables import BinaryTable, read_binary, read_binary_like, row_weights
 from pyro_rm.objectives import as_objective
 from pyro_rm.state_space import StateSpace
 
@@ -92,12 +93,14 @@ class IsingNetwork(Parameters):
         :param y: Ignored.
         :param sample_weight: Weights of the rows, ``(N,)``.
         :returns: The fitted network.
-        :raises ValueError: If columns are constant, copies or not binary, or couplings diverge.
+        :raises TypeError: If the graph is no undirected one.
+        :raises ValueError: If columns are constant, copies or not binary, couplings diverge, or
+            weights are no positive numbers.
         """
         check_counts(num_fills=self.num_fills, num_rounds=self.num_rounds)
         table = read_binary(X, self.states)
         space = StateSpace(len(table.names), states=table.states)
-        weights = None if sample_weight is None else torch.as_tensor(sample_weight)
+        weights = row_weights(sample_weight, len(table.values))
         values = table.values.to(self.dtype)
         observations = with_fills(values, space, weights, self.num_fills)
         self._publish(table, self._fit(observations, self._given_edges(table.names)))
@@ -111,13 +114,14 @@ class IsingNetwork(Parameters):
             if self.selection is not None:
                 return None
             return torch.triu_indices(len(names), len(names), 1).T
+        check_graph(self.graph)
         index = {name: number for number, name in enumerate(names)}
         unknown = [node for node in self.graph.nodes if node not in index]
         if unknown:
             raise ValueError(
                 f"Expected a graph on the columns of the data, but {unknown[0]!r} is none of them."
             )
-        pairs = [(index[a], index[b]) for a, b in self.graph.edges if a != b]
+        pairs = [(index[a], index[b]) for a, b in self.graph.edges]
         return torch.tensor(pairs, dtype=torch.long).view(-1, 2)
 
     def _select(self, observations: Observations, given: Tensor | None) -> IsingFit:

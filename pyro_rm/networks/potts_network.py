@@ -20,7 +20,7 @@ from pyro_rm.networks.parameters import Parameters
 from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
 from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sequence_weights import sequence_weights
-from pyro_rm.networks.tables import read_categories
+from pyro_rm.networks.tables import read_categories, row_weights
 
 _FIELD_RIDGE = 0.01
 
@@ -94,12 +94,13 @@ class PottsNetwork(Parameters):
         :param y: Ignored.
         :param sample_weight: Weights of the rows, ``(N,)``, instead of ``identity``.
         :returns: The fitted network.
-        :raises ValueError: If a column does not hold codes, or has a single one.
+        :raises ValueError: If a column does not hold codes, or has a single one, or weights are
+            no positive numbers.
         """
         check_counts(max_steps=self.max_steps)
         check_counts(0, num_penalties=self.num_penalties)
         values, names, space = read_categories(X, self.num_categories)
-        weights = None if sample_weight is None else torch.as_tensor(sample_weight)
+        weights = row_weights(sample_weight, len(values))
         if weights is None and self.identity is not None:
             weights = sequence_weights(values, identity=self.identity)
         total = float(len(values) if weights is None else weights.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, log
 from typing import Any
 
 import networkx as nx
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.energies import IsingFunction
+from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.state_space import StateSpace
 
@@ -26,6 +28,8 @@ def simulate_ising(
     :param num_steps: Gibbs sweeps of each chain. Rows are as well mixed as these make them.
     :param progress: Whether to show one.
     :returns: -1 and 1, in the order of the nodes, ``(num_samples, D)``, in double precision.
+    :raises TypeError: If it is no undirected graph.
+    :raises ValueError: If it has self-loops.
 
     Example:
 
@@ -34,6 +38,7 @@ def simulate_ising(
         torch.Size([5, 9])
     """
     check_counts(0, num_samples=num_samples)
+    check_graph(graph)
     couplings = torch.tensor(nx.to_numpy_array(graph), dtype=torch.float64)
     size = len(couplings)
     space = StateSpace(size, states=(-1, 1))
@@ -50,15 +55,17 @@ def negative_log_error(found: Any, true: Any) -> float:
 
     :param found: Couplings of a sum over pairs, ``(D, D)``.
     :param true: The same.
-    :returns: Larger is better.
+    :returns: Larger is better; infinite if there is no error.
+    :raises ValueError: If they are no finite matrices of one shape.
 
     Example:
 
         >>> round(negative_log_error(np.zeros((2, 2)), 2 * np.ones((2, 2))), 3)
         -0.0
     """
-    half = (np.asarray(found) - np.asarray(true)) / 2
-    return float(-np.log(np.sqrt(np.mean(half**2))))
+    here, there = _matrices(found, true)
+    error = float(np.mean((here - there) ** 2)) / 4
+    return inf if error == 0 else -log(error) / 2
 
 
 def support_f1(found: Any, true: Any) -> float:
@@ -67,11 +74,24 @@ def support_f1(found: Any, true: Any) -> float:
     :param found: Couplings, ``(D, D)``.
     :param true: The same.
     :returns: A number in [0, 1].
+    :raises ValueError: If they are no finite matrices of one shape.
 
     Example:
 
         >>> support_f1(np.array([[0, 1], [1, 0]]), np.array([[0, 3], [3, 0]]))
         1.0
     """
-    here, there = np.asarray(found) != 0, np.asarray(true) != 0
+    here, there = (matrix != 0 for matrix in _matrices(found, true))
     return float(2 * (here & there).sum() / max(1, here.sum() + there.sum()))
+
+
+def _matrices(*couplings: Any) -> list[np.ndarray]:
+    """Couplings as arrays of one shape."""
+    arrays = [np.asarray(matrix) for matrix in couplings]
+    if any(array.dtype.kind not in "biuf" for array in arrays):
+        kinds = [str(array.dtype) for array in arrays]
+        raise ValueError(f"Expected couplings as real numbers, but got {kinds}.")
+    shapes = [array.shape for array in arrays]
+    if arrays[0].ndim != 2 or len({*shapes}) > 1 or not all(np.isfinite(a).all() for a in arrays):
+        raise ValueError(f"Expected finite matrices of one shape, (D, D), but got {shapes}.")
+    return arrays

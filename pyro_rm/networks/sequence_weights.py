@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.counts import check_counts
+from pyro_rm.tensors import check_real
 
 
 def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: int = 1024) -> Tensor:
@@ -18,7 +19,8 @@ def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: in
     :param identity: Share of positions that agree, above 0, up to 1 (exact copies).
     :param chunk_size: Sequences compared with all others at once.
     :returns: Weights in (0, 1], ``(N,)``.
-    :raises ValueError: If the identity is out of range.
+    :raises TypeError: If the sequences are no tensor of real numbers.
+    :raises ValueError: If the identity is out of range, or the sequences are no codes.
 
     Example:
 
@@ -34,8 +36,14 @@ def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: in
     """
     if not 0 < identity <= 1:
         raise ValueError(f"Expected an identity above 0 and up to 1, but got {identity}.")
-    encoded = torch.nn.functional.one_hot(sequences.long()).flatten(1).float()
     check_counts(chunk_size=chunk_size)
+    check_real(sequences, "sequences")
+    if sequences.dim() != 2 or sequences.numel() == 0:
+        raise ValueError(f"Expected codes of shape (N, D), but got {tuple(sequences.shape)}.")
+    codes = sequences.long()
+    if (codes < 0).any() or (codes != sequences).any():
+        raise ValueError("Expected codes 0, 1, 2, ..., but got other numbers.")
+    encoded = torch.nn.functional.one_hot(codes).flatten(1).float()
     needed = identity * sequences.shape[1] - 1e-4
     counts = [
         (encoded[start : start + chunk_size] @ encoded.mT >= needed).sum(1)

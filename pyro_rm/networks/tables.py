@@ -39,7 +39,8 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
         )
     names = list(table.columns) if hasattr(table, "columns") else None
     if isinstance(table, Tensor):
-        table = table.detach().cpu().numpy()
+        table = table.detach().cpu()
+        table = (table.float() if table.dtype == torch.bfloat16 else table).numpy()
     array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
     if array.ndim != 2:
         raise ValueError(f"Expected a table of rows and columns, but got shape {array.shape}.")
@@ -50,6 +51,30 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
     names = list(range(array.shape[1])) if names is None else names
     columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
     return torch.from_numpy(np.stack(columns, 1)), names
+
+
+def row_weights(given: Any, num_rows: int) -> Tensor | None:
+    """Weights of rows; None if there are none.
+
+    :param given: Numbers, ``(N,)``, or None.
+    :param num_rows: Number of rows.
+    :returns: Shape ``(N,)``.
+    :raises ValueError: If there is another number of them, one is negative or not finite, or
+        all are zero.
+    """
+    if given is None:
+        return None
+    try:
+        weights = torch.as_tensor(np.asarray(given, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected sample_weight as numbers, but got others: {error}.") from error
+    if weights.shape != (num_rows,):
+        raise ValueError(
+            f"Expected sample_weight of shape ({num_rows},), but got {tuple(weights.shape)}."
+        )
+    if not weights.isfinite().all() or weights.min() < 0 or weights.sum() == 0:
+        raise ValueError("Expected sample_weight from 0, finite and not all 0, but got others.")
+    return weights
 
 
 def _numbers(column: Any, name: Any) -> Any:

@@ -60,10 +60,10 @@ def test_densities_shrink_to_the_mean():
     [
         ([], ValueError, "at least one graph, but got none"),
         ([nx.empty_graph(0)], ValueError, "at least one node, but graph 0 is empty"),
-        ([nx.path_graph(5)], ValueError, "at most max_nodes=4 nodes, but graph 0 has 5"),
+        ([nx.path_graph(5)], ValueError, "at most max_nodes=4 nodes, but got one of 5"),
         ([nx.Graph([(0, 0), (0, 1)])], ValueError, "without self-loops, but graph 0"),
         ([nx.MultiGraph([(0, 1), (0, 1)])], TypeError, "graph 0 is a MultiGraph"),
-        ([nx.path_graph(2), nx.DiGraph([(0, 1)])], TypeError, "graph 1 differs"),
+        ([nx.path_graph(2), nx.DiGraph([(0, 1)])], TypeError, "graph 1 is a directed one"),
     ],
 )
 def test_refused(graphs, error, message):

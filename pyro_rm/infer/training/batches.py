@@ -32,11 +32,10 @@ class ShuffledBatches:
     def __init__(self, data: Batch, batch_size: int | None) -> None:
         self.data = data
         self.tensors = (data,) if isinstance(data, Tensor) else tuple(data)
-        sizes = {len(tensor) for tensor in self.tensors}
+        sizes = {len(tensor) if tensor.dim() else 0 for tensor in self.tensors}
         if len(sizes) != 1 or 0 in sizes:
-            raise ValueError(
-                f"Expected tensors of one leading size, at least 1, but got {sorted(sizes)}."
-            )
+            shapes = [tuple(tensor.shape) for tensor in self.tensors]
+            raise ValueError(f"Expected tensors of one leading size, at least 1, but got {shapes}.")
         (self.num_data,) = sizes
         self.batch_size = batch_size
         each_step = batch_size or self.num_data
