@@ -175,7 +175,8 @@ class ProportionalToSize(Design):
 def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
     r"""Probabilities :math:`\pi_i = \min(1, c q_i)` that sum to the number of draws.
 
-    Rows with fewer positive sizes than draws get :math:`\pi_i = 1` for each of them.
+    Those of :class:`ProportionalToSize`. Rows with fewer positive sizes than draws get
+    :math:`\pi_i = 1` for each of them.
 
     :param sizes: Non-negative, of shape ``batch_shape + (candidates,)``.
     :param num_draws: The sum to reach.
@@ -207,9 +208,9 @@ def inclusion_probabilities(sizes: Tensor, num_draws: int) -> Tensor:
 def stratified_offsets(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     r"""Offsets that are uniform in :math:`[0, 1)` each, and together one in each of n strata.
 
-    Strata are dealt to the rows at random, so that whatever the rows are, the variance of
-    their mean is at most :math:`n / (n - 1)` times that of independent offsets, and far less
-    where rows are alike.
+    The offsets of :class:`ProportionalToSize`. Strata are dealt to the rows at random, so that
+    whatever the rows are, the variance of their mean is at most :math:`n / (n - 1)` times that
+    of independent offsets, and far less where rows are alike.
 
     :param shape: Rows.
     :param dtype: Of the offsets.
@@ -233,7 +234,7 @@ def systematic_draw(
     r"""Systematic sampling: a pure function of probabilities, order and offset.
 
     The probabilities are laid end to end in the given order; the candidates under the
-    ticks ``offset, offset + 1, ...`` are drawn.
+    ticks ``offset, offset + 1, ...`` are drawn, as in :class:`ProportionalToSize`.
 
     :param inclusion: Probabilities with an integer sum in each row, ``batch_shape +
         (candidates,)`` or one row for the batch.

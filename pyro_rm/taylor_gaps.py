@@ -28,7 +28,7 @@ def taylor_gaps(
 ) -> Tensor:
     r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors.
 
-    Exact for energies that are affine in each site.
+    What guides the steps of [1]. Exact for energies that are affine in each site.
 
     :param energy: An energy that is differentiable in its input.
     :param space: Its state space.
@@ -40,6 +40,11 @@ def taylor_gaps(
     :raises EnergyError: If the energy is not differentiable in ``x``.
 
     .. note:: Costs one energy and its gradient in ``x``, whatever the number of sites.
+
+    **References**
+
+    [1] Will Grathwohl, Kevin Swersky, Milad Hashemi, David Duvenaud, Chris Maddison (2021) "Oops
+        I took a gradient: scalable sampling for discrete distributions", ICML.
     """
     return energy_and_taylor_gaps(energy, space, encoded, context, differentiable=differentiable)[1]
 

@@ -158,6 +158,58 @@ def test_docstrings_say_every_parameter_result_error_and_cost():
     assert missing == []
 
 
+METHODS = {
+    "datasets", "designs", "energies", "estimators", "evaluation", "infer", "markov_steps",
+    "networks", "objectives", "proposals", "taylor_gaps",
+}  # fmt: skip
+OF_NO_SOURCE = {
+    # what others are built from, and what they return
+    "Alignment", "CsvTable", "Design", "Draw", "Estimator", "GraphBatch", "IsingFit",
+    "LogLikelihood", "MarkovKernel", "Objective", "PlaneDensity", "Proposal", "Score",
+    "TrainingResult", "Transition", "add_replicas", "as_design", "as_objective", "as_proposal",
+    "check_chains", "default_step", "estimate", "estimate_terms", "first_replica", "move",
+    "num_replicas", "starting_data", "TemperedLayers",
+    # reading, coding and drawing data
+    "CurveDensity", "GrayCodedDensity", "active_pairs", "background_draw", "coupling_matrix",
+    "decode_graphs", "encode_graphs", "lattice", "read_alignment", "read_csv_table",
+    "simulate_ising", "size_buckets", "with_couplings",
+    # definitions, with the formula or the sentence that says all
+    "AllNeighbors", "IndependentSites", "LinearFirstEnergy", "Oracle", "TemperedEnergy", "Uniform",
+    "dominated_share", "exact_samples", "first_moment_distance", "has_dominating_node",
+    "log_partition", "novelty", "recode", "restore_temperature", "sample_quality",
+    "second_moment_distance", "support_f1", "uniqueness",
+}  # fmt: skip
+
+
+def test_methods_say_their_source():
+    """By numbered references, or by naming a public name that has some."""
+    docs = {name: doc for name, _, doc in described()}
+    cited = {name.split(".")[-1] for name, doc in docs.items() if "**References**" in doc}
+    role = re.compile(r":(?:class|func):`~?(?:[\w.]+\.)?(\w+)`")
+    missing = {
+        name.split(".")[-1]
+        for name, doc in docs.items()
+        if name.split(".")[1] in METHODS
+        and name.split(".")[-1] not in cited
+        and not cited & set(role.findall(doc))
+    }
+    assert missing == OF_NO_SOURCE
+
+
+def test_references_are_numbered_used_and_complete():
+    """``[1] Author (year) "Title", venue.``, each of which the text above it names."""
+    wrong = []
+    for name, _, doc in described():
+        text, _, references = doc.partition("**References**")
+        _, *parts = re.split(r"\n\s*\[(\d+)\] ", references.split("\n    Example:")[0])
+        for number, (key, entry) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
+            whole = re.fullmatch(r'\S.+ \((1[89]|20)\d\d\) ".+", .+\.', " ".join(entry.split()))
+            used = re.search(rf"\[(\d, )*{key}(, \d)*\]", text)
+            if int(key) != number or not whole or not used:
+                wrong.append(f"{name} [{key}]")
+    assert wrong == []
+
+
 def test_readme_and_citation_say_the_version_and_python_that_are_declared():
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {pyro_rm.__version__}\n" in citation

@@ -32,13 +32,18 @@ def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
 
 
 def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
-    """A random graph in which all sites have as many neighbors.
+    """A random graph in which all sites have as many neighbors, by the algorithm of [1].
 
     :param num_sites: Number of sites.
     :param degree: Neighbors a site.
     :param coupling: See :func:`lattice`.
     :returns: As :func:`lattice`.
     :raises ValueError: If there is no such graph.
+
+    **References**
+
+    [1] Angelika Steger, Nicholas Wormald (1999) "Generating random regular graphs quickly",
+        Combinatorics, Probability and Computing 8(4).
     """
     check_counts(num_sites=num_sites, degree=degree)
     if degree >= num_sites or degree * num_sites % 2:
@@ -50,13 +55,17 @@ def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
 
 
 def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Graph:
-    """A random graph in which each pair is connected alike, independently.
+    """A random graph in which each pair is connected alike, independently [1].
 
     :param num_sites: Number of sites.
     :param mean_degree: Expected neighbors a site.
     :param coupling: See :func:`lattice`.
     :returns: As :func:`lattice`.
     :raises ValueError: If there are fewer than two sites, or the degree is out of range.
+
+    **References**
+
+    [1] Edgar Gilbert (1959) "Random graphs", The Annals of Mathematical Statistics 30(4).
     """
     check_counts(2, num_sites=num_sites)
     if not 0 <= mean_degree <= num_sites - 1:
@@ -69,8 +78,8 @@ def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Gr
 
 
 def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.Graph:
-    """Random couplings on any graph: Edwards-Anderson on lattices, Sherrington-Kirkpatrick
-    on complete graphs.
+    """Random couplings on any graph: Edwards-Anderson on lattices [1],
+    Sherrington-Kirkpatrick on complete graphs [2].
 
     :param graph: Any undirected graph; its nodes keep their names.
     :param scale: Size of the couplings.
@@ -84,6 +93,14 @@ def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.G
         >>> glass = spin_glass(nx.path_graph(["a", "b", "c"]), scale=0.5)
         >>> abs(glass["a"]["b"]["weight"])
         0.5
+
+    **References**
+
+    [1] Samuel Edwards, Philip Anderson (1975) "Theory of spin glasses", Journal of Physics F:
+        Metal Physics 5(5).
+
+    [2] David Sherrington, Scott Kirkpatrick (1975) "Solvable model of a spin-glass", Physical
+        Review Letters 35(26).
     """
     check_graph(graph)
     count = graph.number_of_edges()

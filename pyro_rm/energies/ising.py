@@ -15,6 +15,8 @@ from pyro_rm.state_space import StateSpace
 class IsingFunction:
     r"""The Ising energy of given tensors, :math:`E(x) = -\tfrac12 x^\top J x - h^\top x`.
 
+    The function of :class:`IsingEnergy`, for parameters from elsewhere.
+
     :param couplings: Symmetric :math:`J` with zero diagonal, ``batch_shape + (D, D)``.
     :param fields: :math:`h`, ``batch_shape + (D,)``.
     :param state_space: A binary space.

@@ -13,7 +13,7 @@ from pyro_rm.state_space import StateSpace
 
 @dataclass(frozen=True, eq=False)
 class PottsFunction:
-    r"""The Potts energy of given tensors, on one-hot data.
+    r"""The Potts energy of given tensors, on one-hot data, as in :class:`PottsEnergy`.
 
     :param couplings: Symmetric, zero within a site, ``batch_shape + (D, K, D, K)``.
     :param fields: ``batch_shape + (D, K)``.

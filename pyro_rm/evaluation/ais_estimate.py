@@ -11,7 +11,7 @@ from torch import Tensor
 @dataclass(frozen=True, eq=False)
 class AISEnd:
     r"""One direction of annealing: importance weights that are unbiased for :math:`Z` or
-    :math:`1 / Z`.
+    :math:`1 / Z`; see :func:`~pyro_rm.evaluation.annealed_importance_sampling`.
 
     :param log_weights: One for each chain, ``(num_chains,)``.
     :param sign: 1 if the weights estimate :math:`Z`, -1 if they estimate :math:`1 / Z`.
@@ -65,7 +65,7 @@ class AISEnd:
 
 @dataclass(frozen=True, eq=False)
 class AISEstimate:
-    r"""A bracket of :math:`\log Z`.
+    r"""A bracket of :math:`\log Z` by :func:`~pyro_rm.evaluation.annealed_importance_sampling`.
 
     :param lower: Forward annealing, from the base: its mean weight exceeds :math:`Z`
         by a factor :math:`c` with probability at most :math:`1 / c`.

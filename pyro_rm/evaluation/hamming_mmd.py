@@ -52,7 +52,7 @@ def exponential_hamming_mmd(
     statistic: Statistic = "U",
     chunk_size: int = 2**11,
 ) -> Tensor:
-    r"""Squared discrepancy under the kernel :math:`e^{-b\, d_H(x, y)}`.
+    r"""Squared discrepancy [1] under the kernel :math:`e^{-b\, d_H(x, y)}`.
 
     The kernel is characteristic: zero for equal distributions only.
 
@@ -71,6 +71,11 @@ def exponential_hamming_mmd(
         tensor(0.)
 
     .. note:: Costs three kernel matrices, in chunks of rows: one matrix product each.
+
+    **References**
+
+    [1] Arthur Gretton, Karsten Borgwardt, Malte Rasch, Bernhard Scholkopf, Alexander Smola
+        (2012) "A kernel two-sample test", Journal of Machine Learning Research 13.
     """
     check_counts(chunk_size=chunk_size)
     if not bandwidth > 0:

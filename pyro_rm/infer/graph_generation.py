@@ -38,7 +38,7 @@ def generate_graphs(
 ) -> list[nx.Graph]:
     """Draw graphs of given sizes by Markov chains over their edges.
 
-    Chains start as Erdos-Renyi graphs and walk down the noise levels of the energy, or
+    Chains start as Erdos-Renyi graphs and walk down the noise levels of the energy [1], or
     through inverse temperatures. Graphs of equal size move together, without padding where
     the energy has ``resized``.
 
@@ -71,6 +71,12 @@ def generate_graphs(
 
     .. note:: Costs ``num_steps`` Markov steps at each level or temperature, for each size.
         Approximate, as the chains are of finite length.
+
+    **References**
+
+    [1] Chenhao Niu, Yang Song, Jiaming Song, Shengjia Zhao, Aditya Grover, Stefano Ermon
+        (2020) "Permutation invariant graph generation via score-based generative modeling",
+        AISTATS.
     """
     check_sizes(num_nodes)
     if num_nodes.dim() != 1:

@@ -33,7 +33,7 @@ def rmwggis(num_neighbors: int, *, biased: bool = False) -> RatioMatchingLoss:
 
 
 def rmwrand(num_neighbors: int) -> RatioMatchingLoss:
-    """RMwRAND, the control of the RMwGGIS paper: the squared ratio, sampled uniformly.
+    """RMwRAND, the control of the paper of :func:`rmwggis`: the squared ratio, sampled uniformly.
 
     :param num_neighbors: Neighbors visited a datum.
     :returns: The loss, unbiased for Eq. 4.
@@ -47,7 +47,7 @@ def rmwrand(num_neighbors: int) -> RatioMatchingLoss:
 
 
 def full_ratio_matching() -> RatioMatchingLoss:
-    """Ratio matching over all neighbors, Eq. 3 of the RMwGGIS paper.
+    """Ratio matching over all neighbors, Eq. 3 of the paper of :func:`rmwggis`.
 
     :returns: The loss, exact.
 
@@ -60,7 +60,7 @@ def full_ratio_matching() -> RatioMatchingLoss:
 
 
 def full_squared_ratio() -> RatioMatchingLoss:
-    """The squared ratio over all neighbors, Eq. 4 of the RMwGGIS paper.
+    """The squared ratio over all neighbors, Eq. 4 of the paper of :func:`rmwggis`.
 
     :returns: The loss, exact; it learns the energy divided by four.
 

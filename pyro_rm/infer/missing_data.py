@@ -192,7 +192,7 @@ class Marginalized:
 def impute(
     model: EnergyModel, value: Tensor, *, num_fills: int = 100, num_steps: int = 20
 ) -> Tensor:
-    """Draw missing cells given the observed ones.
+    """Draw missing cells given the observed ones: multiple imputation [1].
 
     :param model: The fitted model.
     :param value: Data, ``batch_shape + (D,)``, NaN where missing.
@@ -214,6 +214,10 @@ def impute(
                 [1., 1.]])
 
     .. note:: Costs ``num_steps`` sweeps of ``num_fills`` copies of the data.
+
+    **References**
+
+    [1] Donald Rubin (1987) "Multiple imputation for nonresponse in surveys", Wiley.
     """
     check_counts(num_fills=num_fills)
     model.state_space.validate_shape(value)

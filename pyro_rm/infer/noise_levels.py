@@ -151,7 +151,7 @@ def sample_by_levels(
     active: Tensor | None = None,
     progress: bool = False,
 ) -> Tensor:
-    """Walk chains from full noise to the data, some Markov steps at each level.
+    """Walk chains from full noise to the data, some Markov steps at each level [1].
 
     :param energy: An energy that takes a level as its last context.
     :param space: Its state space.
@@ -176,6 +176,11 @@ def sample_by_levels(
 
     .. note:: Costs ``num_levels * num_steps`` Markov steps. Approximate: the steps leave
         each level's model invariant, and how near the last one comes depends on their number.
+
+    **References**
+
+    [1] Yang Song, Stefano Ermon (2019) "Generative modeling by estimating gradients of the
+        data distribution", NeurIPS.
     """
     check_counts(num_levels=num_levels)
     check_counts(0, num_steps=num_steps)

@@ -19,7 +19,7 @@ class RatioMatchingLoss(SurrogateLoss):
     r"""A loss for :class:`pyro.infer.SVI` that needs no partition function.
 
     Scores observed energy-based sites by minus an objective's estimate and hands the
-    rest to an ELBO. What is optimized is a generalized-Bayes objective, not a bound on
+    rest to an ELBO. What is optimized is a generalized-Bayes objective [1], not a bound on
     the evidence. Missing cells (NaN and inactive) are filled by
     :class:`~pyro_rm.infer.GibbsFill`.
 
@@ -64,6 +64,11 @@ class RatioMatchingLoss(SurrogateLoss):
         all data. Each datum costs one energy and ``num_neighbors`` neighbors, or one gap
         table. With a nonlinear ELBO (Renyi, enumerated classes) only the exact sum is
         unbiased; a warning says so.
+
+    **References**
+
+    [1] Pier Bissiri, Chris Holmes, Stephen Walker (2016) "A general framework for updating
+        belief distributions", Journal of the Royal Statistical Society B 78(5).
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class MarkovSampler:
 
     Draws are independent of each other and approximate: their distribution is as close to
     the model as ``num_steps`` steps bring it. Chains that stay in the first mode they meet
-    spread better over the modes if they cool down (``annealed``), at the same cost; from the
+    spread better over the modes if they cool down (``annealed`` [1]), at the same cost; from the
     draws of a similar model start by :meth:`starting_from`. Exact draws of small models come from
     :class:`~pyro_rm.distributions.NormalizedModel`.
 
@@ -52,6 +52,11 @@ class MarkovSampler:
                 [1., 1., 1.]])
 
     .. note:: Costs ``num_steps`` steps. Biased, unless it starts at exact draws.
+
+    **References**
+
+    [1] Scott Kirkpatrick, Daniel Gelatt, Mario Vecchi (1983) "Optimization by simulated
+        annealing", Science 220(4598).
     """
 
     num_steps: int

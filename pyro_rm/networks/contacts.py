@@ -67,7 +67,7 @@ def average_product_correction(strengths: Tensor) -> Tensor:
 def contact_precision(
     strengths: Tensor, distances: Tensor, *, threshold: float = 8.0, min_separation: int = 6
 ) -> Tensor:
-    """Share of true contacts among the strongest 1, 2, ... pairs.
+    """Share of true contacts among the strongest 1, 2, ... pairs [1].
 
     :param strengths: Symmetric, ``(D, D)``.
     :param distances: In the same order of sites, ``(D, D)``; pairs with NaN are left out.
@@ -82,6 +82,11 @@ def contact_precision(
         >>> distances = torch.tensor([[0.0, 9.0, 5.0], [9.0, 0.0, 9.0], [5.0, 9.0, 0.0]])
         >>> contact_precision(9 - distances, distances, min_separation=1)
         tensor([1.0000, 0.5000, 0.3333])
+
+    **References**
+
+    [1] Magnus Ekeberg et al. (2013) "Improved contact prediction in proteins: using
+        pseudolikelihoods to infer Potts models", Physical Review E 87.
     """
     check_real(distances, "distances")
     _check_matrix(strengths, "strengths")

@@ -13,7 +13,7 @@ def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tupl
     r"""Move what a single site can say from the couplings of a Potts model to its fields.
 
     Energies change by a constant only. Over the categories of either site, couplings sum to
-    zero, which makes their norm the smallest of all equal models; so do fields.
+    zero [1], which makes their norm the smallest of all equal models; so do fields.
 
     :param couplings: Symmetric, zero within a site, ``(D, K, D, K)``.
     :param fields: ``(D, K)``.
@@ -29,6 +29,11 @@ def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tupl
         >>> couplings[0, :, 1] = couplings[1, :, 0] = 1.0  # the same for all pairs of categories
         >>> zero_sum_gauge(couplings, torch.zeros(2, 3), space)[0].abs().max()
         tensor(0.)
+
+    **References**
+
+    [1] Magnus Ekeberg et al. (2013) "Improved contact prediction in proteins: using
+        pseudolikelihoods to infer Potts models", Physical Review E 87.
     """
     check_real(couplings, "couplings")
     check_real(fields, "fields")

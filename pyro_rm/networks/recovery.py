@@ -50,7 +50,7 @@ def simulate_ising(
 def negative_log_error(found: Any, true: Any) -> float:
     r"""Minus the log of the root mean square error of couplings, higher is better.
 
-    In the convention of the literature, over all :math:`D^2` entries of :math:`J'` in
+    In the convention of the literature [1], over all :math:`D^2` entries of :math:`J'` in
     :math:`\log p = x^\top J' x`, which is half of the couplings of a sum over pairs.
 
     :param found: Couplings of a sum over pairs, ``(D, D)``.
@@ -62,6 +62,11 @@ def negative_log_error(found: Any, true: Any) -> float:
 
         >>> round(negative_log_error(np.zeros((2, 2)), 2 * np.ones((2, 2))), 3)
         -0.0
+
+    **References**
+
+    [1] Dinghuai Zhang et al. (2022) "Generative flow networks for discrete probabilistic
+        modeling", ICML.
     """
     here, there = _matrices(found, true)
     error = float(np.mean((here - there) ** 2)) / 4
