@@ -2,11 +2,14 @@
 
 import pyro
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import pyro_rm
+from pyro_rm import infer, markov_steps
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy
+from pyro_rm.enumeration import Enumeration
+from pyro_rm.evaluation import log_partition
 
 OBJECTIVES = ["pseudolikelihood", "ratio_matching", "minimum_probability_flow", "squared_ratio"]
 DESIGNS = ["proportional_to_size", "with_replacement", "unweighted", "all"]
@@ -158,3 +161,103 @@ def test_any_type_that_holds_the_states_is_data(dtype):
     x = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1]])
     same = pyro_rm.estimate(energy, x.to(dtype))
     torch.testing.assert_close(same, pyro_rm.estimate(energy, x.float()))
+
+
+@laws
+@given(cases(), st.sampled_from(OBJECTIVES), st.data())
+def test_rows_are_apart(case, objective, data):
+    """Whatever their order and however they are arranged; half of them, alone."""
+    space, energy, x = case
+    chosen = {"state_space": space, "objective": objective, "num_neighbors": "all"}
+    rows = x.reshape(-1, space.num_sites)
+    expected = pyro_rm.estimate(energy, rows, **chosen)
+    order = torch.tensor(data.draw(st.permutations(range(len(rows)))))
+    moved = pyro_rm.estimate(energy, rows[order], **chosen)
+    torch.testing.assert_close(moved, expected[order], rtol=1e-4, atol=1e-4)
+    arranged = pyro_rm.estimate(energy, x, **chosen)
+    torch.testing.assert_close(arranged.flatten(), expected, rtol=1e-4, atol=1e-4)
+    half = order[: (len(rows) + 1) // 2]
+    alone = pyro_rm.estimate(energy, rows[half], **chosen)
+    torch.testing.assert_close(alone, expected[half], rtol=1e-4, atol=1e-4)
+
+
+@laws
+@given(cases(), st.sampled_from(OBJECTIVES), st.data())
+def test_masked_sites_are_as_if_deleted(case, objective, data):
+    """What is left is an energy of the other sites, given these."""
+    space, energy, x = case
+    flags = st.lists(st.booleans(), min_size=space.num_sites, max_size=space.num_sites)
+    active = torch.tensor(data.draw(flags.filter(any)))
+    kinds = torch.tensor(space.categories)[active].tolist()
+    left = pyro_rm.StateSpace(len(kinds), tuple(kinds), states=space.states)
+    assume(left.is_binary == space.is_binary)  # else its encoding is another one
+
+    def of_the_others(y):
+        codes = left.decode(y)
+        whole = x.expand((*codes.shape[:-1], -1)).clone()
+        whole[..., active] = codes.to(x.dtype)
+        return energy(space.encode(whole, x.dtype))
+
+    chosen = {"objective": objective, "num_neighbors": "all"}
+    masked = pyro_rm.estimate(energy, x, state_space=space, active=active, **chosen)
+    deleted = pyro_rm.estimate(of_the_others, x[..., active], state_space=left, **chosen)
+    torch.testing.assert_close(masked, deleted, rtol=1e-3, atol=1e-4)
+
+
+@laws
+@given(cases(), st.data())
+def test_steps_keep_shapes_states_and_clamped_sites(case, data):
+    space, energy, x = case
+    step = data.draw(
+        st.sampled_from(
+            [
+                markov_steps.GibbsSweep(),
+                markov_steps.GibbsWithGradients(),
+                markov_steps.DiscreteLangevin(step_size=0.5),
+                markov_steps.ColoredGibbs(tuple(range(space.num_sites))),
+            ]
+        )
+    )
+    cells = data.draw(st.lists(st.booleans(), min_size=x.numel(), max_size=x.numel()))
+    active = torch.tensor(cells).view(x.shape)
+    encoded = space.encode(x, x.dtype)
+    moved, acceptance = step(energy, space, encoded, active=active)
+    assert moved.shape == encoded.shape
+    assert moved.dtype == encoded.dtype
+    assert acceptance.shape == x.shape[:-1]
+    after = space.decode(moved)
+    space.validate(after)
+    assert torch.equal(after[~active].to(x.dtype), x[~active])
+
+
+class Shifted:
+    """An energy plus a constant."""
+
+    def __init__(self, energy, constant):
+        self.energy, self.constant, self.dtype = energy, constant, energy.dtype
+
+    def __call__(self, x):
+        return self.energy(x) + self.constant
+
+
+@laws
+@given(cases(), st.floats(-50, 50), st.integers(1, 50))
+def test_partition_functions_of_shifted_energies_in_chunks(case, constant, chunk):
+    space, energy, x = case
+    energy.dtype = x.dtype
+    exact = log_partition(energy, state_space=space)
+    shifted = log_partition(Shifted(energy, constant), state_space=space)
+    torch.testing.assert_close(shifted, exact - constant, rtol=1e-4, atol=1e-3)
+    chunks = Enumeration(energy, space, chunk_size=chunk).log_partition()
+    torch.testing.assert_close(chunks, exact, rtol=1e-4, atol=1e-4)
+
+
+@laws
+@given(cases())
+def test_nothing_missing_is_nothing_to_fill(case):
+    space, energy, x = case
+    active = torch.ones_like(x, dtype=torch.bool)
+    plain = pyro_rm.estimate(energy, x, state_space=space, num_neighbors="all")
+    exact = pyro_rm.Estimator(num_neighbors="all")
+    for fill in (infer.GibbsFill(exact), infer.Marginalized(exact)):
+        torch.testing.assert_close(fill(energy, space, x, active=active), plain)
