@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.pairwise_energy import PairwiseEnergy
 from pyro_rm.energies.pairwise_walk import PairwiseWalk
 from pyro_rm.state_space import StateSpace
 
@@ -66,7 +67,7 @@ class IsingFunction:
         return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
 
 
-class IsingEnergy(nn.Module):
+class IsingEnergy(PairwiseEnergy):
     r"""Ising model with trainable couplings and fields.
 
     .. math::
@@ -104,22 +105,6 @@ class IsingEnergy(nn.Module):
         """The symmetric couplings with zero diagonal, ``(D, D)``."""
         upper = self.weight.triu(1)
         return upper + upper.mT
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Energies, ``batch_shape``."""
-        return self._function()(x)
-
-    def gap_table(self, x: Tensor) -> Tensor:
-        """Gaps of all flips, ``batch_shape + (D,)``."""
-        return self._function().gap_table(x)
-
-    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
-        """Energies of all sums of partial states, ``(L, R)``."""
-        return self._function().outer_energies(left, right)
-
-    def site_walk(self, x: Tensor) -> PairwiseWalk:
-        """A walk from given chains, ``batch_shape + (D,)``."""
-        return self._function().site_walk(x)
 
     def _function(self) -> IsingFunction:
         return IsingFunction(self.couplings, self.fields, self.state_space)

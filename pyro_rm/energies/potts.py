@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.pairwise_energy import PairwiseEnergy
 from pyro_rm.energies.pairwise_walk import PairwiseWalk
 from pyro_rm.state_space import StateSpace
 
@@ -76,7 +77,7 @@ class PottsFunction:
         return PairwiseWalk(self, self.state_space, x, self.couplings, self.fields)
 
 
-class PottsEnergy(nn.Module):
+class PottsEnergy(PairwiseEnergy):
     r"""Potts model with trainable couplings and fields.
 
     .. math::
@@ -122,22 +123,6 @@ class PottsEnergy(nn.Module):
         allowed = pairs.triu(1).repeat_interleave(k, 0).repeat_interleave(k, 1)
         upper = self.weight * allowed.to(self.weight.dtype)
         return (upper + upper.mT).view(*self.fields.shape, *self.fields.shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Energies of one-hot data, ``batch_shape``."""
-        return self._function()(x)
-
-    def gap_table(self, x: Tensor) -> Tensor:
-        """Gaps to all categories of all sites, ``batch_shape + (D, K)``."""
-        return self._function().gap_table(x)
-
-    def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
-        """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
-        return self._function().outer_energies(left, right)
-
-    def site_walk(self, x: Tensor) -> PairwiseWalk:
-        """A walk from given chains, ``batch_shape + (D, K)``."""
-        return self._function().site_walk(x)
 
     def _function(self) -> PottsFunction:
         return PottsFunction(self.couplings, self.fields, self.state_space)

@@ -1,49 +1,36 @@
 """The examples of posteriors, missing cells and conditional models run at their small size."""
 
-import json
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
 pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 
-def run(monkeypatch, out, name, *options):
-    monkeypatch.setattr(sys, "argv", [name, "--smoke", "--out", str(out), *options])
-    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
-    assert (out / name.replace(".py", ".png")).stat().st_size > 1000
-    return json.loads((out / "results.json").read_text())
-
-
-def test_bayesian_ising(tmp_path, monkeypatch):
-    results = run(monkeypatch, tmp_path, "bayesian_ising.py")
+def test_bayesian_ising(run_example):
+    results = run_example("bayesian_ising.py")
     assert len(results["eigenvalues"]) == 6
     assert 0.2 < results["weight"] < 1.5
     # both draw from one posterior: 12 differences, as large by chance in 1 of 1e7 seeds
     assert results["nuts_against_reweighted_guide"]["in_monte_carlo_errors"] < 6
 
 
-def test_missing(tmp_path, monkeypatch):
-    results = run(monkeypatch, tmp_path, "missing.py")
+def test_missing(run_example):
+    results = run_example("missing.py")
     assert results["Ising model"]["accuracy"] > results["column mode"]["accuracy"]
 
 
-def test_missing_in_a_file(tmp_path, monkeypatch):
+def test_missing_in_a_file(run_example, tmp_path):
     rows = ["party,a,b,c"]
     rows += [
         f"{'left' if k % 2 else 'right'},{k % 2},{'' if k % 5 == 0 else k % 2},{k % 3 // 2}"
         for k in range(60)
     ]
     (tmp_path / "votes.csv").write_text("\n".join(rows))
-    results = run(monkeypatch, tmp_path, "missing.py", "--data", str(tmp_path / "votes.csv"))
+    results = run_example("missing.py", "--data", str(tmp_path / "votes.csv"))
     assert set(results) == {"Ising model", "column mode", "logistic regression"}
 
 
-def test_conditional(tmp_path, monkeypatch):
-    results = run(monkeypatch, tmp_path, "conditional.py")
+def test_conditional(run_example):
+    results = run_example("conditional.py")
     coupled = results["network fields, coupled"]["pixel_error"]
     assert coupled < results["noisy"]["pixel_error"]
