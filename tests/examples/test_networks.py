@@ -1,11 +1,8 @@
 """The network examples run, and write what they promise."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
 pytest.importorskip("matplotlib")
 pytest.importorskip("pandas")
 
