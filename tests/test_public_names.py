@@ -7,10 +7,11 @@ import pytest
 
 import pyro_rm
 
+INTERNAL = {"_version", "constants", "counts", "files", "graph_checks", "lookup", "tensors"}
 PACKAGES = ["pyro_rm"] + [
     f"pyro_rm.{module.name}"
     for module in pkgutil.iter_modules(pyro_rm.__path__)
-    if module.name not in ("_version", "counts", "lookup")
+    if module.name not in INTERNAL
 ]
 
 
