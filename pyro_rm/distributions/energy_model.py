@@ -75,7 +75,8 @@ class EnergyModel(TorchDistribution):
         event_shape = torch.Size((space.num_sites,))
         if active is not None:
             check_active(active, event_shape)
-            self.active = active.expand(torch.broadcast_shapes(active.shape, event_shape))
+            if active.shape[-1:] != event_shape:
+                self.active = active.expand(torch.broadcast_shapes(active.shape, event_shape))
         batch_shape = torch.broadcast_shapes(
             torch.Size() if batch_shape is None else batch_shape,
             getattr(energy, "batch_shape", torch.Size()),
