@@ -3,13 +3,14 @@
 The paper's MLP on 256 Gray-coded data: ratio matching over all neighbors, the same a bounded
 number of neighbors at a time, and the default loss with 10 neighbors. Beside them stands a plain
 forward and backward pass of the batch, which no loss can be below, and the Gray coder. A cell is
-measured in a process of its own: seconds a step, and what the steps add to its peak memory.
-Steps whose activations would not fit are not run. Prints Markdown and saves a plot.
+measured in a process of its own: seconds a step, and what a step has allocated at most at one
+moment, beyond weights, their gradients, the optimizer's state and the batch. Steps whose
+activations would not fit are not run. Prints Markdown and saves a plot.
 """
 
 import argparse
 import json
-import resource
+import runpy
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ import pyro_rm
 from pyro_rm.datasets import synthetic_density
 from pyro_rm.energies import MLPEnergy
 
+peak_bytes = runpy.run_path(str(Path(__file__).with_name("peak_memory.py")))["peak_bytes"]
 WIDTH, BATCH = 256, 256
 Loss = Callable[[MLPEnergy, Tensor], Tensor]
 LOSSES: dict[str, Loss] = {
@@ -50,7 +52,7 @@ def gigabytes(num_bits: int) -> float:
 
 
 def measure(name: str, num_bits: int, seconds: float) -> dict[str, float]:
-    """Seconds a step, and the growth of this process's peak memory in megabytes."""
+    """Seconds a step, and the most that it has allocated in megabytes."""
     torch.manual_seed(0)
     data = synthetic_density("2spirals", num_bits=num_bits)
     points = data.density.sample(BATCH)
@@ -62,24 +64,19 @@ def measure(name: str, num_bits: int, seconds: float) -> dict[str, float]:
         if name == CODER:
             data.code.encode(points)
             return
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)
         LOSSES[name](energy, x).backward()
         optimizer.step()
 
     energy(x).mean().backward()
     optimizer.step()  # its state is not the step's
-    before = _peak()
     step()
     start, count = time.perf_counter(), 0
     while count == 0 or time.perf_counter() - start < seconds:
         step()
         count += 1
     each = (time.perf_counter() - start) / count
-    return {"seconds": each, "megabytes": _peak() - before}
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": each, "megabytes": peak_bytes(step) / 1e6}
 
 
 def save_plot(rows: list[dict[str, float | str]], file: Path) -> None:
