@@ -11,6 +11,7 @@ from pyro_rm.infer import generate_graphs
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # on import
+@pytest.mark.filterwarnings("ignore:Failing to pass a value to the 'type_params'")  # its inspector
 def test_message_passing_module():
     """Pairs are weights of the edges of complete graphs, so that x can be differentiated."""
     geometric = pytest.importorskip("torch_geometric.nn")
