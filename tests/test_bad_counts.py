@@ -54,7 +54,8 @@ def potts(**options):
 
 
 def by_levels(**options):
-    return infer.sample_by_levels(LEVELED, SPACE, BITS, **({"num_levels": 2} | options))
+    defaults = {"num_levels": 2, "progress": False}
+    return infer.sample_by_levels(LEVELED, SPACE, BITS, **(defaults | options))
 
 
 def relational(**options):

@@ -132,7 +132,7 @@ ENTRIES = {
     "tempering": sampled(markov_steps.ParallelTempering(sweep, (1.0, 0.5))),
     "MCMC": chains,
     "levels": lambda e: infer.sample_by_levels(
-        LeveledEnergy(e, 2, state_space=SPACE), SPACE, X, num_levels=2
+        LeveledEnergy(e, 2, state_space=SPACE), SPACE, X, num_levels=2, progress=False
     ),
     "partition": lambda e: evaluation.log_partition(e, state_space=SPACE),
     "exact draws": lambda e: evaluation.exact_samples(e, 3, state_space=SPACE),

@@ -127,6 +127,7 @@ def _walk_down(
     return sample_by_levels(
         energy, energy.state_space, start,
         num_levels=num_levels, step=step, num_steps=num_steps, context=context, active=active,
+        progress=False,
     )  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def sample_by_levels(
     num_steps: int = 2,
     context: Context = (),
     active: Tensor | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Tensor:
     """Walk chains from full noise to the data, some Markov steps at each level [1].
 
@@ -171,7 +171,8 @@ def sample_by_levels(
 
         >>> def energy(x, level):
         ...     return -99 * (x.sum(-1) - level).abs()
-        >>> sample_by_levels(energy, StateSpace(3), torch.zeros(1, 3), num_levels=1)
+        >>> start = torch.zeros(1, 3)
+        >>> sample_by_levels(energy, StateSpace(3), start, num_levels=1, progress=False)
         tensor([[1., 1., 1.]])
 
     .. note:: Costs ``num_levels * num_steps`` Markov steps. Approximate: the steps leave

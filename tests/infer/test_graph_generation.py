@@ -51,6 +51,14 @@ def test_levels_padding_and_resizing_agree():
         assert abs(share - p) < 6 * (p * (1 - p) / 3000) ** 0.5
 
 
+def test_one_progress_bar_is_shown(capfd):
+    energy = RelationalGraphEnergy(3, num_hidden=4, num_levels=2)
+    generate_graphs(energy, torch.tensor([3]), num_levels=2)
+    shown = capfd.readouterr().err
+    assert "generate" in shown
+    assert "sample" not in shown
+
+
 def test_directed_graphs_with_features():
     energy = RelationalGraphEnergy(4, num_hidden=4, num_features=2, directed=True)
     sizes = torch.tensor([1, 4, 2])

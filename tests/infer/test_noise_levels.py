@@ -118,17 +118,26 @@ def test_chains_walk_to_the_last_level():
     energy.energy.layers[-1].weight.data.mul_(5)
     space, n = energy.state_space, 20_000
     start = background_draw(space, torch.zeros(n, 3))
-    chains = sample_by_levels(energy, space, start, num_levels=3, num_steps=6)
+    chains = sample_by_levels(energy, space, start, num_levels=3, num_steps=6, progress=False)
     p = torch.softmax(-energy.energy(states_at(space, torch.arange(8))), 0)
     frequency = index_of(space, chains).bincount(minlength=8) / n
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_progress_is_shown_unless_it_is_not_wanted(capfd):
+    energy = LeveledEnergy(MLPEnergy(3, (6,)), 2)
+    for options, shown in [({}, True), ({"progress": False}, False)]:
+        sample_by_levels(energy, energy.state_space, torch.zeros(2, 3), num_levels=2, **options)
+        assert ("sample" in capfd.readouterr().err) == shown
 
 
 def test_categorical_chains_are_codes_and_clamped():
     energy = LeveledEnergy(PottsEnergy(3, 3), 2)
     start = torch.tensor([[0, 1, 2]] * 4)
     active = torch.tensor([True, False, True])
-    moved = sample_by_levels(energy, energy.state_space, start, num_levels=2, active=active)
+    moved = sample_by_levels(
+        energy, energy.state_space, start, num_levels=2, active=active, progress=False
+    )
     assert moved.dtype == torch.long
     assert (moved[:, 1] == 1).all()
 
