@@ -108,9 +108,10 @@ class WithReplacement(Design):
         :param index: Shape ``batch_shape + (draws,)``.
         :returns: Shape ``batch_shape + (draws,)``; zero for rows without candidates.
         """
-        total = _one_row(sizes).sum(-1, keepdim=True)
+        total = _one_row(sizes).sum(-1, keepdim=True, dtype=_sum_type(sizes))
         drawn = sizes.gather(-1, index)
-        return torch.where(drawn > 0, total / (index.shape[-1] * drawn), 0.0)
+        weights = total / (index.shape[-1] * drawn.to(total.dtype))
+        return torch.where(drawn > 0, weights, 0.0).to(sizes.dtype)
 
 
 class Unweighted(WithReplacement):

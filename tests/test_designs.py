@@ -8,6 +8,7 @@ import torch
 
 from pyro_rm.designs import (
     ProportionalToSize,
+    WithReplacement,
     _one_row,
     _sum_type,
     as_design,
@@ -173,6 +174,16 @@ def test_inclusion_probabilities_do_not_depend_on_the_scale_of_sizes(scale):
     sizes = torch.tensor([1.0, 1.0, 0.9, 0.1, 0.0, 0.8])
     expected = inclusion_probabilities(sizes, 2)
     torch.testing.assert_close(inclusion_probabilities(scale * sizes, 2), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e38, 3e38])
+def test_weights_with_replacement_do_not_depend_on_the_scale_of_sizes(scale):
+    """Nor does a sum of sizes beyond single precision make them infinite."""
+    sizes, index = torch.tensor([1.0, 1.0, 0.9, 0.1, 0.0, 0.8]), torch.arange(6)
+    sizes = sizes.to(torch.float32)
+    expected = WithReplacement().weights(sizes, index)
+    got = WithReplacement().weights(scale * sizes, index)
+    torch.testing.assert_close(got, expected)
 
 
 def test_draws_beyond_the_candidates_are_padding_whatever_the_offset():
