@@ -41,6 +41,7 @@ def taylor_correction(
     objective: Objective,
     candidates: Tensor | None,
     draw: Draw,
+    max_neighbors_per_chunk: int | None = None,
 ) -> Tensor:
     """What first-order contributions add to an estimate: noise with mean zero that cancels its own.
 
@@ -53,6 +54,7 @@ def taylor_correction(
     :param objective: What a gap costs.
     :param candidates: Which entries may be visited, None for all.
     :param draw: What was visited, by an unbiased design.
+    :param max_neighbors_per_chunk: Bound on neighbor states of the pilot evaluated at once.
     :returns: Shape ``batch_shape``, differentiable in the parameters.
     :raises EnergyError: If the energy is not differentiable in ``x``.
 
@@ -78,12 +80,15 @@ def taylor_correction(
         objective,
     ).flatten(encoded.dim() - len(space.encoded_shape))
     with torch.no_grad():
-        sizes = table.new_ones(()).expand(table.shape)  # one number in memory
-        if candidates is not None:
+        if candidates is None:
+            sizes = wide(table.new_ones(())).expand(table.shape)  # one number in memory
+        else:
             candidates = candidates.reshape(table.shape)
-            sizes = candidates.to(table.dtype)
-        pilot = ProportionalToSize().draw(wide(sizes), 1)
-        gaps = drawn_gaps(energy, space, encoded, context, objective, pilot)
+            sizes = candidates.float()
+        pilot = ProportionalToSize().draw(sizes, 1)
+        gaps = drawn_gaps(
+            energy, space, encoded, context, objective, pilot, max_neighbors_per_chunk
+        )
     # a first-order gap can be far too large, where the objective of an actual one is moderate
     terms = objective(wide(table).minimum(gaps.max() + _MARGIN))
     if candidates is not None:
@@ -125,4 +130,4 @@ def coefficient(exact: Tensor, first_order: Tensor) -> Tensor:
     common, own = (exact * first_order).mean(), first_order.square().mean()
     unexplained = 1 - common.square() / (own * exact.square().mean())
     adjusted = 1 - unexplained * (count - 1) / (count - 2)
-    return (common / own * adjusted.clamp(min=0)).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
+    return (common / own * adjusted.clamp(min=0)).nan_to_num().clamp(0, 1)

@@ -183,7 +183,7 @@ class Estimator:
         terms = torch.where(draw.weights > 0, self._contributions(gaps[None], None), 0.0)
         correction = None
         if self.control_variate:
-            correction = taylor_correction(energy, space, x, context, phi, mask, draw)
+            correction = taylor_correction(energy, space, x, context, phi, mask, draw, chunk)
         return Terms(terms, draw.weights, correction)
 
     def _contributions(self, gaps: Tensor, exists: Tensor | None) -> Tensor:

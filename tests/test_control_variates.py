@@ -156,8 +156,43 @@ def test_how_far_first_order_contributions_are_trusted():
     for other in (-exact, torch.zeros(2, 500), exact * torch.inf):
         assert coefficient(exact, other) == 0
     assert coefficient(exact, exact / 5) == 1
+    assert coefficient(exact[0, :3], exact[0, :3]) == 1
     assert coefficient(exact[:, :1], noisy[:, :1]) == 0  # a line through two points says nothing
     assert coefficient(exact[:1, :1], noisy[:1, :1]) == 0
+
+
+@pytest.mark.parametrize("chunk", [None, 4])
+@pytest.mark.parametrize("objective", ["ratio_matching", "pseudolikelihood"])
+def test_the_pilot_is_a_unit_a_datum_with_its_context_and_in_chunks(objective, chunk):
+    """A datum beside its neighbors, of which a site has two; first-order gaps are one energy."""
+    space, rows = StateSpace(3, 3), []
+
+    def energy(x, tilt):
+        rows.append(x.shape[:-2].numel())
+        return (x * tilt).sum((-2, -1))
+
+    x = space.encode(torch.zeros(2, 4, 3), torch.float64)
+    context, phi = (torch.randn(2, 4, 3, 3),), as_objective(objective)
+    sites = phi.sampling_unit == "site"
+    mask = candidates(space, x, None, sites=sites)
+    first = Draw(torch.ones(1, 2, 4, dtype=torch.long), torch.ones(1, 2, 4))
+    taylor_correction(energy, space, x, context, phi, mask, first, chunk)
+    pilot = [8 * 2] if not sites else [8 * 3] if chunk is None else [8 * 2] * 2
+    assert rows == [8, *pilot]
+
+
+def test_the_bound_on_states_holds_for_all_that_is_evaluated():
+    rows = []
+
+    def energy(x):
+        rows.append(len(x.flatten(0, -3)))
+        return x[..., 0].sum(-1)
+
+    estimate(
+        energy, torch.zeros(8, 3), state_space=StateSpace(3, 3), num_neighbors=2,
+        max_neighbors_per_chunk=8, control_variate=True,
+    )  # fmt: skip
+    assert max(rows) == 2 * 8  # the data beside one neighbor each
 
 
 def test_refused():
