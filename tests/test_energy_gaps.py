@@ -7,6 +7,7 @@ from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, res
 from pyro_rm.energy_gaps import energy_gaps, gap_table, generic_energy_gaps, has_gap_table
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
+from pyro_rm.state_space import StateSpace
 from pyro_rm.taylor_gaps import taylor_gaps
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -43,6 +44,20 @@ def test_single_precision_gaps_are_no_further_from_double_than_generic_ones(make
         fast_error += (fast - exact)[there].square().mean().item()
         generic_error += (generic - exact)[there].square().mean().item()
     assert fast_error <= generic_error
+
+
+def test_generic_gaps_take_a_context_over_several_batch_dimensions():
+    """Each datum with its own part of it, and one that is shared along a dimension."""
+
+    def energy(x, field, scale):
+        return scale * (x * field).sum(-1)
+
+    space, field, scale = StateSpace(4), torch.randn(2, 3, 4), torch.randn(2, 1)
+    x = states_at(space, torch.randint(16, (2, 3)))
+    neighbors, _ = all_neighbors(space, x)
+    gaps = generic_energy_gaps(energy, space, x, neighbors, (field, scale))
+    expected = (2 * x - 1) * field * scale[..., None]
+    torch.testing.assert_close(gaps, expected.movedim(-1, 0))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
