@@ -8,7 +8,8 @@ An energy is a callable on encoded data, ``batch_shape + encoded_shape`` to
   of all sites (``batch_shape + (D, K_max)``), at about the cost of one energy.
 
 With a context both take it as their last argument. Everything else falls back to one
-batched evaluation of the neighbors.
+batched evaluation of the neighbors. So does what a subclass of
+such an energy computes if it overrides ``forward`` and not them.
 
 A third, ``prepared_at(encoded)``, may return the energy with what it needs of given data computed
 once, for guidance and neighbors alike; see :class:`~pyro_rm.energies.LinearFirstEnergy`.
@@ -27,6 +28,7 @@ from pyro_rm.energy_protocol import (
     Energy,
     check_energies,
     evaluate_energy,
+    fast_path,
     is_validating,
     wide,
 )
@@ -49,7 +51,8 @@ def has_gap_table(energy: Energy) -> bool:
 
     .. note:: Costs no energy.
     """
-    return hasattr(energy, "gap_table") and getattr(energy, "has_gap_table", True)
+    exists = fast_path(energy, "gap_table") is not None
+    return exists and getattr(energy, "has_gap_table", True)
 
 
 def prepared_at(energy: Energy, encoded: Tensor, context: Context = ()) -> Energy:
@@ -71,7 +74,7 @@ def prepared_at(energy: Energy, encoded: Tensor, context: Context = ()) -> Energ
 
     .. note:: Costs a part of one energy, which gaps at these data then do not cost.
     """
-    own = getattr(energy, "prepared_at", None)
+    own = fast_path(energy, "prepared_at")
     kept: Energy = energy if own is None else own(encoded, *context)
     return kept
 
@@ -138,7 +141,7 @@ def recomputed(function: Callable[..., Tensor], *args: Any) -> Tensor:
 def _gaps(
     energy: Energy, space: StateSpace, encoded: Tensor, neighbors: Neighbors, context: Context
 ) -> Tensor:
-    own = getattr(energy, "energy_gaps", None)
+    own = fast_path(energy, "energy_gaps")
     if own is not None:
         gaps = own(encoded, neighbors, *context)
         if is_validating():

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from pyro_rm.counts import check_counts
 from pyro_rm.energy_gaps import recomputed
-from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import (
+    Energy,
+    EnergyError,
+    check_energy,
+    energy_dtype,
+    evaluate_energy,
+    fast_path,
+)
 from pyro_rm.state_space import StateSpace
 
 __all__ = ["Enumeration", "index_of", "outer_energies", "state_chunks", "states_at"]
@@ -100,7 +107,7 @@ def outer_energies(energy: Energy, space: StateSpace, left: Tensor, right: Tenso
 
     .. note:: Costs one energy a pair, or one matrix product.
     """
-    own = getattr(energy, "outer_energies", None)
+    own = fast_path(energy, "outer_energies")
     if own is not None:
         return own(left, right)
     return evaluate_energy(energy, space, left[:, None] + right)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
-from pyro_rm.energy_protocol import Context, Energy
+from pyro_rm.energy_protocol import Context, Energy, fast_path
 from pyro_rm.neighborhoods import substitutions
 from pyro_rm.state_space import StateSpace
 
@@ -97,5 +97,5 @@ def site_walk(
 
     .. note:: Costs one energy a datum to start, and what each visit costs: see :class:`SiteWalk`.
     """
-    own = getattr(energy, "site_walk", None)
+    own = fast_path(energy, "site_walk")
     return SiteWalk(energy, space, encoded, context) if own is None else own(encoded, *context)

@@ -11,6 +11,7 @@ from pyro_rm.energy_protocol import (
     EnergyError,
     check_energies,
     evaluate_energy,
+    fast_path,
     is_validating,
 )
 from pyro_rm.state_space import StateSpace
@@ -70,7 +71,7 @@ def energy_and_taylor_gaps(
 
     .. note:: Costs one energy and its gradient in ``x``.
     """
-    own = getattr(energy, "energy_and_gradient", None)
+    own = fast_path(energy, "energy_and_gradient")
     if own is not None:
         values, gradient = own(encoded, *context, differentiable=differentiable)
         if is_validating():

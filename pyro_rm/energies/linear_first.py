@@ -36,6 +36,14 @@ class LinearFirstEnergy(nn.Module, ABC):
         self.weight = nn.Parameter(torch.empty(num_inputs, num_features))
         self.bias = nn.Parameter(torch.zeros(num_features))
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Subclasses inherit no fast path of a trunk or of features that they override."""
+        super().__init_subclass__(**kwargs)
+        if "trunk" in vars(cls) and "trunk_gaps" not in vars(cls):
+            cls.trunk_gaps = LinearFirstEnergy.trunk_gaps  # type: ignore[method-assign]
+        if "features" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = cls.forward  # type: ignore[method-assign]  # an energy of its own
+
     @abstractmethod
     def trunk(self, features: Tensor) -> Tensor:
         """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``."""

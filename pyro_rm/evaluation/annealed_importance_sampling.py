@@ -16,7 +16,8 @@ from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
 from pyro_rm.evaluation.log_partition import energy_and_space
-from pyro_rm.markov_steps import BlockGibbs, GibbsSweep, HasHiddenUnits, MarkovStep, num_replicas
+from pyro_rm.markov_steps import BlockGibbs, GibbsSweep, MarkovStep, num_replicas
+from pyro_rm.markov_steps.block_gibbs import has_hidden_units
 from pyro_rm.state_space import StateSpace
 
 
@@ -135,7 +136,7 @@ def default_step(energy: Energy) -> MarkovStep:
 
     .. note:: Costs no energy.
     """
-    return BlockGibbs() if isinstance(energy, HasHiddenUnits) else GibbsSweep()
+    return BlockGibbs() if has_hidden_units(energy) else GibbsSweep()
 
 
 @torch.no_grad()

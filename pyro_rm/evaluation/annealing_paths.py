@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy, RBMEnergy
 from pyro_rm.energy_gaps import gap_table, has_gap_table
-from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy, fast_path
 from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.state_space import StateSpace
 
@@ -133,7 +133,8 @@ def _family_path(
     """Members of the target's family on the straight line of parameters, if it has one."""
     if not isinstance(base, IndependentSites):
         return None
-    if isinstance(target, IsingEnergy | IsingFunction) and target.fields.dim() == 1:
+    known = fast_path(target, "couplings") is not None
+    if known and isinstance(target, IsingEnergy | IsingFunction) and target.fields.dim() == 1:
         couplings, fields = target.couplings.detach(), target.fields.detach()
         start = base.fields.to(fields)
 

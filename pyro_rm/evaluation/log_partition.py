@@ -8,7 +8,7 @@ from pyro_rm.counts import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import RBMEnergy
 from pyro_rm.energies.rbm_hidden import RBMHiddenEnergy
-from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, space_of
+from pyro_rm.energy_protocol import Energy, EnergyError, check_energy, fast_path, space_of
 from pyro_rm.enumeration import Enumeration
 from pyro_rm.evaluation.pairwise_trees import is_forest, log_partition_of_forest
 from pyro_rm.state_space import StateSpace
@@ -109,7 +109,7 @@ def energy_and_space(
 
 def _smaller_sum(energy: Energy, space: StateSpace, max_states: int) -> Enumeration:
     best = Enumeration(energy, space)
-    if isinstance(energy, RBMEnergy):
+    if isinstance(energy, RBMEnergy) and fast_path(energy, "hidden_logits") is not None:
         hidden = RBMHiddenEnergy(energy)
         if hidden.state_space.num_states < space.num_states:
             # a hidden state costs as much memory as there are visible units

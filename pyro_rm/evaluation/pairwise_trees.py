@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy
-from pyro_rm.energy_protocol import Energy
+from pyro_rm.energy_protocol import Energy, fast_path
 
 Pairwise = IsingEnergy | IsingFunction | PottsEnergy
 
@@ -38,6 +38,8 @@ def coupling_graph(energy: Pairwise) -> nx.Graph:
 def is_forest(energy: Energy) -> TypeGuard[Pairwise]:
     """Whether an energy is a pairwise one whose graph has no loop."""
     if not isinstance(energy, IsingEnergy | IsingFunction | PottsEnergy):
+        return False
+    if fast_path(energy, "couplings") is None:
         return False
     if energy.fields.dim() != (2 if isinstance(energy, PottsEnergy) else 1):
         return False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, fast_path, is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot
 from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains
@@ -140,8 +140,29 @@ class TemperedLayers:
         return beta.view(beta.shape + (1,) * event_dim) * table
 
 
+def has_hidden_units(energy: Any) -> TypeGuard[HasHiddenUnits]:
+    """Whether an energy is one of :class:`HasHiddenUnits`, and no subclass says otherwise.
+
+    :param energy: Any energy.
+    :returns: Whether :class:`BlockGibbs` can move it.
+
+    Example:
+
+        >>> from pyro_rm.energies import RBMEnergy
+        >>> class Bounded(RBMEnergy):
+        ...     def forward(self, x):
+        ...         return super().forward(x).tanh()
+        >>> has_hidden_units(RBMEnergy(5, 2)), has_hidden_units(Bounded(5, 2))
+        (True, False)
+
+    .. note:: Costs no energy.
+    """
+    known = isinstance(energy, HasHiddenUnits)
+    return known and fast_path(energy, "hidden_logits") is not None
+
+
 def _with_hidden_units(energy: Any) -> HasHiddenUnits:
-    if not isinstance(energy, HasHiddenUnits):
+    if not has_hidden_units(energy):
         name = getattr(energy, "__name__", type(energy).__name__)
         raise EnergyError(
             f"Expected an energy with hidden_logits and visible_logits, as RBMEnergy, but "

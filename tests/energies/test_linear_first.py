@@ -99,6 +99,23 @@ def test_what_adds_to_the_trunk_is_evaluated_whole():
     assert prepared_at(conditional, x, (torch.zeros(2, 1),)) is conditional
 
 
+@pytest.mark.parametrize("options", [{}, {"proposal": "gradient"}, {"control_variate": True}])
+@pytest.mark.parametrize("name", ["trunk", "trunk_gaps", "energy_gaps", "features", "forward"])
+def test_a_method_that_is_replaced_on_the_energy_is_called(name, options):
+    """As by ``energy.trunk_gaps = torch.compile(energy.trunk_gaps)``."""
+    energy, calls = MLPEnergy(5, (6,)), []
+    method = getattr(energy, name)
+    results = []
+    for replaced in (False, True):
+        if replaced:
+            setattr(energy, name, lambda *args: calls.append(name) or method(*args))
+        torch.manual_seed(0)
+        results.append(pyro_rm.estimate(energy, torch.zeros(4, 5), num_neighbors=2, **options))
+    torch.testing.assert_close(*results)
+    if name not in ("trunk", "forward") or len(options) > 0:  # gaps need neither
+        assert calls
+
+
 def test_energies_are_checked_where_they_are_kept():
     energy = MLPEnergy(5, (6,))
     energy.layers[-1].weight.data.fill_(torch.inf)
