@@ -39,8 +39,9 @@ def is_validating() -> bool:
 def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
     """The floating type that an energy computes in.
 
-    :param energy: Its ``dtype`` if it has one, else the type of its first parameter.
-    :param value: Data, whose type decides where the energy has neither.
+    :param energy: Its ``dtype`` if it has one, else the type of its first parameter, else that of
+        the energy that it wraps, its attribute ``energy``.
+    :param value: Data, whose type decides where the energy has none of these.
     :returns: A floating point type.
 
     Example:
@@ -57,7 +58,34 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
         for parameter in energy.parameters():
             if parameter.is_floating_point():
                 return parameter.dtype
+    wrapped = getattr(energy, "energy", None)
+    if callable(wrapped):
+        return energy_dtype(wrapped, value)
     return value.dtype if value.is_floating_point() else torch.get_default_dtype()
+
+
+def energy_device(energy: Energy) -> torch.device | None:
+    """Where an energy computes.
+
+    :param energy: Its ``device`` if it has one, else that of its first parameter, else that of the
+        energy that it wraps, its attribute ``energy``.
+    :returns: A device; None, torch's default, where the energy has none of these.
+
+    Example:
+
+        >>> energy_device(nn.Linear(3, 1)), energy_device(lambda x: x.sum(-1))
+        (device(type='cpu'), None)
+
+    .. note:: Costs no energy.
+    """
+    device = getattr(energy, "device", None)
+    if isinstance(device, torch.device):
+        return device
+    if isinstance(energy, nn.Module):
+        for parameter in energy.parameters():
+            return parameter.device
+    wrapped = getattr(energy, "energy", None)
+    return energy_device(wrapped) if callable(wrapped) else None
 
 
 def wide(tensor: Tensor) -> Tensor:

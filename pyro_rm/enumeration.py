@@ -14,6 +14,7 @@ from pyro_rm.energy_protocol import (
     Energy,
     EnergyError,
     check_energy,
+    energy_device,
     energy_dtype,
     evaluate_energy,
     fast_path,
@@ -161,8 +162,9 @@ class Enumeration:
         """Energies of the states of a block, in the order of :func:`states_at`, flat."""
         first, width, rows = self._layout
         stop = min((number + 1) * rows, self.space.num_states // width)
-        left = self._encoded(torch.arange(number * rows, stop) * width)
-        right = self._encoded(torch.arange(width))
+        device = energy_device(self.energy)
+        left = self._encoded(torch.arange(number * rows, stop, device=device) * width)
+        right = self._encoded(torch.arange(width, device=device))
         left[:, first:] = 0
         right[:, :first] = 0
         energies = outer_energies(self.energy, self.space, left, right).flatten()

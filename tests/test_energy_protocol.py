@@ -6,18 +6,21 @@ import pytest
 import torch
 from torch import nn
 
+import pyro_rm
 from pyro_rm import StateSpace
-from pyro_rm.energies import MLPEnergy
+from pyro_rm.energies import IsingFunction, MLPEnergy, TemperedEnergy
 from pyro_rm.energy_protocol import (
     EnergyError,
     check_context,
     check_energies,
     check_energy,
+    energy_device,
     energy_dtype,
     evaluate_energy,
     space_of,
     wide,
 )
+from pyro_rm.infer.marginal_energy import MarginalEnergy
 
 
 class Counted(nn.Module):
@@ -38,6 +41,25 @@ def test_the_type_is_what_the_energy_says_or_its_parameters_or_the_data():
     for without in (torch.sum, nn.Identity()):
         assert energy_dtype(without, floats) == torch.float16
         assert energy_dtype(without, integers) == torch.get_default_dtype()
+
+
+def test_wrappers_without_parameters_compute_as_what_they_wrap():
+    couplings = torch.zeros(3, 3, dtype=torch.float64)
+    x = torch.zeros(2, 3, dtype=torch.float32)
+    ising = IsingFunction(couplings, couplings[0], StateSpace(3))
+    meta = IsingFunction(couplings.to("meta"), couplings[0].to("meta"), StateSpace(3))
+    missing = torch.tensor([True, False, False])
+    for wrap in (
+        lambda energy: TemperedEnergy(energy, 0.5),
+        lambda energy: TemperedEnergy(TemperedEnergy(energy, 0.5), 0.5),
+        lambda energy: MarginalEnergy(energy, StateSpace(3), missing, 1),
+    ):
+        assert energy_dtype(wrap(ising), x) == torch.float64
+        assert energy_device(wrap(meta)) == torch.device("meta")
+        assert energy_dtype(MarginalEnergy(torch.sum, StateSpace(3), missing, 1), x) == x.dtype
+        assert pyro_rm.estimate(wrap(ising), x).dtype == torch.float64
+    assert energy_device(MLPEnergy(3, (4,)).to("meta")) == torch.device("meta")
+    assert energy_device(torch.sum) is None
 
 
 @pytest.mark.parametrize(("narrow", "wider"), [

@@ -95,6 +95,20 @@ def test_memory_of_the_normalized_model_is_one_number_a_block():
     torch.testing.assert_close(model.log_partition, torch.tensor(2.0).log() * 18)
 
 
+def test_states_are_where_the_energy_is():
+    """It sees the device that it says, here one without data."""
+
+    class Elsewhere:
+        device = torch.device("meta")
+
+        def __call__(self, x):
+            assert x.device == self.device
+            return torch.zeros(x.shape[:-1])
+
+    total = Enumeration(Elsewhere(), StateSpace(5), chunk_size=8).log_partition()
+    torch.testing.assert_close(total.exp(), torch.tensor(32.0))
+
+
 def test_infinite_energies_are_refused():
     space = StateSpace(3)
     with pytest.raises(EnergyError, match="finite"):

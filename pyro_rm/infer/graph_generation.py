@@ -16,7 +16,7 @@ from pyro_rm.counts import check_counts
 from pyro_rm.datasets.graphs import active_pairs, decode_graphs
 from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energies.node_pairs import num_nodes_of
-from pyro_rm.energy_protocol import Context
+from pyro_rm.energy_protocol import Context, energy_dtype
 from pyro_rm.infer.noise_levels import background_draw, sample_by_levels
 from pyro_rm.markov_steps import GibbsSweep, MarkovStep
 from pyro_rm.tensors import check_sizes
@@ -165,7 +165,8 @@ def _graphs_of_size(
     counts = torch.full_like(rows, size)
     active = active_pairs(counts, padding, directed=directed)
     density = 0.5 if densities is None else densities[size]
-    empty = torch.zeros(active.shape, device=active.device)
+    dtype = energy_dtype(energy, torch.empty(0))
+    empty = torch.zeros(active.shape, dtype=dtype, device=active.device)
     start = background_draw(energy.state_space, empty, density * active)
     context = (counts,) if features is None else (counts, features[rows, :padding])
     return decode_graphs(walk(energy, start, context, active), counts, directed=directed)

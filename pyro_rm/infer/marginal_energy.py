@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energy_gaps import gap_table, has_gap_table
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype, evaluate_energy
+from pyro_rm.energy_protocol import Context, Energy, evaluate_energy
 from pyro_rm.state_space import StateSpace
 
 
@@ -51,11 +51,6 @@ class MarginalEnergy:
     state_space: StateSpace
     missing: Tensor
     num_missing: int
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating type of the energy."""
-        return energy_dtype(self.energy, torch.empty(0))
 
     @property
     def has_gap_table(self) -> bool:

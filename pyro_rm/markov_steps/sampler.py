@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import trange
 
 from pyro_rm.counts import check_counts
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype, is_validating
+from pyro_rm.energy_protocol import Context, Energy, energy_device, energy_dtype, is_validating
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import (
     MarkovStep,
@@ -167,7 +167,7 @@ def starting_data(
     shape = (*batch_shape, space.num_sites)
     if initial is not None:
         check_real(initial, "initial data")
-    device = _device_of(energy) if initial is None else initial.device
+    device = energy_device(energy) if initial is None else initial.device
     uniform = torch.rand(shape, device=device, dtype=energy_dtype(energy, torch.empty(0)))
     start = (uniform * torch.tensor(space.categories, device=device)).floor()
     low, high = space.states
@@ -191,11 +191,3 @@ def _broadcasts(shape: torch.Size, target: tuple[int, ...]) -> bool:
         return torch.broadcast_shapes(shape, target) == target
     except RuntimeError:
         return False
-
-
-def _device_of(energy: Energy) -> torch.device | None:
-    """The device of an energy's first parameter; torch's default if it has none."""
-    if isinstance(energy, torch.nn.Module):
-        for parameter in energy.parameters():
-            return parameter.device
-    return getattr(energy, "device", None)

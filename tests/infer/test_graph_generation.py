@@ -51,6 +51,13 @@ def test_levels_padding_and_resizing_agree():
         assert abs(share - p) < 6 * (p * (1 - p) / 3000) ** 0.5
 
 
+def test_energies_in_double_precision_draw_graphs():
+    sizes = torch.tensor([3, 4])
+    for energy in (RandomGraphEnergy(4).double(), RelationalGraphEnergy(4, num_hidden=4).double()):
+        graphs = generate_graphs(energy, sizes, num_steps=1, progress=False)
+        assert [len(graph) for graph in graphs] == [3, 4]
+
+
 def test_one_progress_bar_is_shown(capfd):
     energy = RelationalGraphEnergy(3, num_hidden=4, num_levels=2)
     generate_graphs(energy, torch.tensor([3]), num_levels=2)
