@@ -91,7 +91,6 @@ FROM_0 = {
     "sweeps": lambda n: fitted().sample(2, num_steps=n),
     "Potts rows": lambda n: potts(max_steps=1).sample(n),
     "Potts edges": lambda n: potts(max_steps=1).to_networkx(num_edges=n),
-    "Potts penalties": lambda n: potts(num_penalties=n),
     "simulated rows": lambda n: networks.simulate_ising(nx.path_graph(3), n),
     "simulated sweeps": lambda n: networks.simulate_ising(nx.path_graph(3), 2, num_steps=n),
 }
@@ -147,7 +146,6 @@ FROM_1 = {
     "fills": lambda n: fitted(BLANKS, num_fills=n),
     "fill rounds": lambda n: fitted(BLANKS, num_rounds=n),
     "iterations": lambda n: potts(max_steps=n),
-    "penalties": lambda n: networks.Selection(num_penalties=n),
     "worse supports": lambda n: networks.Selection(patience=n),
     "separation": lambda n: networks.contact_precision(
         torch.rand(9, 9), torch.rand(9, 9), min_separation=n
@@ -155,6 +153,8 @@ FROM_1 = {
     "chunk of sequences": lambda n: networks.sequence_weights(CODES, chunk_size=n),
 }
 FROM_2 = {
+    "penalties": lambda n: networks.Selection(num_penalties=n),
+    "Potts penalties": lambda n: potts(num_penalties=n),
     "categories": lambda n: pyro_rm.StateSpace(3, n),
     "random graph": lambda n: datasets.erdos_renyi(n, 0.5, coupling=1.0),
     "nodes": energies.RandomGraphEnergy,

@@ -38,8 +38,8 @@ class PottsNetwork(Parameters):
     :param identity: Sequences that agree at this share of sites count as one, see
         :func:`~pyro_rm.networks.sequence_weights`; None: all rows count.
     :param num_penalties: Fit selected pairs only: the group :math:`\ell_1` path over so many
-        penalties, the one with the best held-out objective, and a refit with the ridge. 0
-        fits all pairs.
+        penalties (two or more), the one with the best held-out objective, and a refit with the
+        ridge. 0 fits all pairs.
     :param skip_first: Leave category 0, the gap of an alignment, out of the strengths.
     :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
     :param max_steps: Bound on quasi-Newton iterations of the ridge fit.
@@ -98,7 +98,7 @@ class PottsNetwork(Parameters):
             no positive numbers.
         """
         check_counts(max_steps=self.max_steps)
-        check_counts(0, num_penalties=self.num_penalties)
+        check_counts(2 if self.num_penalties == 1 else 0, num_penalties=self.num_penalties)
         values, names, space = read_categories(X, self.num_categories)
         weights = row_weights(sample_weight, len(values))
         if weights is None and self.identity is not None:

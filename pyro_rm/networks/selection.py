@@ -71,7 +71,7 @@ class Selection:
 
     :param criterion: ``"ebic"`` or ``"held_out"``.
     :param gamma: :math:`\gamma`, 0 (the classical criterion) to 1.
-    :param num_penalties: Penalties on the path.
+    :param num_penalties: Penalties on the path, two or more.
     :param ratio: The smallest penalty, as a share of the largest one.
     :param patience: Stop after so many new supports that are worse than the best one.
     :param held_out_share: Rows that are held out.
@@ -98,7 +98,8 @@ class Selection:
             raise ValueError(
                 f"Expected the criterion 'ebic' or 'held_out', but got {self.criterion!r}."
             )
-        check_counts(num_penalties=self.num_penalties, patience=self.patience)
+        check_counts(2, num_penalties=self.num_penalties)
+        check_counts(patience=self.patience)
         if not (0 < self.ratio <= 1 and 0 < self.held_out_share < 1):
             raise ValueError(
                 f"Expected ratio in (0, 1] and held_out_share in (0, 1), but got {self.ratio} "
