@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pyro_rm.designs import Draw, ProportionalToSize
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
-from pyro_rm.energy_protocol import Context, Energy, wide
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating, wide
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
 from pyro_rm.taylor_gaps import taylor_gaps
@@ -56,7 +56,8 @@ def taylor_correction(
     :param draw: What was visited, by an unbiased design.
     :param max_neighbors_per_chunk: Bound on neighbor states of the pilot evaluated at once.
     :returns: Shape ``batch_shape``, differentiable in the parameters.
-    :raises EnergyError: If the energy is not differentiable in ``x``.
+    :raises EnergyError: If the energy is not differentiable in ``x``, or a contribution is not
+        finite, where validation is on.
 
     Example:
 
@@ -94,7 +95,13 @@ def taylor_correction(
     if candidates is not None:
         terms = torch.where(candidates, terms, 0.0)
     visited = (_at(terms, draw) * draw.weights).sum(0)
-    return coefficient(objective(gaps), _at(terms, pilot)) * (terms.sum(-1) - visited)
+    correction = coefficient(objective(gaps), _at(terms, pilot)) * (terms.sum(-1) - visited)
+    if is_validating() and not correction.detach().isfinite().all():
+        raise EnergyError(
+            f"Expected finite first-order contributions, but {objective!r} overflowed. Use "
+            "objective='pseudolikelihood', which grows linearly, or control_variate=False."
+        )
+    return correction
 
 
 def _at(table: Tensor, draw: Draw) -> Tensor:

@@ -52,7 +52,7 @@ class Terms(NamedTuple):
 
     @property
     def largest_share(self) -> Tensor:
-        """Share of the largest weighted contribution in the value, ``batch_shape``; or 0."""
+        """Share of the largest weighted contribution in their sum, ``batch_shape``; or 0."""
         weighted = self.contributions * self.weights
         total = weighted.sum(0)
         return torch.where(total == 0, 0.0, weighted.amax(0) / total)

@@ -195,6 +195,19 @@ def test_the_bound_on_states_holds_for_all_that_is_evaluated():
     assert max(rows) == 2 * 8  # the data beside one neighbor each
 
 
+def test_first_order_contributions_that_overflow_are_refused():
+    """Three above the largest actual gap, at which exp(2 d) is just finite in single precision."""
+    options = {"objective": "squared_ratio", "num_neighbors": 4, "state_space": StateSpace(30)}
+    x = torch.ones(9, 30, dtype=torch.float32)
+
+    def energy(x):
+        return 42 * x.sum(-1) + 40 * (x * (x - 1)).sum(-1)
+
+    assert estimate(energy, x, **options).isfinite().all()
+    with pytest.raises(ValueError, match=r"first-order contributions, but SquaredRatio\(\) over"):
+        estimate(energy, x, control_variate=True, **options)
+
+
 def test_refused():
     with pytest.raises(ValueError, match="unbiased design"):
         Estimator(design="unweighted", control_variate=True)
