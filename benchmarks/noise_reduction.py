@@ -8,7 +8,7 @@ not in the package because it does not pay: to visit more neighbors, and to go b
 of them only, drawn in proportion to their derivatives in the gap. Its cost counts an evaluation as
 a third of an energy with its gradient, and what is drawn as evaluated again.
 
-    python benchmarks/noise_reduction.py [--out DIR]
+    python benchmarks/noise_reduction.py [--steps N] [--out DIR]
 """
 
 import argparse
@@ -98,11 +98,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/noise_reduction"))
     parser.add_argument("--bits", type=int, nargs="+", default=[32, 256])
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2, help="how many")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, for tests")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.distributions.Distribution.set_default_validate_args(False)
-    bits, steps, seeds, repeats = arguments.bits, 300, 2, 30
+    bits, steps, seeds, repeats = arguments.bits, arguments.steps, arguments.seeds, 30
     if arguments.smoke:
         bits, steps, seeds, repeats = [32], 2, 1, 2
     lines = ["| bits | estimate | nats, by seed | seconds |", "|---|---|---|---|"]
