@@ -41,12 +41,12 @@ class Model(pyro.nn.PyroModule):
 
 
 class Loss(nn.Module):
-    def __init__(self, energy):
+    def __init__(self, energy, **options):
         super().__init__()
-        self.energy = energy
+        self.energy, self.options = energy, {"num_neighbors": "all"} | options
 
     def forward(self, x):
-        return pyro_rm.estimate(self.energy, x, num_neighbors="all").mean()
+        return pyro_rm.estimate(self.energy, x, **self.options).mean()
 
 
 def no_guide(x):
@@ -67,6 +67,17 @@ def gradients(rank):
         parallel(share).backward()
         result.append([p.grad for p in energy.parameters()])
     return result
+
+
+def controlled(rank, parallel=True):
+    """Gradients on this process's share, with neighbors and a control variate of its own seed."""
+    torch.manual_seed(5)
+    energy = MLPEnergy(6, (8,))
+    loss = Loss(energy, num_neighbors=2, proposal="gradient", control_variate=True)
+    loss = DistributedDataParallel(loss) if parallel else loss
+    torch.manual_seed(20 + rank)
+    loss(DATA[rank::2]).backward()
+    return [p.grad for p in energy.parameters()]
 
 
 def neighbors(rank):
@@ -139,6 +150,15 @@ def test_gradients_equal_those_of_one_process(in_two_processes):
         for rank in range(2):
             for got, parameter in zip(both[rank][k], energy.parameters(), strict=True):
                 torch.testing.assert_close(got, parameter.grad)
+
+
+def test_gradients_with_a_control_variate_are_averaged(in_two_processes):
+    both = in_two_processes(controlled)
+    alone = [controlled(rank, parallel=False) for rank in range(2)]
+    for first, second, *got in zip(*alone, *both, strict=True):
+        assert not torch.equal(first, second)
+        for gradient in got:
+            torch.testing.assert_close(gradient, (first + second) / 2)
 
 
 def test_neighbors_differ_between_processes(in_two_processes):

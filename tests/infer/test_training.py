@@ -25,14 +25,15 @@ def binary_data(num_data=32, num_sites=6):
     return (torch.arange(num_data)[:, None] * torch.arange(1, num_sites + 1) % 7 < 3).float()
 
 
-def run(folder, *, num_steps=NUM_STEPS, **options):
+def run(folder, *, num_steps=NUM_STEPS, control_variate=False, **options):
     """A run with everything that has a state; its loss draws random neighbors."""
     torch.manual_seed(3)
     energy, x = MLPEnergy(6, (8,)), binary_data()
     optimizer = torch.optim.Adam(energy.parameters(), lr=0.01)
 
     def loss(x):
-        return pyro_rm.estimate(energy, x, num_neighbors=2).mean()
+        options = {"num_neighbors": 2, "control_variate": control_variate}
+        return pyro_rm.estimate(energy, x, **options).mean()
 
     defaults = {
         "batch_size": 12, "schedule": warmup_cosine(optimizer, NUM_STEPS, num_warmup_steps=10),
@@ -79,6 +80,16 @@ def test_killed_runs_resume_to_the_last_bit(tmp_path):
         assert got == expected
         assert torch.equal(got_parameters, parameters)
     assert resumed >= 5  # the moments are uniform over the run, so that 19 are expected
+
+
+def test_runs_with_a_control_variate_resume_to_the_last_bit(tmp_path):
+    options = {"control_variate": True, "held_out": None}  # one more evaluation could be the best
+    _, plain = run(tmp_path / "plain", held_out=None)
+    _, expected = run(tmp_path / "whole", **options)
+    for num_steps in (31, 60, NUM_STEPS):
+        _, got = run(tmp_path / "pieces", num_steps=num_steps, **options)
+    assert torch.equal(got, expected)
+    assert not torch.equal(got, plain)
 
 
 def test_resuming_a_finished_run_takes_no_step(tmp_path):
