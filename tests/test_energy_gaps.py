@@ -3,8 +3,22 @@
 import pytest
 import torch
 
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, restore_temperature
-from pyro_rm.energy_gaps import energy_gaps, gap_table, generic_energy_gaps, has_gap_table
+from pyro_rm.energies import (
+    IsingEnergy,
+    LeveledEnergy,
+    MLPEnergy,
+    PottsEnergy,
+    RBMEnergy,
+    restore_temperature,
+)
+from pyro_rm.energy_gaps import (
+    energy_gaps,
+    exact_gap_table,
+    gap_table,
+    generic_energy_gaps,
+    has_gap_table,
+)
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
@@ -85,3 +99,54 @@ def test_fast_gaps_agree_with_the_generic_path(make, dtype):
         torch.testing.assert_close(gap_table(tempered, x), 4 * table)
     bound = 32 * torch.finfo(dtype).eps * (1 + energy(x).abs().max())
     assert ((fast - generic)[exists.expand_as(generic)].abs() <= bound).all()
+
+
+@pytest.mark.parametrize("make", ENERGIES)
+def test_gaps_with_a_context_agree_with_the_generic_path(make):
+    energy = LeveledEnergy(make(), 3)
+    for parameter in energy.parameters():
+        torch.nn.init.normal_(parameter)
+    space, level = energy.state_space, torch.randint(3, (2, 5))
+
+    def plain(x, level):
+        return energy(x, level)
+
+    x = space.encode(states_at(space, torch.randint(space.num_states, (2, 5))), torch.float64)
+    neighbors, exists = all_neighbors(space, x)
+    expected = generic_energy_gaps(plain, space, x, neighbors, (level,))
+    if not has_gap_table(energy):
+        torch.testing.assert_close(energy_gaps(energy, space, x, neighbors, (level,)), expected)
+    for other in (energy, plain):
+        table = exact_gap_table(other, space, x, (level,))
+        assert table.shape == x.shape
+        there = exists.expand_as(expected)
+        torch.testing.assert_close(at_neighbors(table, neighbors)[there], expected[there])
+
+
+def test_a_single_datum_fills_a_chunk():
+    rows = []
+
+    def energy(x):
+        rows.append(len(x))
+        return x.sum(-1)
+
+    space, x = StateSpace(4), torch.zeros(4)
+    energy_gaps(energy, space, x, all_neighbors(space, x)[0], max_neighbors_per_chunk=3)
+    assert rows == [1 + 3, 1 + 1]
+
+
+@pytest.mark.parametrize("name", ["gap_table", "energy_gaps"])
+def test_gaps_of_a_wrong_shape_are_refused(name):
+    class Wrong:
+        state_space = StateSpace(3)
+
+        def __call__(self, x):
+            return x.sum(-1)
+
+    setattr(Wrong, name, lambda *_: torch.zeros(7))
+    x, what = torch.zeros(2, 3), "gap table" if name == "gap_table" else "energy"
+    expected = (
+        rf"the {what} of an input of shape \(2, 3\) to have shape \([23], [23]\), but got \(7,"
+    )
+    with pytest.raises(EnergyError, match=expected):
+        exact_gap_table(Wrong(), StateSpace(3), x)
