@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
 
 
-class LinearFirstEnergy(nn.Module, ABC):
+class LinearFirstEnergy(nn.Module):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
 
     Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
@@ -44,9 +43,9 @@ class LinearFirstEnergy(nn.Module, ABC):
         if "features" in vars(cls) and "forward" not in vars(cls):
             cls.forward = cls.forward  # type: ignore[method-assign]  # an energy of its own
 
-    @abstractmethod
     def trunk(self, features: Tensor) -> Tensor:
-        """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``."""
+        """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``; a subclass's."""
+        raise NotImplementedError(f"Expected {type(self).__name__} to define trunk(features).")
 
     def features(self, x: Tensor) -> Tensor:
         """Pre-activations of the first layer, ``batch_shape + (H,)``."""

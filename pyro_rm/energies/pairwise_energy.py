@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,12 +9,12 @@ from torch import Tensor, nn
 from pyro_rm.energies.pairwise_walk import PairwiseWalk
 
 
-class PairwiseEnergy(nn.Module, ABC):
+class PairwiseEnergy(nn.Module):
     """An energy of parameters, by the function of tensors that :meth:`_function` makes of them."""
 
-    @abstractmethod
     def _function(self) -> Any:
-        """The energy of the tensors that the parameters are now."""
+        """The energy of the tensors that the parameters are now; a subclass's."""
+        raise NotImplementedError(f"Expected {type(self).__name__} to define _function().")
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies of encoded data, ``batch_shape``."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm.energies import MLPEnergy, RBMEnergy
+from pyro_rm.energies import LinearFirstEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.energies.linear_first import LinearFirstAt
 from pyro_rm.energy_gaps import energy_gaps, prepared_at
 from pyro_rm.neighborhoods import all_neighbors
@@ -122,3 +122,9 @@ def test_energies_are_checked_where_they_are_kept():
     x = torch.zeros(2, 5)
     with pytest.raises(pyro_rm.energy_protocol.EnergyError, match="Expected finite energies"):
         energy_and_taylor_gaps(prepared_at(energy, x), energy.state_space, x)
+
+
+def test_a_trunk_is_missing():
+    energy = LinearFirstEnergy(pyro_rm.StateSpace(3), 4, centered=True)
+    with pytest.raises(NotImplementedError, match="LinearFirstEnergy to define trunk"):
+        energy(torch.zeros(3))

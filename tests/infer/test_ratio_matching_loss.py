@@ -19,7 +19,7 @@ from pyro.infer.autoguide import AutoDelta, AutoNormal
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising
-from pyro_rm.energies import MLPEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.poutine import ratio_matching
 
@@ -216,6 +216,44 @@ def test_an_energy_that_would_not_train_is_refused():
         svi.step(DATA)
     energy.requires_grad_(False)
     svi.step(DATA)
+
+
+@pytest.mark.parametrize("options", [
+    {"num_neighbors": "all"},
+    {"num_neighbors": 2, "proposal": "gradient"},
+    {"num_neighbors": 2, "control_variate": True},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("make", [
+    lambda kind: kind(MLPEnergy)(5, (4,)),
+    lambda kind: kind(RBMEnergy)(5, 3),
+    lambda kind: kind(IsingEnergy)(5),
+])  # fmt: skip
+def test_weights_may_have_priors_by_pyro_modules(make, options):
+    """Score as the same energy that holds the weights of the draw."""
+    energy = make(lambda kind: pyro.nn.PyroModule[kind])
+    plain = make(lambda kind: kind)
+    shape = energy.weight.shape
+    energy.weight = pyro.nn.PyroSample(dist.Normal(0.0, 1.0).expand(shape).to_event(2))
+    given = {name: value for name, value in energy.state_dict().items() if name != "weight"}
+
+    def model(x):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy), obs=x)
+
+    run = poutine.trace(model)
+    handled = ratio_matching(run, Estimator(**options), stochastic=True)
+    weight = torch.randn(shape)
+    scored = []
+    for chosen in (poutine.condition(handled, {"weight": weight}), None):
+        torch.manual_seed(1)
+        if chosen is None:
+            plain.load_state_dict(given | {"weight": weight})
+            scored.append(-pyro_rm.estimate(plain, DATA, **options))
+        else:
+            chosen(DATA)
+            scored.append(run.trace.nodes["x"]["fn"].log_prob(DATA))
+    torch.testing.assert_close(*scored)
 
 
 def test_pyro_modules_with_local_parameters_train():
