@@ -16,19 +16,20 @@ version = release = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "block_outputs",
     "drawn_pictures",
+    "mathml",
     "public_names",
 ]
 exclude_patterns = ["_data"]
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_static_path = ["_static"]
-html_css_files = ["output.css"]
+html_css_files = ["site.css"]
 html_title = f"pyro_rm {version}"
 
-myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
