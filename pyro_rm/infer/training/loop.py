@@ -117,12 +117,7 @@ def train(
     check_counts(
         evaluate_every=evaluate_every, checkpoint_every=checkpoint_every, log_every=log_every
     )
-    given = {"batch_size": batch_size, "patience": patience}
-    check_counts(**{name: count for name, count in given.items() if count is not None})
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"Expected clip_norm to be positive, but got {clip_norm}.")
-    if patience is not None and held_out is None:
-        raise ValueError(f"Expected held_out beside patience={patience}, but got none.")
+    _check_options(batch_size, patience, clip_norm, held_out)
     batches, write = as_batches(data, batch_size), _as_log(log)
     averaged = None if average is None else MovingAverage(parameters_of(optimizer), average)
     saved = [*stateful, *([batches] if hasattr(batches, "load_state_dict") else [])]
@@ -136,12 +131,8 @@ def train(
     def exhausted() -> bool:
         return patience is not None and run.since_best >= patience
 
-    bar = tqdm(
-        total=num_steps,
-        initial=run.step,
-        desc="train",
-        disable=not progress or processes.rank() > 0,
-    )
+    hidden = not progress or processes.rank() > 0
+    bar = tqdm(total=num_steps, initial=run.step, desc="train", disable=hidden)
     stopping = False
     with bar, interruption() as interrupted:
         while run.step < num_steps and not exhausted() and not stopping:
@@ -164,6 +155,18 @@ def train(
     done = run.step >= num_steps
     stopped_by: Stop = "num_steps" if done else "patience" if exhausted() else "interrupt"
     return TrainingResult(run.step, stopped_by, run.losses, run.held_out, run.best_step)
+
+
+def _check_options(
+    batch_size: int | None, patience: int | None, clip_norm: float | None, held_out: Any
+) -> None:
+    """Refuse options that may be None, where they are given and out of range."""
+    given = {"batch_size": batch_size, "patience": patience}
+    check_counts(**{name: count for name, count in given.items() if count is not None})
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"Expected clip_norm to be positive, but got {clip_norm}.")
+    if patience is not None and held_out is None:
+        raise ValueError(f"Expected held_out beside patience={patience}, but got none.")
 
 
 def _as_log(log: Any) -> Callable[[str, float, int], Any]:
