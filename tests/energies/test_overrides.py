@@ -13,6 +13,7 @@ from pyro_rm.evaluation.annealing_paths import annealing_path
 from pyro_rm.markov_steps import BlockGibbs, GibbsSweep
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.site_walks import site_walk
+from pyro_rm.state_space import StateSpace
 
 pytestmark = pytest.mark.usefixtures("float64")
 MAKE = {
@@ -151,3 +152,28 @@ def test_hidden_units_are_not_of_an_energy_that_overrides():
     x = torch.zeros(2, *energy.state_space.encoded_shape)
     with pytest.raises(ValueError, match="hidden_logits and visible_logits"):
         BlockGibbs()(energy, energy.state_space, x)
+
+
+def test_callables_that_are_no_modules_override_by_their_call():
+    class Ring:
+        state_space = StateSpace(4)
+
+        def __call__(self, x):
+            return (x * x.roll(1, -1)).sum(-1)
+
+        def gap_table(self, x):
+            return (2 * x - 1) * (x.roll(1, -1) + x.roll(-1, -1))
+
+    class RingInField(Ring):
+        def __call__(self, x):
+            return super().__call__(x) + x.sum(-1)
+
+    x = states_at(Ring.state_space, torch.arange(16))
+    for kind, fast in ((Ring, True), (RingInField, False)):
+        assert has_gap_table(kind()) == fast
+        results = [
+            pyro_rm.estimate(e, x, num_neighbors="all", state_space=Ring.state_space)
+            for e in (kind(), plain(kind()))
+        ]
+        torch.testing.assert_close(*results)
+    assert not has_gap_table(plain(Ring()))

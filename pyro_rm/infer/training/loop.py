@@ -114,9 +114,8 @@ def train(
         ``[value.unconstrained() for value in pyro.get_param_store().values()]``.
     """
     check_counts(0, num_steps=num_steps)
-    check_counts(
-        evaluate_every=evaluate_every, checkpoint_every=checkpoint_every, log_every=log_every
-    )
+    check_counts(evaluate_every=evaluate_every, log_every=log_every)
+    check_counts(checkpoint_every=checkpoint_every)
     _check_options(batch_size, patience, clip_norm, held_out)
     batches, write = as_batches(data, batch_size), _as_log(log)
     averaged = None if average is None else MovingAverage(parameters_of(optimizer), average)
@@ -152,8 +151,8 @@ def train(
         if checkpoint is not None and not due(checkpoint_every):
             run.save(checkpoint)
     run.restore_best()
-    done = run.step >= num_steps
-    stopped_by: Stop = "num_steps" if done else "patience" if exhausted() else "interrupt"
+    early: Stop = "patience" if exhausted() else "interrupt"
+    stopped_by: Stop = "num_steps" if run.step >= num_steps else early
     return TrainingResult(run.step, stopped_by, run.losses, run.held_out, run.best_step)
 
 
