@@ -113,10 +113,9 @@ def train(
         param store, run it once, and give the optimizer
         ``[value.unconstrained() for value in pyro.get_param_store().values()]``.
     """
-    check_counts(0, num_steps=num_steps)
     check_counts(evaluate_every=evaluate_every, log_every=log_every)
     check_counts(checkpoint_every=checkpoint_every)
-    _check_options(batch_size, patience, clip_norm, held_out)
+    _check_options(num_steps, batch_size, patience, clip_norm, held_out)
     batches, write = as_batches(data, batch_size), _as_log(log)
     averaged = None if average is None else MovingAverage(parameters_of(optimizer), average)
     saved = [*stateful, *([batches] if hasattr(batches, "load_state_dict") else [])]
@@ -157,9 +156,14 @@ def train(
 
 
 def _check_options(
-    batch_size: int | None, patience: int | None, clip_norm: float | None, held_out: Any
+    num_steps: int,
+    batch_size: int | None,
+    patience: int | None,
+    clip_norm: float | None,
+    held_out: Any,
 ) -> None:
-    """Refuse options that may be None, where they are given and out of range."""
+    """Refuse options that are out of range; those that may be None, where they are given."""
+    check_counts(0, num_steps=num_steps)
     given = {"batch_size": batch_size, "patience": patience}
     check_counts(**{name: count for name, count in given.items() if count is not None})
     if clip_norm is not None and not clip_norm > 0:
