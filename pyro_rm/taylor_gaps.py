@@ -1,6 +1,13 @@
-"""Gaps to first order, by one gradient of the energy in its input."""
+"""Gaps to first order, by one gradient of the energy in its input.
+
+An energy that has the gradient more cheaply offers ``energy_and_gradient(encoded, *context,
+differentiable)``, which returns both in the shapes of :func:`energy_and_taylor_gaps`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -84,13 +91,43 @@ def energy_and_taylor_gaps(
     return values, (gradient * encoded).sum(-1, keepdim=True) - gradient
 
 
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record operations for a gradient in the data, also where no other gradient is wanted.
+
+    Example:
+
+        >>> with torch.inference_mode(), recording():
+        ...     torch.ones(2, requires_grad=True).sum().requires_grad
+        True
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def recordable(tensor: Tensor) -> Tensor:
+    """The same numbers, also where they were made under :func:`torch.inference_mode`.
+
+    :param tensor: Any tensor.
+    :returns: It, or a copy that may enter a gradient.
+
+    Example:
+
+        >>> with torch.inference_mode():
+        ...     made = torch.ones(2)
+        >>> made.is_inference(), recordable(made).is_inference()
+        (True, False)
+    """
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def _by_backward(
     energy: Energy, space: StateSpace, encoded: Tensor, context: Context, differentiable: bool
 ) -> tuple[Tensor, Tensor]:
     """Energies, detached, and their gradients in the data."""
-    with torch.enable_grad():
+    with recording():
         point = encoded.detach().clone().requires_grad_()
-        values = evaluate_energy(energy, space, point, context)
+        values = evaluate_energy(energy, space, point, tuple(recordable(c) for c in context))
         gradient = None
         if values.requires_grad:
             (gradient,) = torch.autograd.grad(

@@ -13,6 +13,7 @@ from pyro_rm.energy_protocol import Energy, wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
+from pyro_rm.taylor_gaps import recordable, recording
 
 
 class LinearFirstEnergy(nn.Module):
@@ -148,8 +149,8 @@ class LinearFirstAt:
     ) -> tuple[Tensor, Tensor]:
         """Energies, detached, and their gradients in ``x``, detached unless asked for."""
         weight = self.energy.weight if differentiable else self.energy.weight.detach()
-        with torch.enable_grad():
-            features = self.features(x)
+        with recording():
+            features = recordable(self.features(x))
             if not (differentiable and features.requires_grad):
                 features = features.detach().requires_grad_()
             values = self.energy.trunk(features)
