@@ -8,8 +8,8 @@ An energy is a callable on encoded data, ``batch_shape + encoded_shape`` to
   of all sites (``batch_shape + (D, K_max)``), at about the cost of one energy.
 
 With a context both take it as their last argument. Everything else falls back to one
-batched evaluation of the neighbors. So does what a subclass of
-such an energy computes if it overrides ``forward`` and not them.
+batched evaluation of the neighbors, and so does a subclass that overrides ``forward`` but not
+these methods.
 
 A third, ``prepared_at(encoded)``, may return the energy with what it needs of given data computed
 once, for guidance and neighbors alike; see :class:`~pyro_rm.energies.LinearFirstEnergy`.

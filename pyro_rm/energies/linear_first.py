@@ -133,6 +133,8 @@ class LinearFirstAt:
         return self.energy(x)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "energy":  # not there yet, in the middle of a copy
+            raise AttributeError(name)
         return getattr(self.energy, name)
 
     def features(self, x: Tensor) -> Tensor:

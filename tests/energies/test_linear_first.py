@@ -1,5 +1,7 @@
 """Features of given data that are computed once: for guidance and for neighbors."""
 
+import copy
+
 import pytest
 import torch
 
@@ -122,6 +124,13 @@ def test_energies_are_checked_where_they_are_kept():
     x = torch.zeros(2, 5)
     with pytest.raises(pyro_rm.energy_protocol.EnergyError, match="Expected finite energies"):
         energy_and_taylor_gaps(prepared_at(energy, x), energy.state_space, x)
+
+
+def test_an_energy_with_features_can_be_copied():
+    near = prepared_at(MLPEnergy(3, (4,)), torch.zeros(2, 3))
+    other = copy.copy(near)
+    assert other.features(near.x) is near.kept
+    assert other.state_space is near.energy.state_space
 
 
 def test_a_trunk_is_missing():
