@@ -112,17 +112,24 @@ def measure(name: str, num_bits: int, steps: tuple[int, ...], num_repeats: int) 
 
 def save_figure(table: dict[str, list[dict]], file: Path) -> None:
     """A panel for each run, at the default number of neighbors."""
-    figure = Figure(figsize=(4 * len(table), 3.5), layout="constrained")
+    figure = Figure(figsize=(4 * len(table), 3.9), layout="constrained")
     for axis, (title, rows) in zip(
         figure.subplots(1, len(table), sharey=True, squeeze=False)[0], table.items(), strict=True
     ):
         rows = [row for row in rows if row["our default"] == 1 + DRAWS]
         for name in (n for n in list(rows[0])[1:] if not n.startswith("variance")):
-            axis.plot(range(len(rows)), [row[name] for row in rows], marker=".", label=name)
+            ours = name.startswith("our")
+            label = name if ours else f"Eq. 7, {name.replace('_', ' ')}"
+            style = "-" if ours else "--" if name.startswith("squared") else ":"
+            counts = [row[name] for row in rows]
+            axis.plot(range(len(rows)), counts, style, marker=".", label=label)
         axis.set(yscale="log", title=title, xlabel="training step")
         axis.set_xticks(range(len(rows)), [row["step"] for row in rows])
+        axis.set_yticks(ticks := (1, 2, 5, 10, 20), list(map(str, ticks)))
+        axis.minorticks_off()
     figure.axes[0].set_ylabel("energies a datum at equal gradient error")
-    figure.axes[0].legend(fontsize=7)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)
     figure.savefig(file, dpi=120)
 
 

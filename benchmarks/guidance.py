@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -127,6 +128,9 @@ def save_figure(table: dict[str, list[dict[str, Any]]], file: Path) -> None:
                 label = proposal if design == DESIGNS[0] else None
                 axis.plot(range(len(steps)), cells, style, color=COLORS[proposal], label=label)
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
             axis.set_xticks(range(len(steps)), steps)
             axis.set_ylabel(f"{neighbors} neighbors")
         axes[0, column].set_title(title)
