@@ -133,7 +133,7 @@ class LinearFirstAt:
         return self.energy(x)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "energy":  # not there yet, in the middle of a copy
+        if name == "energy" or name.startswith("__"):  # as in the middle of a copy
             raise AttributeError(name)
         return getattr(self.energy, name)
 
