@@ -201,7 +201,7 @@ def test_references_are_numbered_used_and_complete():
     wrong = []
     for name, _, doc in described():
         text, _, references = doc.partition("**References**")
-        _, *parts = re.split(r"\n\s*\[(\d+)\] ", references.split("\n    Example:")[0])
+        _, *parts = re.split(r"\n\s*\[(\d+)\] ", re.split(r"\n *Example:", references)[0])
         for number, (key, entry) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
             whole = re.fullmatch(r'\S.+ \((1[89]|20)\d\d\) ".+", .+\.', " ".join(entry.split()))
             used = re.search(rf"\[(\d, )*{key}(, \d)*\]", text)
