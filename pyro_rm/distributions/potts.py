@@ -12,6 +12,7 @@ from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energies import PottsFunction
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
+from pyro_rm.tensors import check_real
 
 
 class Potts(EnergyModel):
@@ -24,6 +25,7 @@ class Potts(EnergyModel):
     :param fields: ``batch_shape + (D, K)``; zeros if None.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``; see :class:`EnergyModel`.
     :param sampler: How to draw; see :class:`EnergyModel`.
+    :raises TypeError: If they are no tensors of real numbers.
     :raises ValueError: If a shape does not fit, there are only two categories, or the couplings
         are not symmetric and zero within a site.
 
@@ -47,6 +49,7 @@ class Potts(EnergyModel):
         sampler: MarkovSampler | None = None,
         validate_args: bool | None = None,
     ) -> None:
+        check_real(couplings, "couplings")
         shape = couplings.shape[-2:]
         if couplings.dim() < 4 or couplings.shape[-4:-2] != shape:
             raise ValueError(
@@ -55,6 +58,7 @@ class Potts(EnergyModel):
         if shape[1] < 3:
             raise ValueError(f"Expected 3 categories or more, but got {shape[1]}; use Ising.")
         fields = couplings.new_zeros(shape) if fields is None else fields
+        check_real(fields, "fields")
         if fields.shape[-2:] != shape:
             raise ValueError(
                 f"Expected fields of shape (..., {shape[0]}, {shape[1]}), "

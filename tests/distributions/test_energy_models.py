@@ -122,6 +122,15 @@ def test_bad_potts_arguments(couplings, fields, message):
         Potts(couplings, fields)
 
 
+@pytest.mark.parametrize(("kind", "shape"), [(Ising, (3, 3)), (Potts, (3, 4, 3, 4))])
+def test_complex_couplings_and_fields_that_are_no_tensors(kind, shape):
+    couplings = torch.zeros(shape)
+    with pytest.raises(TypeError, match="Expected couplings as a tensor of real numbers"):
+        kind(couplings.to(torch.complex64))
+    with pytest.raises(TypeError, match="Expected fields as a tensor of real numbers"):
+        kind(couplings, [0.0])
+
+
 @pytest.mark.parametrize("batch", [(), (2, 1), (2, 5)])
 def test_potts_models_of_a_batch_are_those_of_its_members(batch):
     couplings, fields = potts_couplings(*batch), torch.randn(*batch, 3, 4)
