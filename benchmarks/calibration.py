@@ -25,9 +25,9 @@ from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import calibrate
-from pyro_rm.infer.posterior_modes import posterior_mode
-from pyro_rm.infer.sandwich import sandwich_at
-from pyro_rm.infer.unconstrained_program import UnconstrainedProgram
+from pyro_rm.posteriors.posterior_modes import posterior_mode
+from pyro_rm.posteriors.sandwich import sandwich_at
+from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 from pyro_rm.state_space import StateSpace
 
 SITES = 8

@@ -26,9 +26,9 @@ import pyro
 import torch
 
 import pyro_rm
-from pyro_rm.datasets import ego_small, encode_graphs
 from pyro_rm.energies import RandomGraphEnergy, RelationalGraphEnergy
-from pyro_rm.infer import NoiseLevels, generate_graphs
+from pyro_rm.graphs import ego_small, encode_graphs, generate_graphs
+from pyro_rm.infer import NoiseLevels
 from pyro_rm.proposals import GradientGuided
 
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "graphs.py"))

@@ -25,8 +25,8 @@ from pyro_rm.energies import IsingFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import Marginalized, filled_posterior
-from pyro_rm.infer.posterior_modes import posterior_mode
-from pyro_rm.infer.unconstrained_program import UnconstrainedProgram
+from pyro_rm.posteriors.posterior_modes import posterior_mode
+from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 from pyro_rm.state_space import StateSpace
 
 SITES = 10

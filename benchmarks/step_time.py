@@ -25,7 +25,7 @@ from benchmarks.opponents import (
     site_loop,
 )
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
-from pyro_rm.infer.training.batches import ShuffledBatches
+from pyro_rm.training.batches import ShuffledBatches
 
 BATCH, NEIGHBORS = 256, 10
 

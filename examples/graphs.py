@@ -19,23 +19,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pyro_rm import estimate
-from pyro_rm.datasets import (
+from pyro_rm.energies import RelationalGraphEnergy
+from pyro_rm.graphs import (
     active_pairs,
+    class_log_likelihoods,
     community_graphs,
+    dominated_share,
     ego_small,
     encode_graphs,
-    size_buckets,
-)
-from pyro_rm.energies import RelationalGraphEnergy
-from pyro_rm.evaluation import (
-    class_log_likelihoods,
-    dominated_share,
+    generate_graphs,
     graph_mmd,
     graph_mmd_floor,
     novelty,
+    size_buckets,
     uniqueness,
 )
-from pyro_rm.infer import NoiseLevels, generate_graphs, train, warmup_cosine
+from pyro_rm.infer import NoiseLevels, train, warmup_cosine
 
 LEVELS = NoiseLevels((0.0, 0.048, 0.12, 0.23, 0.37, 0.55, 0.76, 1.0))
 SETTINGS: dict[str, dict[str, Any]] = {  # how to fit

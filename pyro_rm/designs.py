@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_rm.lookup import look_up
+from pyro_rm.checks import look_up
 
 __all__ = [
     "AllNeighbors", "Design", "Draw", "ProportionalToSize", "Unweighted", "WithReplacement",

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energy_gaps import recomputed
 from pyro_rm.energy_protocol import (
     Energy,

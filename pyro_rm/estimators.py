@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_rm.checks import as_context
 from pyro_rm.control_variates import taylor_correction
 from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps
@@ -26,7 +27,6 @@ from pyro_rm.neighborhoods import all_neighbors, candidates
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import as_context
 from pyro_rm.terms import Terms
 
 __all__ = ["Estimator", "NumNeighbors", "estimate", "estimate_terms"]

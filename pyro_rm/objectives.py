@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from pyro_rm.lookup import look_up
+from pyro_rm.checks import look_up
 
 __all__ = [
     "MinimumProbabilityFlow",

@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pyro_rm.checks import look_up
 from pyro_rm.drawn_gaps import unit_gaps
 from pyro_rm.energy_gaps import exact_gap_table
 from pyro_rm.energy_protocol import Context, Energy, wide
-from pyro_rm.lookup import look_up
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
 from pyro_rm.taylor_gaps import taylor_gaps

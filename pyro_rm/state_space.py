@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_rm.checks import check_active, check_counts, check_real
 from pyro_rm.constants import constant
-from pyro_rm.counts import check_counts
-from pyro_rm.tensors import check_active, check_real
 
 __all__ = ["StateSpace"]
 

@@ -7,8 +7,17 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import datasets, distributions, energies, evaluation, infer, markov_steps, networks
-from pyro_rm.counts import check_counts
+from pyro_rm import (
+    datasets,
+    distributions,
+    energies,
+    evaluation,
+    graphs,
+    infer,
+    markov_steps,
+    networks,
+)
+from pyro_rm.checks import check_counts
 from pyro_rm.enumeration import Enumeration, state_chunks
 
 SPACE = pyro_rm.StateSpace(4)
@@ -42,7 +51,7 @@ def annealed(**options):
 
 def generated(**options):
     size = torch.tensor([3])
-    return infer.generate_graphs(RANDOM_GRAPH, size, progress=False, **options)
+    return graphs.generate_graphs(RANDOM_GRAPH, size, progress=False, **options)
 
 
 def fitted(X=BITS, **options):
@@ -104,12 +113,12 @@ FROM_1 = {
     "contrastive steps": pyro_rm.ContrastiveDivergence,
     "chains": lambda n: pyro_rm.ContrastiveDivergence(persistent=True, num_chains=n),
     "cells": lambda n: datasets.synthetic_density("moons").density.entropy(4.0, n),
-    "graphs": datasets.community_graphs,
+    "graphs": graphs.community_graphs,
     "lattice": lambda n: datasets.lattice(3, n, coupling=1.0),
     "degree": lambda n: datasets.random_regular(6, n, coupling=1.0),
-    "padding": lambda n: datasets.active_pairs(torch.tensor([2]), n),
-    "encoded nodes": lambda n: datasets.encode_graphs(GRAPHS, max_nodes=n),
-    "buckets": lambda n: datasets.size_buckets(GRAPHS, n),
+    "padding": lambda n: graphs.active_pairs(torch.tensor([2]), n),
+    "encoded nodes": lambda n: graphs.encode_graphs(GRAPHS, max_nodes=n),
+    "buckets": lambda n: graphs.size_buckets(GRAPHS, n),
     "hidden units": lambda n: energies.RBMEnergy(3, n),
     "layer": lambda n: energies.MLPEnergy(3, (4, n)),
     "levels": lambda n: energies.LeveledEnergy(ISING, n),
@@ -122,7 +131,7 @@ FROM_1 = {
     "block": lambda n: Enumeration(ISING, SPACE, chunk_size=n),
     "chunk of states": lambda n: list(state_chunks(SPACE, chunk_size=n)),
     "chunk of rows": lambda n: evaluation.exponential_hamming_mmd(BITS, BITS, chunk_size=n),
-    "resampled": lambda n: evaluation.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=n),
+    "resampled": lambda n: graphs.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=n),
     "fill steps": lambda n: infer.GibbsFill(num_steps=n),
     "latent fill steps": lambda n: infer.LatentFill(fields, "x", num_steps=n),
     "steps a sample": lambda n: infer.MarkovKernel(
@@ -203,8 +212,8 @@ FRACTIONS = {
     "gamma": lambda p: networks.Selection(gamma=p),
     "ratio": lambda p: networks.Selection(ratio=p),
     "held-out share": lambda p: networks.Selection(held_out_share=p),
-    "edge probability": lambda p: datasets.community_graphs(1, edge_probability=p),
-    "bridge share": lambda p: datasets.community_graphs(1, bridge_share=p),
+    "edge probability": lambda p: graphs.community_graphs(1, edge_probability=p),
+    "bridge share": lambda p: graphs.community_graphs(1, bridge_share=p),
     "mean degree": lambda p: datasets.erdos_renyi(2, p, coupling=1.0),
     "noise level": lambda p: infer.NoiseLevels((p,)),
     "failure probability": lambda p: annealed().lower.bound(p),

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rm.datasets import ego_small, read_alignment, read_csv_table
+from pyro_rm.datasets import read_alignment, read_csv_table
+from pyro_rm.graphs import ego_small
 from pyro_rm.infer import train
-from pyro_rm.infer.training.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
+from pyro_rm.training.checkpoints import FORMAT, VERSION, load_checkpoint, save_checkpoint
 
 
 def trained(path, **options):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rm import datasets, energies, evaluation, infer, markov_steps, networks
+import pyro_rm
+from pyro_rm import datasets, energies, markov_steps, networks
 from pyro_rm.distributions import Ising
 from pyro_rm.state_space import StateSpace
 
@@ -15,22 +16,22 @@ BITS = (torch.arange(80).view(20, 4) * 7 % 11 < 5).float()
 NETWORK = networks.IsingNetwork(selection=None, ridge=0.1)
 
 OF_GRAPHS = {
-    "encode": datasets.encode_graphs,
-    "buckets": lambda graphs: datasets.size_buckets(graphs, 2),
-    "samples": lambda graphs: evaluation.graph_mmd(graphs, [PATH]),
-    "reference": lambda graphs: evaluation.graph_mmd([PATH], graphs),
-    "floor": lambda graphs: evaluation.graph_mmd_floor(graphs, [PATH], num_samples=2),
-    "uniqueness": evaluation.uniqueness,
-    "novelty": lambda graphs: evaluation.novelty(graphs, [PATH]),
-    "training": lambda graphs: evaluation.novelty([PATH], graphs),
-    "classes": lambda graphs: evaluation.class_log_likelihoods(
+    "encode": pyro_rm.graphs.encode_graphs,
+    "buckets": lambda graphs: pyro_rm.graphs.size_buckets(graphs, 2),
+    "samples": lambda graphs: pyro_rm.graphs.graph_mmd(graphs, [PATH]),
+    "reference": lambda graphs: pyro_rm.graphs.graph_mmd([PATH], graphs),
+    "floor": lambda graphs: pyro_rm.graphs.graph_mmd_floor(graphs, [PATH], num_samples=2),
+    "uniqueness": pyro_rm.graphs.uniqueness,
+    "novelty": lambda graphs: pyro_rm.graphs.novelty(graphs, [PATH]),
+    "training": lambda graphs: pyro_rm.graphs.novelty([PATH], graphs),
+    "classes": lambda graphs: pyro_rm.graphs.class_log_likelihoods(
         energies.RandomGraphEnergy(7), graphs
     ),
-    "dominated": evaluation.dominated_share,
+    "dominated": pyro_rm.graphs.dominated_share,
 }
 OF_A_GRAPH = {
-    "orbits": evaluation.orbit_counts,
-    "dominating": evaluation.has_dominating_node,
+    "orbits": pyro_rm.graphs.orbit_counts,
+    "dominating": pyro_rm.graphs.has_dominating_node,
     "glass": lambda graph: datasets.spin_glass(graph, scale=1.0),
     "couplings": lambda graph: datasets.with_couplings(graph, 1.0),
     "matrix": datasets.coupling_matrix,
@@ -88,15 +89,15 @@ SIZES = {
 @pytest.mark.parametrize("sizes", [*SIZES.values(), torch.tensor([2, 5])], ids=[*SIZES, "large"])
 def test_numbers_of_nodes(sizes):
     with pytest.raises((TypeError, ValueError), match="Expected"):
-        datasets.active_pairs(sizes, 4)
+        pyro_rm.graphs.active_pairs(sizes, 4)
     with pytest.raises((TypeError, ValueError), match="Expected"):
-        datasets.decode_graphs(torch.zeros(2, 6), sizes)
+        pyro_rm.graphs.decode_graphs(torch.zeros(2, 6), sizes)
 
 
 @pytest.mark.parametrize("sizes", [*SIZES.values(), torch.tensor(3), torch.tensor([[3]])])
 def test_numbers_of_nodes_to_generate(sizes):
     with pytest.raises((TypeError, ValueError), match="Expected"):
-        infer.generate_graphs(energies.RandomGraphEnergy(4), sizes, progress=False)
+        pyro_rm.graphs.generate_graphs(energies.RandomGraphEnergy(4), sizes, progress=False)
 
 
 @pytest.mark.parametrize("pairs", [
@@ -105,19 +106,19 @@ def test_numbers_of_nodes_to_generate(sizes):
 ])  # fmt: skip
 def test_pairs(pairs):
     with pytest.raises((TypeError, ValueError), match="Expected"):
-        datasets.decode_graphs(pairs, torch.tensor([2, 4]))
+        pyro_rm.graphs.decode_graphs(pairs, torch.tensor([2, 4]))
 
 
 @pytest.mark.parametrize("form", [torch.long, torch.bool, torch.half, torch.bfloat16])
 def test_pairs_of_any_type(form):
-    batch = datasets.encode_graphs([PATH, nx.cycle_graph(3)])
+    batch = pyro_rm.graphs.encode_graphs([PATH, nx.cycle_graph(3)])
     padded = batch.pairs.masked_fill(~batch.active, 7.0 if form == torch.long else 0.0)
     for graph, edges in zip(
-        datasets.decode_graphs(padded.to(form), batch.num_nodes), (PATH, nx.cycle_graph(3)),
+        pyro_rm.graphs.decode_graphs(padded.to(form), batch.num_nodes), (PATH, nx.cycle_graph(3)),
         strict=True,
     ):  # fmt: skip
         assert nx.utils.graphs_equal(graph, edges)
-    (graph,) = datasets.decode_graphs(torch.ones(1, 3, requires_grad=True), torch.tensor([3]))
+    (graph,) = pyro_rm.graphs.decode_graphs(torch.ones(1, 3, requires_grad=True), torch.tensor([3]))
     assert graph.number_of_edges() == 3
 
 

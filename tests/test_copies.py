@@ -11,7 +11,7 @@ import torch
 import pyro_rm
 from pyro_rm import designs, energies, evaluation, infer, markov_steps, objectives, proposals
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.infer.training.batches import ShuffledBatches
+from pyro_rm.training.batches import ShuffledBatches
 
 SPACE = pyro_rm.StateSpace(4)
 BITS = (torch.arange(40).view(10, 4) * 7 % 11 < 5).float()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import datasets, energies, evaluation, infer, markov_steps, networks
+from pyro_rm import datasets, energies, evaluation, graphs, infer, markov_steps, networks
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.enumeration import Enumeration
 
@@ -116,7 +116,7 @@ def annealed():
 
 def generated(**options):
     energy = energies.RandomGraphEnergy(5)
-    return lambda: infer.generate_graphs(
+    return lambda: graphs.generate_graphs(
         energy, torch.tensor([5, 4, 5]), progress=False, is_valid=nx.is_connected, **options
     )
 
@@ -192,10 +192,10 @@ EVALUATIONS = {
         RBM, BITS, num_chains=4, num_steps=2, max_states=2, progress=False
     ),
     "quality": lambda: evaluation.sample_quality(BITS[:20], BITS, num_splits=2),
-    "floor of graphs": lambda: evaluation.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=4),
+    "floor of graphs": lambda: graphs.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=4),
 }
 DATA = {
-    "communities": lambda: datasets.community_graphs(2, sizes=(12, 14)),
+    "communities": lambda: graphs.community_graphs(2, sizes=(12, 14)),
     "random graph": lambda: datasets.erdos_renyi(9, 3.0, coupling=1.0),
     "regular graph": lambda: datasets.random_regular(8, 3, coupling=1.0),
     "spin glass": lambda: datasets.spin_glass(nx.path_graph(9), scale=1.0),

@@ -19,7 +19,7 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import train
-from pyro_rm.infer.training.checkpoints import load_checkpoint
+from pyro_rm.training.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.skipif(
     not distributed.is_available() or not distributed.is_gloo_available(), reason="needs gloo"

@@ -20,7 +20,7 @@ from pyro_rm.energy_protocol import (
     space_of,
     wide,
 )
-from pyro_rm.infer.marginal_energy import MarginalEnergy
+from pyro_rm.missing.marginal_energy import MarginalEnergy
 
 
 class Counted(nn.Module):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyro_rm.datasets import Alignment, CsvTable, read_alignment, read_csv_table
-from pyro_rm.infer.training.checkpoints import load_checkpoint, save_checkpoint
+from pyro_rm.training.checkpoints import load_checkpoint, save_checkpoint
 
 fuzz = settings(
     deadline=None,

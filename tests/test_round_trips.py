@@ -56,9 +56,9 @@ def test_states_and_their_numbers(space):
 @given(graph_lists(), st.integers(0, 3))
 def test_graphs(graphs, padding):
     directed = graphs[0].is_directed()
-    batch = datasets.encode_graphs(graphs, max_nodes=max(map(len, graphs)) + padding)
+    batch = graphs.encode_graphs(graphs, max_nodes=max(map(len, graphs)) + padding)
     assert not batch.pairs[~batch.active].any()
-    back = datasets.decode_graphs(batch.pairs, batch.num_nodes, directed=directed)
+    back = graphs.decode_graphs(batch.pairs, batch.num_nodes, directed=directed)
     for graph, again in zip(graphs, back, strict=True):
         assert nx.utils.graphs_equal(graph, again)
 

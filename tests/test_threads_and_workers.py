@@ -9,11 +9,11 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 import pyro_rm
-from pyro_rm import datasets, evaluation, infer, markov_steps
+from pyro_rm import datasets, evaluation, graphs, infer, markov_steps
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RandomGraphEnergy
 from pyro_rm.infer import missing_data
-from pyro_rm.infer.missing_data import same_memory
-from pyro_rm.infer.training.batches import ShuffledBatches
+from pyro_rm.missing.missing_data import same_memory
+from pyro_rm.training.batches import ShuffledBatches
 
 NUM_THREADS, NUM_CALLS = 4, 12
 SPACE = pyro_rm.StateSpace(6)
@@ -138,20 +138,20 @@ class Draws(IterableDataset):
     def __iter__(self):
         for _ in range(2):
             bits = torch.bernoulli(torch.full((9, 6), 0.5))
-            graph = datasets.community_graphs(1, sizes=(12,))[0]
+            graph = graphs.community_graphs(1, sizes=(12,))[0]
             glass = datasets.spin_glass(nx.path_graph(9), scale=1.0)
-            generated = infer.generate_graphs(
+            generated = graphs.generate_graphs(
                 RandomGraphEnergy(6), torch.tensor([6]), progress=False
             )
             yield torch.cat([
                 bits.flatten(),
                 datasets.synthetic_density("moons").sample(2).flatten(),
-                datasets.encode_graphs([graph]).pairs.flatten(),
+                graphs.encode_graphs([graph]).pairs.flatten(),
                 datasets.coupling_matrix(glass).flatten(),
                 datasets.coupling_matrix(
                     datasets.erdos_renyi(9, 3.0, coupling=1.0)
                 ).flatten(),
-                datasets.encode_graphs(generated).pairs.flatten(),
+                graphs.encode_graphs(generated).pairs.flatten(),
                 infer.NoiseLevels((0.5, 1.0)).corrupt(SPACE, bits, torch.tensor(0)).flatten(),
                 pyro_rm.MarkovSampler(2)(ENERGY_OF_DRAWS, SPACE, torch.Size([4])).flatten(),
                 evaluation.exact_samples(ENERGY_OF_DRAWS, 9).flatten(),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_rm.files import existing_file
+from pyro_rm.checks import existing_file
 
 AMINO_ACIDS = "-ACDEFGHIKLMNPQRSTVWY"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_rm.files import existing_file
+from pyro_rm.checks import existing_file
 
 _BLANKS = {"", "na", "nan", "?", "null", "none"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.tensors import check_real
+from pyro_rm.checks import check_real
 
 _DIGITS_AT_ONCE = 48  # exact as an integer in float64
 

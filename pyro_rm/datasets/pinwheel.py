@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.datasets.plane_densities import PlaneDensity
 
 # Nodes and weights of Gauss and Legendre on [0, 1].

@@ -8,8 +8,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
-from pyro_rm.graph_checks import check_graph
+from pyro_rm.checks import check_counts, check_graph
 
 
 def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:

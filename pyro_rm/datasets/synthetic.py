@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.datasets.gray_code import GrayCode
 from pyro_rm.datasets.noises import BlurredUniformNoise, GaussianNoise, UniformNoise
 from pyro_rm.datasets.pinwheel import Pinwheel

@@ -10,10 +10,10 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_rm.checks import as_context, check_active
 from pyro_rm.energy_protocol import Context, Energy, space_of
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import as_context, check_active
 
 
 class IntractableLikelihoodError(NotImplementedError, ValueError):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from pyro_rm.checks import check_real
 from pyro_rm.distributions.energy_model import EnergyModel
 from pyro_rm.energies import IsingFunction
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import check_real
 
 
 class Ising(EnergyModel):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
 from pyro_rm.energy_protocol import space_of
 from pyro_rm.neighborhoods import Neighbors, at_neighbors

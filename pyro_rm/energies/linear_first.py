@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energy_protocol import Energy, wide
 from pyro_rm.neighborhoods import Neighbors, at_neighbors
 from pyro_rm.site_walks import Block, SiteWalk

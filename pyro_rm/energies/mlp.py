@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energies.linear_first import LinearFirstEnergy, own_minus_others
 from pyro_rm.energy_protocol import wide
 from pyro_rm.state_space import StateSpace

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs, pair_ends
 from pyro_rm.state_space import StateSpace
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
 from pyro_rm.state_space import StateSpace
 
@@ -36,7 +36,7 @@ class RelationalGraphEnergy(nn.Module):
     :math:`\sum_k A_{ik} A_{kj} / (d_k + 1)`.
 
     A datum is a vector over node pairs in row-major order
-    (:func:`pyro_rm.datasets.encode_graphs`); the context is the number of nodes, where
+    (:func:`pyro_rm.graphs.encode_graphs`); the context is the number of nodes, where
     graphs are padded, then features of nodes, then a noise level, where there are such.
 
     :param max_nodes: Nodes of the padding, at least 2.

@@ -7,19 +7,11 @@ from pyro_rm.evaluation.annealed_importance_sampling import (
 )
 from pyro_rm.evaluation.annealing_paths import BaseDistribution
 from pyro_rm.evaluation.chow_liu import ChowLiuTree
-from pyro_rm.evaluation.graph_metrics import (
-    dominated_share,
-    graph_mmd,
-    graph_mmd_floor,
-    has_dominating_node,
-)
 from pyro_rm.evaluation.hamming_mmd import exponential_hamming_mmd, linear_hamming_mmd
 from pyro_rm.evaluation.independent_sites import IndependentSites
-from pyro_rm.evaluation.isomorphism_classes import class_log_likelihoods, novelty, uniqueness
 from pyro_rm.evaluation.log_likelihood import LogLikelihood, log_likelihood
 from pyro_rm.evaluation.log_partition import TooManyStatesError, exact_samples, log_partition
 from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
-from pyro_rm.evaluation.orbit_counts import orbit_counts
 from pyro_rm.evaluation.sample_quality import Score, sample_quality
 
 __all__ = [
@@ -32,21 +24,13 @@ __all__ = [
     "Score",
     "TooManyStatesError",
     "annealed_importance_sampling",
-    "class_log_likelihoods",
     "default_step",
-    "dominated_share",
     "exact_samples",
     "exponential_hamming_mmd",
     "first_moment_distance",
-    "graph_mmd",
-    "graph_mmd_floor",
-    "has_dominating_node",
     "linear_hamming_mmd",
     "log_likelihood",
     "log_partition",
-    "novelty",
-    "orbit_counts",
     "sample_quality",
     "second_moment_distance",
-    "uniqueness",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate

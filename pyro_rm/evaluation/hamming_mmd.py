@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
-from pyro_rm.tensors import check_real
+from pyro_rm.checks import check_counts, check_real
 
 Statistic = Literal["U", "V"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import RBMEnergy
 from pyro_rm.energies.rbm_hidden import RBMHiddenEnergy

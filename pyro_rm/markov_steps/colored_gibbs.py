@@ -9,8 +9,8 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from pyro_rm.checks import check_graph
 from pyro_rm.energy_protocol import Context, Energy
-from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps.gibbs import redraw_blocks
 from pyro_rm.markov_steps.transition import Transition, batch_shape_of
 from pyro_rm.state_space import StateSpace

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.metropolis import metropolis

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_protocol import Context, Energy, energy_device, energy_dtype, is_validating
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import (
@@ -21,7 +21,6 @@ from pyro_rm.markov_steps.transition import (
     tempered,
 )
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import check_real
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from pyro_rm.checks import check_active
 from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energy_protocol import Context, Energy, check_energy
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import check_active
 
 
 class Transition(NamedTuple):

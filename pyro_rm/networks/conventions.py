@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyro_rm.tensors import check_real
+from pyro_rm.checks import check_real
 
 States = tuple[float, float]
 

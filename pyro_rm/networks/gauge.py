@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyro_rm.checks import check_real
 from pyro_rm.state_space import StateSpace
-from pyro_rm.tensors import check_real
 
 
 def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tuple[Tensor, Tensor]:

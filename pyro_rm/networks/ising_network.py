@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts, check_graph
 from pyro_rm.estimators import Estimator
-from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.networks.missing_cells import graph_of, refill, with_fills
 from pyro_rm.networks.observations import Observations, mean_objective

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.markov_steps import GibbsSweep, MarkovSampler

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts, check_graph
 from pyro_rm.energies import IsingFunction
-from pyro_rm.graph_checks import check_graph
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.state_space import StateSpace
 

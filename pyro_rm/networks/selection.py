@@ -9,7 +9,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
+from pyro_rm.checks import check_counts
 from pyro_rm.energies import SparseIsingEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective

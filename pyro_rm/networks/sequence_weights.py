@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyro_rm.counts import check_counts
-from pyro_rm.tensors import check_real
+from pyro_rm.checks import check_counts, check_real
 
 
 def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: int = 1024) -> Tensor:

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm.datasets import encode_graphs
 from pyro_rm.energies.node_pairs import pair_ends
-from pyro_rm.infer import generate_graphs
+from pyro_rm.graphs import encode_graphs, generate_graphs
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # on import

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyro_rm
-from pyro_rm.datasets import encode_graphs
 from pyro_rm.energies import RandomGraphEnergy
 from pyro_rm.energy_gaps import generic_energy_gaps
+from pyro_rm.graphs import encode_graphs
 from pyro_rm.neighborhoods import all_neighbors
 
 pytestmark = pytest.mark.usefixtures("float64")

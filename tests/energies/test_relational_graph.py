@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm.datasets import encode_graphs
 from pyro_rm.energies import RelationalGraphEnergy
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
 from pyro_rm.energies.relational_graph import return_probabilities
+from pyro_rm.graphs import encode_graphs
 
 pytestmark = pytest.mark.usefixtures("float64")
 

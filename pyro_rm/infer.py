@@ -1,0 +1,41 @@
+"""Losses, training and posteriors: what a Pyro program is fitted by."""
+
+from pyro_rm.distributions.markov_kernel import MarkovKernel
+from pyro_rm.losses.contrastive_divergence import ContrastiveDivergence
+from pyro_rm.losses.methods_of_the_paper import (
+    full_ratio_matching,
+    full_squared_ratio,
+    rmwggis,
+    rmwrand,
+)
+from pyro_rm.losses.ratio_matching_loss import RatioMatchingLoss
+from pyro_rm.markov_steps.noise_levels import NoiseLevels, background_draw, sample_by_levels
+from pyro_rm.missing.latent_fill import LatentFill
+from pyro_rm.missing.missing_data import GibbsFill, Marginalized, impute
+from pyro_rm.posteriors.calibration import CalibratedPosterior, calibrate
+from pyro_rm.posteriors.louis_correction import filled_posterior
+from pyro_rm.training.loop import TrainingResult, train
+from pyro_rm.training.schedules import warmup_cosine
+
+__all__ = [
+    "CalibratedPosterior",
+    "ContrastiveDivergence",
+    "GibbsFill",
+    "LatentFill",
+    "Marginalized",
+    "MarkovKernel",
+    "NoiseLevels",
+    "RatioMatchingLoss",
+    "TrainingResult",
+    "background_draw",
+    "calibrate",
+    "filled_posterior",
+    "full_ratio_matching",
+    "full_squared_ratio",
+    "impute",
+    "rmwggis",
+    "rmwrand",
+    "sample_by_levels",
+    "train",
+    "warmup_cosine",
+]

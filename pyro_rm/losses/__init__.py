@@ -1,0 +1,1 @@
+"""Losses that score energy-based sites without a partition function."""

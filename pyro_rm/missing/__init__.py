@@ -1,0 +1,1 @@
+"""Missing cells and latent sites: filled from the model, summed out, or imputed."""

@@ -1,0 +1,1 @@
+"""Calibrated generalized posteriors: sandwich covariances, adjusted draws, missing cells."""

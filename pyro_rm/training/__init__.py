@@ -1,0 +1,1 @@
+"""Training runs of any length: resumable, interruptible, on one process or many."""
