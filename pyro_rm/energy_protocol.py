@@ -24,6 +24,8 @@ values makes it faster, and each of these is optional, a method or an attribute 
     energies of all sums of partial states, ``(L, R)``, for exact sums;
 ``pairwise()``
     itself as a :class:`~pyro_rm.energies.PairwiseFunction`;
+``linear_fields()``
+    :math:`t`, like encoded data, if it is :math:`-\langle x, t \rangle` up to a constant;
 ``log_partition(max_states)``, ``exact_samples(num_samples, max_states)``
     a cheaper way than to sum over all states; None where there is none;
 ``path_from(base)``
@@ -35,7 +37,8 @@ values makes it faster, and each of these is optional, a method or an attribute 
 ``resized(max_nodes)``, ``directed``
     for energies of graphs.
 
-With a context, the methods that take encoded data take it as their last arguments. A subclass
+With a context, the methods that take encoded data take it as their last arguments, and so does
+``linear_fields``. A subclass
 that overrides ``forward`` inherits none of them, since it is another energy.
 """
 

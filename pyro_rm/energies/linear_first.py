@@ -178,6 +178,7 @@ class LinearFirstWalk(SiteWalk):
     ) -> None:
         super().__init__(Target(energy, energy.state_space), encoded)
         self.trunk_gaps, self.fields = energy.trunk_gaps, fields
+        self.factor: float | Tensor | None = None
         self.scale = 2 if energy.centered else 1
         self.weight = energy.weight.view(*self.space.encoded_shape, -1)
         self.features = energy.features(self.encoded)
@@ -191,9 +192,20 @@ class LinearFirstWalk(SiteWalk):
         else:
             change = rows - now[..., None, :] @ rows
             gaps = self._gaps_of(change.flatten(-3, -2)).view(now.shape)
+        if self.factor is not None:
+            gaps = self.factor * gaps
         if self.fields is None:
             return gaps
-        return gaps + linear_gaps(self.space, now, self.fields[block])
+        return gaps + linear_gaps(self.space, now, self.at(self.fields, block))
+
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        """The walk at another temperature and in further fields."""
+        self.factor = weight if self.factor is None else weight * self.factor
+        if self.fields is not None:
+            own = weight * self.fields
+            fields = own if fields is None else own + fields
+        self.fields = fields
+        return self
 
     def _gaps_of(self, change: Tensor) -> Tensor:
         """Gaps that changes of the features make: ``batch + (n, H)`` to ``batch + (n,)``."""

@@ -199,12 +199,25 @@ class SumEnergy(Summable, nn.Module):
         return other
 
     def site_walk(self, x: Tensor, *context: Tensor) -> SiteWalk:
-        """A walk along the walks of the terms; pairwise ones are one."""
-        merged = self.pairwise() if len(self.terms) > 1 else None
+        """A walk along those of the terms; pairwise terms are one, and linear ones are fields."""
+        merged = self.pairwise()
         if merged is not None:
             return merged.site_walk(x)
-        parts = [(self._on_sites(w), part.walk(x)) for w, part in self._parts(context)]
-        return SumWalk(Target(self, self.state_space, context), parts)
+        walks: list[tuple[float | Tensor, SiteWalk]] = []
+        fields: Tensor | None = None
+        for weight, part in self._parts(context):
+            weight = self._on_sites(weight)
+            linear = fast_path(part.energy, "linear_fields")
+            if linear is None:
+                walks.append((weight, part.walk(x)))
+            else:
+                own = weight * linear(*part.context)
+                fields = own if fields is None else fields + own
+        if not walks:
+            return SiteWalk(Target(self, self.state_space, context), x)
+        added = [walks[0][1].adding(walks[0][0], fields)]
+        added += [walk.adding(weight, None) for weight, walk in walks[1:]]
+        return added[0] if len(added) == 1 else SumWalk(added)
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``."""
@@ -260,21 +273,20 @@ class SumEnergy(Summable, nn.Module):
 class SumWalk(SiteWalk):
     """A walk along several, whose gaps add up.
 
-    :param target: The sum.
-    :param parts: Weights that multiply tables of gaps, and walks.
+    :param walks: One for each term, from the same chains.
     """
 
-    def __init__(self, target: Target, parts: list[tuple[float | Tensor, SiteWalk]]) -> None:
-        self.target, self.space, self.parts = target, target.space, parts
-        self.encoded = parts[0][1].encoded  # the same tensor: moves are in place
+    def __init__(self, walks: list[SiteWalk]) -> None:
+        self.target, self.space, self.walks = walks[0].target, walks[0].space, walks
+        self.encoded = walks[0].encoded  # the same tensor: moves are in place
 
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
-        return _total(weight * walk.gaps(block) for weight, walk in self.parts)
+        return _total(walk.gaps(block) for walk in self.walks)
 
     def move(self, block: Block, values: Tensor) -> None:
         """Give some sites new encoded values."""
-        for _, walk in self.parts:
+        for walk in self.walks:
             walk.move(block, values)
 
 
