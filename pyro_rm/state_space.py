@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from numbers import Integral
 
 import torch
@@ -113,24 +114,24 @@ class StateSpace:
                 "categories are coded 0, 1, ..., K - 1."
             )
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether every site has two values."""
         return self.num_categories == 2
 
-    @property
+    @cached_property
     def max_categories(self) -> int:
         """The largest number of categories of a site."""
         k = self.num_categories
         return k if isinstance(k, int) else max(k)
 
-    @property
+    @cached_property
     def categories(self) -> tuple[int, ...]:
         """The number of categories of every site."""
         k = self.num_categories
         return (k,) * self.num_sites if isinstance(k, int) else k
 
-    @property
+    @cached_property
     def num_states(self) -> int:
         """The number of states in the space, as an exact integer."""
         product = 1
@@ -138,14 +139,14 @@ class StateSpace:
             product *= k
         return product
 
-    @property
+    @cached_property
     def encoded_shape(self) -> torch.Size:
         """Shape of an encoded datum: ``(D,)``, or ``(D, K_max)`` if categorical."""
         if self.is_binary:
             return torch.Size((self.num_sites,))
         return torch.Size((self.num_sites, self.max_categories))
 
-    @property
+    @cached_property
     def support(self) -> constraints.Constraint:
         """The constraint that a datum satisfies."""
         if not self.is_binary:

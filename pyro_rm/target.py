@@ -146,7 +146,8 @@ class Target:
         if is_validating():
             self.space.validate(value, self.active)
             check_energy(self.energy, self.space)
-            check_context(self.context, value.shape[:-1])
+            if self.context:
+                check_context(self.context, value.shape[:-1])
         else:
             self.space.validate_shape(value)
         if self.active is not None:
@@ -157,7 +158,7 @@ class Target:
     def encode(self, value: Tensor) -> Tensor:
         """Encoded data in the type and on the device of the energy, unchecked."""
         dtype = energy_dtype(self.energy, value)
-        return self.space.encode(value if self.device is None else value.to(self.device), dtype)
+        return self.space.encode(value.to(self.device or value.device), dtype)
 
     def decode(self, encoded: Tensor) -> Tensor:
         """Data, ``batch_shape + (D,)``: floats if binary, else integer codes."""
