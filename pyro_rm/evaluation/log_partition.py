@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import check_energy, fast_path
+from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_protocol import fast_path
 from pyro_rm.enumeration import Enumeration, TooManyStatesError
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
