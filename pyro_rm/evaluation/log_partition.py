@@ -88,9 +88,7 @@ def single_target(model: Any, state_space: StateSpace | None = None) -> Target:
         is unknown, or the energy is one on another space.
     """
     target = Target.of(model, state_space)
-    batch_shape = getattr(
-        model if hasattr(model, "target_at") else target.energy, "batch_shape", ()
-    )
+    batch_shape = getattr(model, "batch_shape", ()) or target.batch_shape
     if batch_shape or target.context or target.active is not None:
         raise ValueError(
             "Expected one model of all sites, but got one with a batch shape, a context or "
