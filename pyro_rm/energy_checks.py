@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor, nn
 
@@ -105,3 +108,38 @@ def check_context(context: Context, batch_shape: torch.Size) -> None:
                 f"Expected context whose leading dimensions are the batch shape "
                 f"{tuple(batch_shape)}, but got {tuple(tensor.shape)}."
             )
+
+
+_REPEATED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+def check_repeats(evaluate: Callable[[Tensor], Tensor], energy: Energy, encoded: Tensor) -> None:
+    """Refuse modules that give the same data different energies, once for each and its mode.
+
+    :param evaluate: Maps encoded data to energies.
+    :param energy: The energy.
+    :param encoded: Encoded data.
+    :raises EnergyError: If two evaluations differ.
+
+    Example:
+
+        >>> check_repeats(
+        ...     lambda x: torch.rand(len(x)), nn.Linear(2, 1), torch.zeros(5, 2)
+        ... )  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        pyro_rm.energy_protocol.EnergyError: Expected an energy that gives the same data the same \
+value, but two evaluations differ. Remove dropout and other noise, or call .eval() on it.
+
+    .. note:: Costs two energies a datum at the first call, and none later.
+    """
+    if not isinstance(energy, nn.Module) or _REPEATED.get(energy) == energy.training:
+        return
+    with torch.no_grad():
+        first, second = evaluate(encoded), evaluate(encoded)
+    if not first.is_meta and not torch.allclose(first, second, rtol=1e-3, equal_nan=True):
+        raise EnergyError(
+            "Expected an energy that gives the same data the same value, but two evaluations "
+            "differ. Remove dropout and other noise, or call .eval() on it."
+        )
+    _REPEATED[energy] = energy.training

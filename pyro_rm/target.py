@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import as_context, check_active
-from pyro_rm.energy_checks import check_context, check_energies, check_energy
+from pyro_rm.energy_checks import (
+    check_context,
+    check_energies,
+    check_energy,
+    check_repeats,
+)
 from pyro_rm.energy_protocol import (
     Context,
     Energy,
@@ -158,7 +163,10 @@ class Target:
         if self.active is not None:
             known = self.active | self.space.contains(value)
             value = torch.where(known, value, float(self.space.states[0]))
-        return self.encode(value)
+        encoded = self.encode(value)
+        if is_validating():
+            check_repeats(self, self.energy, encoded)
+        return encoded
 
     def encode(self, value: Tensor) -> Tensor:
         """Encoded data in the type and on the device of the energy, unchecked."""

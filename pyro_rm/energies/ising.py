@@ -37,8 +37,7 @@ class IsingEnergy(PairwiseEnergy):
     """
 
     def __init__(self, num_sites: int, *, states: tuple[float, float] = (0, 1)) -> None:
-        super().__init__()
-        self.state_space = StateSpace(num_sites, states=states)
+        super().__init__(StateSpace(num_sites, states=states))
         self.weight = nn.Parameter(torch.zeros(num_sites, num_sites))
         self.fields = nn.Parameter(torch.zeros(num_sites))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies.sums import Summable
+from pyro_rm.energies.spaced_energy import SpacedEnergy
 from pyro_rm.energy_protocol import Energy, wide
 from pyro_rm.generic_paths import recordable, recording
 from pyro_rm.neighborhoods import Neighbors, at_neighbors, linear_gaps
@@ -18,7 +18,7 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 
-class LinearFirstEnergy(Summable, nn.Module):
+class LinearFirstEnergy(SpacedEnergy):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
 
     Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
@@ -32,8 +32,7 @@ class LinearFirstEnergy(Summable, nn.Module):
     _is_trunk_of_features = True
 
     def __init__(self, state_space: StateSpace, num_features: int, *, centered: bool) -> None:
-        super().__init__()
-        self.state_space = state_space
+        super().__init__(state_space)
         self.centered = centered and state_space.is_binary and state_space.states == (0, 1)
         check_counts(num_features=num_features)
         num_inputs = state_space.encoded_shape.numel()

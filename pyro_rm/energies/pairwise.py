@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rm.energies.pairwise_trees import log_partition_of_forest
+from pyro_rm.energies.spaced_energy import SpacedEnergy
 from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.site_walks import Block, SiteWalk
@@ -172,7 +173,7 @@ class PairwiseWalk(SiteWalk):
         return linear_gaps(self.space, now, local + fields)
 
 
-class PairwiseEnergy(Summable, nn.Module):
+class PairwiseEnergy(SpacedEnergy):
     """A trainable energy whose parameters make a :class:`PairwiseFunction`; a subclass's."""
 
     def pairwise(self) -> PairwiseFunction:

@@ -39,8 +39,7 @@ class PottsEnergy(PairwiseEnergy):
     """
 
     def __init__(self, num_sites: int, num_categories: int | tuple[int, ...]) -> None:
-        super().__init__()
-        self.state_space = StateSpace(num_sites, num_categories)
+        super().__init__(StateSpace(num_sites, num_categories))
         if self.state_space.is_binary:
             raise ValueError("Expected more than two categories at some site; use IsingEnergy.")
         size = num_sites * self.state_space.max_categories

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pyro_rm.energies.pairwise import PairwiseFunction
 from pyro_rm.energies.pairwise_trees import log_partition_of_forest
-from pyro_rm.energies.sums import Summable
+from pyro_rm.energies.spaced_energy import SpacedEnergy
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
@@ -20,7 +20,7 @@ _LARGEST_MATRIX = 4096  # sites
 _INPUT_MUST_DIFFERENTIATE = torch.__version__ < "2.7"
 
 
-class SparseIsingEnergy(Summable, nn.Module):
+class SparseIsingEnergy(SpacedEnergy):
     r"""Ising model with trainable fields, and trainable couplings on given edges only.
 
     .. math::
@@ -54,8 +54,7 @@ class SparseIsingEnergy(Summable, nn.Module):
     def __init__(
         self, num_sites: int, edges: Tensor, *, states: tuple[float, float] = (0, 1)
     ) -> None:
-        super().__init__()
-        self.state_space = StateSpace(num_sites, states=states)
+        super().__init__(StateSpace(num_sites, states=states))
         edges = _checked_edges(edges, num_sites)
         ends = torch.cat([edges, edges.flip(1)])
         order = ends[:, 0].argsort(stable=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,7 +84,12 @@ class SurrogateLoss(ELBO):
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss, as a number."""
-        return self.elbo.loss(self._handled(model), guide, *args, **kwargs)
+        used: list[RatioMatchingMessenger] = []
+        with trace(param_only=True) as captured:
+            result = self.elbo.loss(self._handled(model, used), guide, *args, **kwargs)
+        if is_validating():
+            _warn_of_other_parameters(used, captured.trace.nodes)
+        return result
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The loss, as a tensor to differentiate."""
@@ -129,9 +135,32 @@ def _check_trained(messengers: list[RatioMatchingMessenger], seen: set[int]) -> 
             if parameter.requires_grad and id(parameter) not in seen:
                 raise ValueError(
                     f"Expected the parameters of the energy at site {site!r} as param sites, "
-                    f"but {name!r} is none and would silently not train. Add "
+                    f"but {name!r} is not one and would silently not train. Add "
                     "pyro.module(name, energy) to the model, make the model a module that "
                     "holds it, or freeze the energy by energy.requires_grad_(False). If the "
-                    "model has pyro.module already, another energy was trained under its name "
-                    "before: call pyro.clear_param_store(), or take another name."
+                    "model has pyro.module already, the parameter store holds another energy "
+                    "under its name: to go on with stored parameters say pyro.module(name, "
+                    "energy, update_module_params=True); to begin anew take another name, or call "
+                    "pyro.clear_param_store(), which discards what is stored."
                 )
+
+
+def _warn_of_other_parameters(
+    messengers: list[RatioMatchingMessenger], sites: Mapping[str, Any]
+) -> None:
+    """Say where an energy scored by its own parameters although others are stored for it."""
+    stored = {name: site["value"].unconstrained() for name, site in sites.items()}
+    models = [pair for messenger in messengers for pair in messenger.models.items()]
+    for site, model in models:
+        if not isinstance(model.energy, nn.Module):
+            continue
+        for name, parameter in model.energy.named_parameters():
+            others = [v for key, v in stored.items() if key.endswith(f"$$${name}")]
+            if others and not any(parameter is v for v in others):
+                warnings.warn(
+                    f"The energy at site {site!r} scored by its own {name!r}, although the "
+                    "parameter store holds another one for it. To use what is stored say "
+                    "pyro.module(name, energy, update_module_params=True).",
+                    stacklevel=3,
+                )
+                return

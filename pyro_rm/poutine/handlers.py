@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
+import torch
 from pyro.poutine.messenger import Messenger
 from torch import nn
 
 from pyro_rm.estimators import Estimator
-from pyro_rm.poutine.messenger import RatioMatchingMessenger, SiteLosses
+from pyro_rm.poutine.messenger import CheckedData, RatioMatchingMessenger, SiteLosses
 
 
 class _HandledModule(nn.Module):
@@ -22,8 +22,31 @@ class _HandledModule(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module under a fresh handler."""
+        _refuse_tracing()
         with self.make():
             return self.module(*args, **kwargs)
+
+
+class _HandledFunction:
+    """A handled program; can be pickled if the program can."""
+
+    def __init__(self, model: Any, make: Callable[[], Messenger]) -> None:
+        self.model, self.make = model, make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program under a fresh handler."""
+        _refuse_tracing()
+        with self.make():
+            return self.model(*args, **kwargs)
+
+
+def _refuse_tracing() -> None:
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        raise ValueError(
+            "Expected a model that runs without torch.jit, but it is being traced: a trace would "
+            "hold on to one draw and one data set. Leave out jit_compile=True, or take the ELBO "
+            "without Jit in its name."
+        )
 
 
 def handle(model: Any, make: Callable[[], Messenger]) -> Any:
@@ -35,14 +58,21 @@ def handle(model: Any, make: Callable[[], Messenger]) -> Any:
 
     .. note:: Costs no energy by itself.
     """
-    if isinstance(model, nn.Module):
-        return _HandledModule(model, make)
+    kind = _HandledModule if isinstance(model, nn.Module) else _HandledFunction
+    return kind(model, make)
 
-    def handled(*args: Any, **kwargs: Any) -> Any:
-        with make():
-            return model(*args, **kwargs)
 
-    return handled
+class _Make:
+    """Makes the messengers of :func:`ratio_matching`, which share what data were checked."""
+
+    def __init__(self, losses: SiteLosses, weight: float, stochastic: bool) -> None:
+        self.losses, self.weight, self.stochastic = losses, weight, stochastic
+        self.checked = CheckedData()
+
+    def __call__(self) -> RatioMatchingMessenger:
+        return RatioMatchingMessenger(
+            self.losses, self.weight, stochastic=self.stochastic, checked=self.checked
+        )
 
 
 def ratio_matching(
@@ -54,23 +84,18 @@ def ratio_matching(
 ) -> Any:
     """Handle a model so that its observed energy-based sites score by an objective.
 
-    The first call checks the data, because :class:`pyro.infer.MCMC` turns validation off.
+    Each new data set is checked once, even where validation is off, as it is in
+    :class:`pyro.infer.MCMC`. What is returned can be pickled if the model can, as chains need
+    whose processes are spawned.
 
     :param model: A Pyro program or module.
     :param loss: How the objective is estimated: one estimator, or a mapping or a
         function from a site's name to its own. The exact sum of the pseudolikelihood if None.
     :param weight: Learning rate of the generalized posterior; to be calibrated.
-    :param stochastic: Allow sampling noise. NUTS fails silently with them.
+    :param stochastic: Allow sampling noise. NUTS fails silently with it.
     :returns: The handled model, a module if ``model`` is one.
 
     .. note:: Costs what the estimator visits at each call: by default every neighbor.
     """
     chosen = loss or Estimator(num_neighbors="all")
-    calls = count()
-
-    def make() -> RatioMatchingMessenger:
-        return RatioMatchingMessenger(
-            chosen, weight, stochastic=stochastic, validate=next(calls) == 0
-        )
-
-    return handle(model, make)
+    return handle(model, _Make(chosen, weight, stochastic))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,10 +12,12 @@ from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribu
 from pyro.poutine.mask_messenger import MaskMessenger
 from pyro.poutine.messenger import Messenger, block_messengers
 from pyro.poutine.plate_messenger import PlateMessenger
+from torch import Tensor
 
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine.surrogate import SiteLoss, Surrogate
+from pyro_rm.state_space import StateSpace
 
 
 def unwrap(fn: Any) -> Any:
@@ -66,6 +69,27 @@ def _is_enumerated(msg: Any) -> bool:
     return max(sizes.values(), default=1) > 1
 
 
+class CheckedData:
+    """Remembers the last data that were checked at each site, by their identity."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[weakref.ref[Tensor], int, StateSpace]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_last": {}}  # weak references cannot be pickled
+
+    def check(self, site: str, model: EnergyModel, value: Tensor) -> None:
+        """Validate data that are not those of the last check.
+
+        :raises ValueError: If they are not of the model's space.
+        """
+        last, space = self._last.get(site), model.state_space
+        if last is not None and last[0]() is value and last[1:] == (value._version, space):
+            return
+        space.validate(value, model.active)
+        self._last[site] = (weakref.ref(value), value._version, space)
+
+
 class RatioMatchingMessenger(Messenger):
     """Replaces the distribution at every observed energy-based site by a :class:`Surrogate`.
 
@@ -74,8 +98,8 @@ class RatioMatchingMessenger(Messenger):
     :param weight: Learning rate of the generalized posterior.
     :param stochastic: Whether losses with sampling noise are allowed.
     :param strict: Whether an unobserved energy-based site is an error.
-    :param validate: Whether to check data even where validation is off, as in
-        :class:`pyro.infer.MCMC`.
+    :param checked: What remembers which data were checked; new ones then are even where
+        validation is off, as in :class:`pyro.infer.MCMC`.
     :param linear: Whether log probabilities enter the objective linearly, so that sampling
         noise with mean zero leaves its mean alone.
     """
@@ -87,13 +111,13 @@ class RatioMatchingMessenger(Messenger):
         *,
         stochastic: bool,
         strict: bool = False,
-        validate: bool = False,
+        checked: CheckedData | None = None,
         linear: bool = True,
     ) -> None:
         super().__init__()
         self.losses, self.weight = losses, weight
         self.stochastic, self.strict, self.linear = stochastic, strict, linear
-        self.validate = validate
+        self.checked = checked
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
@@ -105,6 +129,13 @@ class RatioMatchingMessenger(Messenger):
             return
         if not msg["is_observed"]:
             if self.strict:
+                if msg["name"].endswith("_unobserved"):  # what Pyro makes of obs_mask
+                    raise ValueError(
+                        f"Expected all rows of the energy-based site "
+                        f"{msg['name'].removesuffix('_unobserved')!r} to be observed, but got "
+                        "obs_mask. Leave rows out by poutine.mask(mask=...), and mark missing "
+                        "cells by EnergyModel(..., active=~x.isnan())."
+                    )
                 raise ValueError(
                     f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
                     "latent. Pass obs=, or condition the model on data. Latents with an "
@@ -121,8 +152,8 @@ class RatioMatchingMessenger(Messenger):
                 "biases nonlinear bounds. Use num_neighbors='all' (and Marginalized() for missing "
                 "cells), or say stochastic=True."
             )
-        if self.validate:
-            model.state_space.validate(msg["value"], model.active)
+        if self.checked is not None:
+            self.checked.check(msg["name"], model, msg["value"])
         self.models[msg["name"]] = model
         msg["fn"] = _replace(msg["fn"], loss, self.weight)
 

@@ -1,0 +1,40 @@
+"""What the library's energies with a parameter for each site share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyro_rm.energies.sums import Summable
+from pyro_rm.state_space import StateSpace
+
+
+class SpacedEnergy(Summable, nn.Module):
+    """An energy whose parameters mean something on its own state space only.
+
+    The space is part of ``state_dict``, so that parameters of spins are not loaded into an energy
+    of bits.
+
+    :param state_space: The space.
+    """
+
+    def __init__(self, state_space: StateSpace) -> None:
+        super().__init__()
+        self.state_space = state_space
+
+    def get_extra_state(self) -> Tensor:
+        """The state space as numbers."""
+        return torch.tensor([*self.state_space.states, *self.state_space.categories])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse parameters of another space.
+
+        :raises ValueError: If the saved space is not this one.
+        """
+        low, high, *categories = (int(number) for number in state.tolist())
+        saved = StateSpace(len(categories), tuple(categories), states=(low, high))
+        if saved != self.state_space:
+            raise ValueError(
+                f"Expected parameters of an energy on {self.state_space}, but got those of one on "
+                f"{saved}. Load them into an energy on that space."
+            )
