@@ -14,7 +14,14 @@ from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
+from pyro_rm.estimators import Estimator
 from pyro_rm.poutine import Estimators, RatioMatchingMessenger
+from pyro_rm.poutine.messenger import unwrap
+
+ABOUT_MISSING = (
+    "Fit the program by RatioMatchingLoss, which fills missing cells, and pass the estimate, "
+    "calibrate(..., values=guide.median()); or sum missing cells out, estimator=Marginalized()."
+)
 
 
 class UnconstrainedProgram:
@@ -82,6 +89,7 @@ class UnconstrainedProgram:
         sites = [prototype.nodes[name] for name in energy_sites]
         ratios: dict[Any, Tensor] = {}
         for name, site in zip(energy_sites, sites, strict=True):
+            _check_complete(name, site)
             key, losses = self._per_unit(name, site)
             ratios[key] = torch.full_like(losses.detach(), _subsampling_ratio(site))
         self.ratios = torch.cat(list(ratios.values()))
@@ -135,8 +143,9 @@ class UnconstrainedProgram:
         missing = sorted(set(self.shapes) - set(draws))
         if missing:
             raise ValueError(
-                f"Expected draws of all latent sites, but got none of {missing}. Return a "
-                "mapping from names to draws, such as MCMC.get_samples() or Predictive(guide)."
+                f"Expected draws of all latent sites, but got none of {missing}. Give a mapping "
+                "from names to draws, such as MCMC.get_samples() or Predictive(guide), or to "
+                "values, such as guide.median()."
             )
         pieces = [self.transforms[name].inv(draws[name]) for name in self.shapes]
         return torch.cat([piece.reshape(len(piece), -1) for piece in pieces], -1).detach()
@@ -197,6 +206,14 @@ def _is_whole_plate(fn: Any) -> bool:
             "all data, or fix the rows by pyro.plate(..., subsample=indices)."
         )
     return True
+
+
+def _check_complete(name: str, site: Any) -> None:
+    """Refuse missing cells where they would silently count as zeros."""
+    if isinstance(unwrap(site["fn"]).estimator, Estimator) and site["value"].isnan().any():
+        raise ValueError(
+            f"Expected complete data at site {name!r}, but cells are missing. {ABOUT_MISSING}"
+        )
 
 
 def _check_latent(name: str, fn: TorchDistribution) -> None:

@@ -10,8 +10,8 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
-from pyro_rm.infer import GibbsFill, filled_posterior
-from pyro_rm.posteriors.louis_correction import _Chain, _moments
+from pyro_rm.infer import CalibratedPosterior, GibbsFill, Marginalized, calibrate
+from pyro_rm.posteriors.louis_correction import Fills, sandwiches_over_fills
 from pyro_rm.posteriors.sandwich import sandwich_at
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 from pyro_rm.state_space import StateSpace
@@ -62,38 +62,72 @@ def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
     step = 1e-5 * torch.eye(p)
     slope = torch.stack([(mean_score(point + d) - mean_score(point - d)) / 2e-5 for d in step], -1)
 
-    chains = {"x": _Chain(GibbsFill(Estimator(num_neighbors="all"), num_steps=20))}
-    program = UnconstrainedProgram(ising_with_holes, chains, (repeated, weights.repeat(25)))
-    found = _moments(program, point, chains, 60, False)
+    fills = Fills(GibbsFill(Estimator(num_neighbors="all")))
+    program = UnconstrainedProgram(ising_with_holes, fills, (repeated, weights.repeat(25)))
+    taken_for_data, found = sandwiches_over_fills(program, point, 60, progress=False)
     # Monte Carlo error of 1500 fills a row, about 1 % of the largest entries
-    assert (found.slope / 25 - slope).abs().max() < 0.04 * slope.abs().max()
-    assert (found.hessian / 25 - slope).abs().max() > 0.1 * slope.abs().max()
+    assert (found.hessian / 25 - slope).abs().max() < 0.04 * slope.abs().max()
+    assert (taken_for_data.hessian / 25 - slope).abs().max() > 0.1 * slope.abs().max()
     torch.testing.assert_close(found.scores.sum(0) / 25, mean_score(point), rtol=0.1, atol=0.3)
 
 
 @pytest.mark.usefixtures("float64")
 def test_standard_errors_of_complete_data_are_the_sandwich():
     x = states_at(StateSpace(4), torch.randint(16, (80,)))
-    draws = filled_posterior(
+    posterior = calibrate(
         ising_with_holes, (x,), values={"pairs": torch.zeros(6)},
         num_fills=2, num_draws=20_000, progress=False,
-    )["pairs"]  # fmt: skip
+    )  # fmt: skip
+    assert isinstance(posterior, CalibratedPosterior)
+    assert (posterior.method, posterior.weight, posterior.warnings) == ("normal", 1, ())
     program = UnconstrainedProgram(ising_with_holes, Estimator(num_neighbors="all"), (x,))
     found = sandwich_at(program, torch.zeros(6))
-    posterior = torch.linalg.inv(found.hessian + torch.eye(6))
-    expected = posterior @ (found.variability + torch.eye(6)) @ posterior
-    ratio = draws.std(0) / expected.diagonal().sqrt()
-    assert (ratio - 1).abs().max() < 0.03  # 6 errors of a standard deviation of 20 000 draws
+    inverse = torch.linalg.inv(found.hessian + torch.eye(6))
+    expected = inverse @ (found.variability + torch.eye(6)) @ inverse
+    torch.testing.assert_close(posterior.eigenvalues, found.eigenvalues())
+    for draws in (posterior.draws["pairs"], posterior.uncalibrated["pairs"]):
+        ratio = draws.std(0) / expected.diagonal().sqrt()
+        assert (ratio - 1).abs().max() < 0.03  # 6 errors of a standard deviation of 20 000 draws
 
 
 def test_fills_taken_for_data_give_intervals_that_are_too_short():
     """In the mean over parameters by a tenth or more; a mean ratio of 6 is known to 1 %."""
     x = holes(StateSpace(4), 200)
-    spread = [
-        filled_posterior(
-            ising_with_holes, (x,), values={"pairs": torch.zeros(6)}, num_fills=10,
-            num_draws=4000, corrected=corrected, progress=False,
-        )["pairs"].std(0)
-        for corrected in (True, False)
-    ]  # fmt: skip
-    assert (spread[0] / spread[1]).mean() > 1.1
+    posterior = calibrate(
+        ising_with_holes, (x,), values={"pairs": torch.zeros(6)}, num_fills=10,
+        num_draws=4000, progress=False,
+    )  # fmt: skip
+    ratio = posterior.draws["pairs"].std(0) / posterior.uncalibrated["pairs"].std(0)
+    assert ratio.mean() > 1.1
+    low, high = posterior.intervals()["pairs"]
+    assert (low < high).all()
+
+
+@pytest.mark.usefixtures("float64")
+def test_other_estimators_fill_nothing_and_are_taken_by_site():
+    x, values = holes(StateSpace(4), 60).double(), {"pairs": torch.zeros(6)}
+    posterior = calibrate(
+        ising_with_holes, (x,), estimator={"x": Marginalized()}, values=values,
+        num_fills=2, num_draws=20_000, progress=False,
+    )  # fmt: skip
+    program = UnconstrainedProgram(ising_with_holes, Marginalized(), (x,))
+    found = sandwich_at(program, torch.zeros(6))
+    expected = found.calibrated_covariance(1.0, found.posterior_covariance(1.0))
+    ratio = posterior.draws["pairs"].std(0) / expected.diagonal().sqrt()
+    assert (ratio - 1).abs().max() < 0.03  # as above
+
+
+def test_missing_cells_are_noticed():
+    """They would count as zeros, and the intervals be wrong without a word."""
+    x = holes(StateSpace(4), 40)
+    for estimator in (None, Estimator(num_neighbors="all"), GibbsFill()):
+        with pytest.raises(ValueError, match=r"values=guide.median\(\)\); or .*Marginalized\(\)"):
+            calibrate(ising_with_holes, (x,), estimator=estimator)
+    with pytest.warns(UserWarning, match=r"are few for 6 .*: intervals may be too short\."):
+        calibrate(ising_with_holes, (x[:12],), values={"pairs": torch.zeros(6)}, progress=False)
+
+
+@pytest.mark.parametrize("options", [{"method": "scalar"}, {"sampler": dict}])
+def test_draws_about_values_are_normal(options):
+    with pytest.raises(ValueError, match="values without a sampler or a method"):
+        calibrate(ising_with_holes, (holes(StateSpace(4)),), values={}, **options)
