@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
 from pyro_rm.estimators import Estimator
 from pyro_rm.missing.missing_data import GibbsFill
-from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior, Method
+from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
 from pyro_rm.posteriors.calibration_run import CalibrationRun, Sampler
 from pyro_rm.posteriors.louis_correction import Fills
 from pyro_rm.posteriors.unconstrained_program import ABOUT_MISSING, UnconstrainedProgram
@@ -25,7 +25,7 @@ def calibrate(
     *,
     estimator: Estimators | None = None,
     sampler: Sampler | None = None,
-    method: Method = "affine",
+    method: Literal["affine", "scalar", "bootstrap"] = "affine",
     units: tuple[str, ...] | None = None,
     values: Mapping[str, Tensor] | None = None,
     num_fills: int = 50,
@@ -133,7 +133,7 @@ def _check_options(
     model_args: Any,
     estimator: Estimators | None,
     sampler: Sampler | None,
-    method: Method,
+    method: str,
     values: Mapping[str, Tensor] | None,
 ) -> None:
     """Refuse arguments that are of the wrong kind or exclude each other."""

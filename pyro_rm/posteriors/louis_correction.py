@@ -72,7 +72,7 @@ class Fills:
     """What scores the sites of a program by fills of their missing cells, redrawn on demand.
 
     :param estimators: How sites score once they are filled, a
-        :class:`~pyro_rm.infer.GibbsFill` or what it fills for. Others fill nothing.
+        :class:`~pyro_rm.infer.GibbsFill` or its estimator. Others score data as they are.
     """
 
     def __init__(self, estimators: Estimators) -> None:
@@ -110,17 +110,13 @@ class _FilledSite:
     def is_deterministic(
         self, energy: Energy, space: StateSpace, active: Tensor | None = None
     ) -> bool:
-        """Whether it is, until the fill is redrawn."""
+        """Whether the same fill gives the same estimate."""
         return self.fill.estimator.is_deterministic(energy, space)
 
     def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
+        self, energy: Energy, space: StateSpace, value: Tensor, context: Context = (),
         active: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Losses or energies of the filled data, ``batch_shape``."""
         if active is not None and self.filled is None:
             missing = value.isnan() & ~active
