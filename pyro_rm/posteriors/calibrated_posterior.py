@@ -13,11 +13,11 @@ Method = Literal["affine", "scalar", "bootstrap", "normal"]
 
 @dataclass(frozen=True, eq=False)
 class CalibratedPosterior:
-    """Draws whose marginal intervals are calibrated, and how they came about.
+    """Draws whose marginal intervals are calibrated, and how they were obtained.
 
     Returned by :func:`calibrate`, whose example shows it.
 
-    :param draws: Latent sites by name, ``num_draws + ...``; for ``Predictive`` and the like.
+    :param draws: Latent sites by name, ``num_draws + ...``, as ``Predictive`` takes them.
     :param uncalibrated: The same before the affine map, or about a given estimate as if fills
         of missing cells were data; empty for the bootstrap.
     :param weight: Learning rate that the draws were sampled with; 1 for the bootstrap and about

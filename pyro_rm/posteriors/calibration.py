@@ -117,7 +117,7 @@ def calibrate(
     if program.num_units < 2:
         raise ValueError(
             "Expected several independent units, but got one: the variability of the loss "
-            "cannot be seen. Put data in a pyro.plate."
+            "cannot be estimated. Put data in a pyro.plate."
         )
     run = CalibrationRun(program, sampler, num_draws, progress)
     if values is not None:

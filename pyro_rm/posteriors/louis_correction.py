@@ -51,6 +51,7 @@ def sandwiches_over_fills(
     """
     fills, point = program.estimators, flat.detach().requires_grad_()
     assert isinstance(fills, Fills)
+    fills.forget()
     hessian = product = scores = forces = torch.zeros((), dtype=torch.double, device=flat.device)
     for _ in trange(num_fills, desc="fill", disable=not progress):
         fills.redraw()
@@ -92,8 +93,12 @@ class Fills:
             self._at[site] = chosen
         return self._at[site]
 
+    def forget(self) -> None:
+        """Let chains of fills start anew at the next run, at its parameters."""
+        self._at.clear()
+
     def redraw(self) -> None:
-        """Let the next run draw missing cells anew."""
+        """Let the next run move the chains."""
         for chosen in self._at.values():
             if isinstance(chosen, _FilledSite):
                 chosen.filled = None

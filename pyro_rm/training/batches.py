@@ -86,8 +86,8 @@ def as_batches(
     if not callable(data):
         raise TypeError(
             f"Expected a tensor, a tuple of tensors or a function batch(step), but got "
-            f"{type(data).__name__}. An iterator it becomes a function by "
-            "lambda step: next(it), which cannot be resumed exactly."
+            f"{type(data).__name__}. Turn an iterator into a function by "
+            "lambda step: next(iterator), which cannot be resumed exactly."
         )
     if batch_size is not None:
         raise ValueError(

@@ -162,14 +162,14 @@ def _check_options(
     clip_norm: float | None,
     held_out: Any,
 ) -> None:
-    """Refuse options that are out of range; those that may be None, where they are given."""
+    """Refuse options that are out of range."""
     check_counts(0, num_steps=num_steps)
     given = {"batch_size": batch_size, "patience": patience}
     check_counts(**{name: count for name, count in given.items() if count is not None})
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"Expected clip_norm to be positive, but got {clip_norm}.")
     if patience is not None and held_out is None:
-        raise ValueError(f"Expected held_out beside patience={patience}, but got none.")
+        raise ValueError(f"Expected held_out beside patience={patience}, but got None.")
 
 
 def _as_log(log: Any) -> Callable[[str, float, int], Any]:

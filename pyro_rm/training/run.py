@@ -1,4 +1,4 @@
-"""Everything of a training run that changes from step to step, and its checkpoint."""
+"""Everything in a training run that changes from step to step, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def _brief(kinds: Any) -> str:
 def _not_finite(what: str, value: float, step: int) -> str:
     return (
         f"Expected a finite {what}, but got {value} at step {step}. Lower the learning rate, or "
-        "bound the gradient by clip_norm; the last checkpoint is of a finite state."
+        "bound the gradient by clip_norm; the last checkpoint holds a finite state."
     )
 
 

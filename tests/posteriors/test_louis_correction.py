@@ -37,13 +37,8 @@ def ising_with_holes(x, weights=1.0):
         pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 
 
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("weighted", [False, True])
-def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
-    """Against finite differences of the exact mean score over completions."""
-    x = holes(StateSpace(4), 40).double()
-    weights = 4 * torch.rand(40).square() if weighted else torch.ones(40)
-    repeated, p = x.repeat(25, 1), 6
+def slope_of_mean_score(x, weights, flat):
+    """Finite differences of the exact mean score over completions."""
 
     def mean_score(flat):
         point = flat.clone().requires_grad_()
@@ -52,23 +47,45 @@ def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
         states = states_at(StateSpace(4), torch.arange(16))
         agrees = ((states == x[:, None]) | x[:, None].isnan()).all(-1)
         share = (-energy(states)).masked_fill(~agrees, -torch.inf).softmax(-1).detach()
-        rows = states.expand(40, 16, 4)
+        rows = states.expand(len(x), 16, 4)
         scores = Estimator(num_neighbors="all")(
             energy, StateSpace(4), rows, active=~x[:, None].isnan()
         )
         return torch.autograd.grad((weights[:, None] * share * scores).sum(), point)[0]
 
-    point = 0.5 * torch.randn(p)
-    step = 1e-5 * torch.eye(p)
-    slope = torch.stack([(mean_score(point + d) - mean_score(point - d)) / 2e-5 for d in step], -1)
+    step = 1e-5 * torch.eye(len(flat))
+    columns = [(mean_score(flat + d) - mean_score(flat - d)) / 2e-5 for d in step]
+    return torch.stack(columns, -1), mean_score(flat)
 
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_louis_correction_is_the_slope_of_the_mean_score(weighted):
+    x = holes(StateSpace(4), 40).double()
+    weights = 4 * torch.rand(40).square() if weighted else torch.ones(40)
+    point = 0.5 * torch.randn(6)
+    slope, mean_score = slope_of_mean_score(x, weights, point)
     fills = Fills(GibbsFill(Estimator(num_neighbors="all")))
-    program = UnconstrainedProgram(ising_with_holes, fills, (repeated, weights.repeat(25)))
+    program = UnconstrainedProgram(ising_with_holes, fills, (x.repeat(25, 1), weights.repeat(25)))
     taken_for_data, found = sandwiches_over_fills(program, point, 60, progress=False)
     # Monte Carlo error of 1500 fills a row, about 1 % of the largest entries
     assert (found.hessian / 25 - slope).abs().max() < 0.04 * slope.abs().max()
     assert (taken_for_data.hessian / 25 - slope).abs().max() > 0.1 * slope.abs().max()
-    torch.testing.assert_close(found.scores.sum(0) / 25, mean_score(point), rtol=0.1, atol=0.3)
+    torch.testing.assert_close(found.scores.sum(0) / 25, mean_score, rtol=0.1, atol=0.3)
+
+
+@pytest.mark.usefixtures("float64")
+def test_two_fills_are_right_on_average():
+    """Of one cell a row, which a sweep draws independently; 1/2 in place of 1 would be biased."""
+    x = states_at(StateSpace(4), torch.randint(16, (20,))).double()
+    x[:, 0] = NAN
+    point = 0.5 * torch.randn(6)
+    slope, _ = slope_of_mean_score(x, torch.ones(20), point)
+    program = UnconstrainedProgram(ising_with_holes, Fills(GibbsFill()), (x.repeat(500, 1),))
+    taken_for_data, found = sandwiches_over_fills(program, point, 2, progress=False)
+    expected = taken_for_data.hessian / 500 - slope
+    covariance = (taken_for_data.hessian - found.hessian) / 500
+    assert (covariance - expected).abs().max() < 0.2 * expected.abs().max()
 
 
 @pytest.mark.usefixtures("float64")
