@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from numbers import Integral
 
 import torch
@@ -113,24 +114,24 @@ class StateSpace:
                 "categories are coded 0, 1, ..., K - 1."
             )
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether every site has two values."""
         return self.num_categories == 2
 
-    @property
+    @cached_property
     def max_categories(self) -> int:
         """The largest number of categories of a site."""
         k = self.num_categories
         return k if isinstance(k, int) else max(k)
 
-    @property
+    @cached_property
     def categories(self) -> tuple[int, ...]:
         """The number of categories of every site."""
         k = self.num_categories
         return (k,) * self.num_sites if isinstance(k, int) else k
 
-    @property
+    @cached_property
     def num_states(self) -> int:
         """The number of states in the space, as an exact integer."""
         product = 1
@@ -138,14 +139,14 @@ class StateSpace:
             product *= k
         return product
 
-    @property
+    @cached_property
     def encoded_shape(self) -> torch.Size:
         """Shape of an encoded datum: ``(D,)``, or ``(D, K_max)`` if categorical."""
         if self.is_binary:
             return torch.Size((self.num_sites,))
         return torch.Size((self.num_sites, self.max_categories))
 
-    @property
+    @cached_property
     def support(self) -> constraints.Constraint:
         """The constraint that a datum satisfies."""
         if not self.is_binary:
@@ -239,6 +240,38 @@ class StateSpace:
             raise ValueError(
                 f"Expected at least one datum, but got an empty batch of shape "
                 f"{tuple(value.shape)}."
+            )
+
+    def validate_encoded(self, encoded: Tensor) -> None:
+        """Check the shape and the values of encoded data.
+
+        :param encoded: What should be of shape ``batch_shape + encoded_shape``.
+        :raises ValueError: If a shape or a value is not of this space.
+
+        Example:
+
+            >>> StateSpace(2).validate_encoded(torch.zeros(5, 3))
+            Traceback (most recent call last):
+                ...
+            ValueError: Expected encoded data of shape batch_shape + (2,), but got (5, 3).
+        """
+        rank, shape = len(self.encoded_shape), tuple(encoded.shape)
+        if encoded.dim() < rank or encoded.shape[encoded.dim() - rank :] != self.encoded_shape:
+            expected = tuple(self.encoded_shape)
+            hint = "" if self.is_binary else " Encode categories by StateSpace.encode."
+            raise ValueError(
+                f"Expected encoded data of shape batch_shape + {expected}, but got {shape}.{hint}"
+            )
+        low, high = self.states
+        fits = ((encoded == low) | (encoded == high)).all()
+        if not self.is_binary:
+            exists = self.category_mask(encoded.device)
+            fits = fits & ((encoded.sum(-1) == 1) & ((encoded * ~exists).sum(-1) == 0)).all()
+        if not fits:
+            kind = f"states {self.states}" if self.is_binary else "one-hot rows of categories"
+            raise ValueError(
+                f"Expected encoded data of {kind}, but got other values. Clamped sites need a "
+                "value too; encode data by StateSpace.encode."
             )
 
     def _is_one_hot(self, value: Tensor) -> bool:

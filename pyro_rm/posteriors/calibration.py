@@ -15,7 +15,7 @@ from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
 from pyro_rm.posteriors.calibration_run import CalibrationRun, Sampler
 from pyro_rm.posteriors.louis_correction import Fills
 from pyro_rm.posteriors.unconstrained_program import ABOUT_MISSING, UnconstrainedProgram
-from pyro_rm.poutine import Estimators
+from pyro_rm.poutine import SiteLosses
 
 
 def calibrate(
@@ -23,7 +23,7 @@ def calibrate(
     model_args: tuple[Any, ...] = (),
     model_kwargs: Mapping[str, Any] | None = None,
     *,
-    estimator: Estimators | None = None,
+    estimator: SiteLosses | None = None,
     sampler: Sampler | None = None,
     method: Literal["affine", "scalar", "bootstrap"] = "affine",
     units: tuple[str, ...] | None = None,
@@ -131,7 +131,7 @@ def calibrate(
 
 def _check_options(
     model_args: Any,
-    estimator: Estimators | None,
+    estimator: SiteLosses | None,
     sampler: Sampler | None,
     method: str,
     values: Mapping[str, Tensor] | None,

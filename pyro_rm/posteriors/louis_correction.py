@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype, evaluate_energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.posteriors.sandwich import Sandwich, jacobian, sandwich_at
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
-from pyro_rm.poutine import Estimators
-from pyro_rm.poutine.messenger import _estimator_at
-from pyro_rm.poutine.surrogate import SiteEstimator
-from pyro_rm.state_space import StateSpace
+from pyro_rm.poutine import SiteLoss, SiteLosses
+from pyro_rm.poutine.messenger import _loss_at
+from pyro_rm.target import Target
 
 _STEPS_TO_FORGET = 20
 
@@ -76,15 +74,15 @@ class Fills:
         :class:`~pyro_rm.infer.GibbsFill` or its estimator. Others score data as they are.
     """
 
-    def __init__(self, estimators: Estimators) -> None:
+    def __init__(self, estimators: SiteLosses) -> None:
         self.give_energies = False
         self._estimators = estimators
-        self._at: dict[str, SiteEstimator] = {}
+        self._at: dict[str, SiteLoss] = {}
 
-    def __call__(self, site: str) -> SiteEstimator:
+    def __call__(self, site: str) -> SiteLoss:
         """What scores a site."""
         if site not in self._at:
-            chosen = _estimator_at(self._estimators, site)
+            chosen = _loss_at(self._estimators, site)
             if isinstance(chosen, Estimator):
                 chosen = GibbsFill(chosen)
             if isinstance(chosen, GibbsFill):
@@ -112,22 +110,15 @@ class _FilledSite:
     fills: Fills
     filled: Tensor | None = field(default=None, init=False)
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
+    def is_deterministic(self, target: Target) -> bool:
         """Whether the same fill gives the same estimate."""
-        return self.fill.estimator.is_deterministic(energy, space)
+        return self.fill.estimator.is_deterministic(target)
 
-    def __call__(
-        self, energy: Energy, space: StateSpace, value: Tensor, context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Losses or energies of the filled data, ``batch_shape``."""
-        if active is not None and self.filled is None:
-            missing = value.isnan() & ~active
-            self.filled = self.fill.filled(energy, space, value, missing, context)
+        if target.active is not None and self.filled is None:
+            self.filled = self.fill.filled(target, value, value.isnan() & ~target.active)
         filled = value if self.filled is None else self.filled
-        if not self.fills.give_energies:
-            return self.fill.estimator(energy, space, filled, context, active)
-        encoded = space.encode(filled, energy_dtype(energy, filled))
-        return evaluate_energy(energy, space, encoded, context)
+        if self.fills.give_energies:
+            return target(target.encode(filled))
+        return self.fill.estimator(target, filled)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from pyro_rm.estimators import Estimator
-from pyro_rm.poutine import Estimators, RatioMatchingMessenger
+from pyro_rm.poutine import RatioMatchingMessenger, SiteLosses
 from pyro_rm.poutine.messenger import unwrap
 
 ABOUT_MISSING = (
@@ -61,7 +61,7 @@ class UnconstrainedProgram:
     def __init__(
         self,
         model: Any,
-        estimators: Estimators,
+        estimators: SiteLosses,
         model_args: tuple[Any, ...] = (),
         model_kwargs: Mapping[str, Any] | None = None,
         *,
@@ -209,7 +209,7 @@ def _is_whole_plate(fn: Any) -> bool:
 
 def _check_complete(name: str, site: Any) -> None:
     """Refuse missing cells where they would silently count as zeros."""
-    if isinstance(unwrap(site["fn"]).estimator, Estimator) and site["value"].isnan().any():
+    if isinstance(unwrap(site["fn"]).loss, Estimator) and site["value"].isnan().any():
         raise ValueError(
             f"Expected complete data at site {name!r}, but cells are missing. {ABOUT_MISSING}"
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,38 +12,29 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import Context, Energy
-from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @runtime_checkable
-class SiteEstimator(Protocol):
+class SiteLoss(Protocol):
     """What gives each datum of a site its contribution to a loss.
 
-    :class:`~pyro_rm.estimators.Estimator` is one.
+    :class:`~pyro_rm.Estimator` is one, and so are fills that estimate once they have drawn
+    missing cells.
 
     Example:
 
         >>> from pyro_rm import Estimator
-        >>> isinstance(Estimator(), SiteEstimator)
+        >>> isinstance(Estimator(), SiteLoss)
         True
     """
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
-        """Whether the same data give the same estimate."""
+    def is_deterministic(self, target: Target) -> bool:
+        """Whether the same data give the same value."""
         ...
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
-        """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
+        """Contributions of each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
         ...
 
 
@@ -55,19 +45,21 @@ class Surrogate(TorchDistribution):
     returns it, and of any other one computes it anew.
 
     :param model: The model whose place it takes.
-    :param estimator: How its objective is estimated.
+    :param loss: How its objective is estimated.
     :param weight: Learning rate of the generalized posterior.
 
-    .. note:: Costs what the estimator visits, once for each sample statement.
+    .. note:: Costs what the loss visits, once for each sample statement.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     has_rsample = False
     has_enumerate_support = False
 
-    def __init__(self, model: EnergyModel, estimator: SiteEstimator, weight: float) -> None:
-        self.model, self.estimator, self.weight = model, estimator, weight
+    def __init__(self, model: EnergyModel, loss: SiteLoss, weight: float) -> None:
+        self.model, self.loss, self.weight = model, loss, weight
         self._computed: tuple[Tensor, Tensor] | None = None
+        modules = model.energy.modules() if isinstance(model.energy, nn.Module) else ()
+        self.sampling = [module for module in modules if isinstance(module, PyroModule)]
         super().__init__(model.batch_shape, model.event_shape, validate_args=False)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
@@ -77,7 +69,7 @@ class Surrogate(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Surrogate:
         """The surrogate of the expanded model."""
-        return Surrogate(self.model.expand(batch_shape), self.estimator, self.weight)
+        return Surrogate(self.model.expand(batch_shape), self.loss, self.weight)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """A draw of the model."""
@@ -95,22 +87,9 @@ class Surrogate(TorchDistribution):
 
     def _estimate(self, value: Tensor) -> Tensor:
         model = self.model
-        model.state_space.validate_shape(value)
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
-        wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
-        context = model.wide_context(batch_shape)
-        with _cached_samples(model.energy):
-            return -self.weight * self.estimator(
-                model.energy, model.state_space, wide, context, model.active
-            )
-
-
-@contextmanager
-def _cached_samples(energy: Any) -> Iterator[None]:
-    """Let the weights that Pyro modules sample be the same for a datum and its neighbors."""
-    modules = energy.modules() if isinstance(energy, nn.Module) else ()
-    with ExitStack() as contexts:
-        for module in modules:
-            if isinstance(module, PyroModule):
+        wide = value.expand(batch_shape + value.shape[-1:])  # full rank before neighbors come
+        with ExitStack() as contexts:  # weights that modules sample are the same for neighbors
+            for module in self.sampling:
                 contexts.enter_context(module._pyro_context)
-        yield
+            return -self.weight * self.loss(model.target_at(batch_shape), wide)

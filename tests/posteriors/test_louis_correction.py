@@ -7,7 +7,7 @@ import torch
 from pyro import poutine
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import CalibratedPosterior, GibbsFill, Marginalized, calibrate
@@ -15,6 +15,7 @@ from pyro_rm.posteriors.louis_correction import Fills, sandwiches_over_fills
 from pyro_rm.posteriors.sandwich import sandwich_at
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 NAN = float("nan")
 
@@ -32,7 +33,7 @@ def holes(space, count=12):
 def ising_with_holes(x, weights=1.0):
     pairs = pyro.sample("pairs", dist.Normal(torch.zeros(6), 1.0).to_event(1))
     matrix = torch.zeros(4, 4).index_put(tuple(torch.triu_indices(4, 4, 1)), pairs)
-    energy = IsingFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
+    energy = PairwiseFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
     with pyro.plate("data", len(x)), poutine.scale(scale=weights):
         pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 
@@ -43,14 +44,13 @@ def slope_of_mean_score(x, weights, flat):
     def mean_score(flat):
         point = flat.clone().requires_grad_()
         matrix = torch.zeros(4, 4).index_put(tuple(torch.triu_indices(4, 4, 1)), point)
-        energy = IsingFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
+        energy = PairwiseFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
         states = states_at(StateSpace(4), torch.arange(16))
         agrees = ((states == x[:, None]) | x[:, None].isnan()).all(-1)
         share = (-energy(states)).masked_fill(~agrees, -torch.inf).softmax(-1).detach()
         rows = states.expand(len(x), 16, 4)
-        scores = Estimator(num_neighbors="all")(
-            energy, StateSpace(4), rows, active=~x[:, None].isnan()
-        )
+        target = Target(energy, StateSpace(4), active=~x[:, None].isnan())
+        scores = Estimator(num_neighbors="all")(target, rows)
         return torch.autograd.grad((weights[:, None] * share * scores).sum(), point)[0]
 
     step = 1e-5 * torch.eye(len(flat))
