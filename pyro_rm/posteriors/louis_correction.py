@@ -57,11 +57,8 @@ def sandwiches_over_fills(
         fills.give_energies = True
         force = jacobian(program.losses(point, scaled=False), point)  # scores have rows' weights
         fills.give_energies = False
-        hessian, product = (
-            hessian + found.hessian,
-            product + (found.ratios * found.scores.mT) @ force,
-        )
-        scores, forces = scores + found.scores, forces + force
+        product = product + (found.ratios * found.scores.mT) @ force
+        hessian, scores, forces = hessian + found.hessian, scores + found.scores, forces + force
     mean = replace(found, hessian=hessian / num_fills, scores=scores / num_fills)
     covariance = (product - (mean.ratios * mean.scores.mT) @ forces) / (num_fills - 1)
     return mean, replace(mean, hessian=mean.hessian - covariance)
