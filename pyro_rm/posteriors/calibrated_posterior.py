@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -18,6 +18,9 @@ class CalibratedPosterior:
     Returned by :func:`calibrate`, whose example shows it.
 
     :param draws: Latent sites by name, ``num_draws + ...``, as ``Predictive`` takes them.
+    :param method: What was done, ``"affine"``, ``"scalar"``, ``"bootstrap"``, or ``"normal"``
+        about a given estimate.
+    :param warnings: What to know before using the intervals.
     :param uncalibrated: The same before the affine map, or about a given estimate as if fills
         of missing cells were data; empty for the bootstrap.
     :param weight: Learning rate that the draws were sampled with; 1 for the bootstrap and about
@@ -25,17 +28,14 @@ class CalibratedPosterior:
     :param eigenvalues: Of :math:`H^{-1} K` in the directions that data inform: all about 1 for
         a likelihood, and all equal where a learning rate alone calibrates. None if the
         curvature was not positive definite, or was not needed.
-    :param method: What was done, ``"affine"``, ``"scalar"``, ``"bootstrap"``, or ``"normal"``
-        about a given estimate.
-    :param warnings: What to know before using the intervals.
     """
 
     draws: dict[str, Tensor]
-    uncalibrated: dict[str, Tensor]
-    weight: float
-    eigenvalues: Tensor | None
     method: Method
     warnings: tuple[str, ...]
+    uncalibrated: dict[str, Tensor] = field(default_factory=dict)
+    weight: float = 1.0
+    eigenvalues: Tensor | None = None
 
     def intervals(self, level: float = 0.9) -> dict[str, Tensor]:
         """Central credible intervals of each entry, stacked in front: ``(2,) + ...``.

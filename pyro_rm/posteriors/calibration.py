@@ -86,11 +86,15 @@ def calibrate(
         >>> def model(x):
         ...     field = pyro.sample("field", dist.Normal(0, 1).expand([3]).to_event(1))
         ...     with pyro.plate("data", len(x)):
-        ...         pyro.sample("x", Ising(torch.zeros(3, 3), field), obs=x)
+        ...         pyro.sample("x", Ising(torch.zeros(3, 3), field, active=~x.isnan()), obs=x)
         >>> x = torch.rand(100, 3).round()
         >>> posterior = calibrate(model, (x,), num_draws=500)
         >>> posterior.intervals()["field"].shape
         torch.Size([2, 3])
+        >>> x[::9, 0] = torch.nan
+        >>> values = {"field": torch.zeros(3)}
+        >>> calibrate(model, (x,), values=values, num_fills=9, progress=False).method
+        'normal'
 
     .. note:: Costs two runs of the sampler, two searches for a mode and ``6 p`` backward
         passes. The bootstrap, which replaces them with a warning where the curvature is

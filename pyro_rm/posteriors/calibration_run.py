@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class CalibrationRun:
                     "is not positive definite. Use proper priors, or more fills."
                 )
             draws.append(self._normal(flat, matrices.calibrated_covariance(1.0, posterior)))
-        return self._result("normal", draws[1], draws[0], 1.0, pair[1].eigenvalues())
+        return self._result("normal", draws[1], draws[0], eigenvalues=pair[1].eigenvalues())
 
     def weighted(self, method: Method) -> CalibratedPosterior:
         """Draws under the calibrated weight, and their affine map."""
@@ -76,16 +77,17 @@ class CalibrationRun:
         flat, center, matrices = self._draw(weight, pilot)
         adjusted = self._adjusted(flat, weight, center, matrices) if enough else None
         if method == "scalar" or adjusted is None:
-            return self._result("scalar", flat, flat, weight, eigenvalues)
-        return self._result("affine", adjusted, flat, weight, eigenvalues)
+            method, adjusted = "scalar", flat
+        return self._result(method, adjusted, flat, weight=weight, eigenvalues=eigenvalues)
 
     def _has_enough(self, matrices: Sandwich, otherwise: str) -> bool:
         """Whether units suffice to see their variability; notes the consequence if not."""
-        enough = matrices.num_units >= 3 * matrices.num_parameters
+        num_units, size = len(matrices.scores), matrices.num_parameters
+        enough = num_units >= 3 * size
         if not enough:
             self.notes.append(
-                f"{matrices.num_units} independent units are few for {matrices.num_parameters} "
-                f"parameters (less than three each): {otherwise}."
+                f"{num_units} independent units are few for {size} parameters (fewer than three "
+                f"each): {otherwise}."
             )
         return enough
 
@@ -161,14 +163,8 @@ class CalibrationRun:
         return program.flatten(draws)
 
     def _result(
-        self,
-        method: Method,
-        flat: Tensor,
-        before: Tensor | None = None,
-        weight: float = 1.0,
-        eigenvalues: Tensor | None = None,
+        self, method: Method, flat: Tensor, before: Tensor | None = None, **found: Any
     ) -> CalibratedPosterior:
         draws = self.program.unflatten(flat)
         uncalibrated = {} if before is None else self.program.unflatten(before)
-        notes = tuple(self.notes)
-        return CalibratedPosterior(draws, uncalibrated, weight, eigenvalues, method, notes)
+        return CalibratedPosterior(draws, method, tuple(self.notes), uncalibrated, **found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,10 +49,10 @@ def sandwiches_over_fills(
     """
     fills, point = program.estimators, flat.detach().requires_grad_()
     assert isinstance(fills, Fills)
-    fills.forget()
+    fills.sites.clear()  # chains start at the estimate
     hessian = product = scores = forces = torch.zeros((), dtype=torch.double, device=flat.device)
     for _ in trange(num_fills, desc="fill", disable=not progress):
-        fills.redraw()
+        fills.drawn.clear()
         found = sandwich_at(program, flat)
         fills.give_energies = True
         force = jacobian(program.losses(point, scaled=False), point)  # scores have rows' weights
@@ -65,7 +65,9 @@ def sandwiches_over_fills(
 
 
 class Fills:
-    """What scores the sites of a program by fills of their missing cells, redrawn on demand.
+    """What scores the sites of a program by fills of their missing cells.
+
+    Fills stay the same until ``drawn`` is cleared; chains start anew once ``sites`` is.
 
     :param estimators: How sites score once they are filled, a
         :class:`~pyro_rm.infer.GibbsFill` or its estimator. Others score data as they are.
@@ -74,38 +76,29 @@ class Fills:
     def __init__(self, estimators: SiteLosses) -> None:
         self.give_energies = False
         self._estimators = estimators
-        self._at: dict[str, SiteLoss] = {}
+        self.sites: dict[str, SiteLoss] = {}
+        self.drawn: dict[str, Tensor] = {}
 
     def __call__(self, site: str) -> SiteLoss:
         """What scores a site."""
-        if site not in self._at:
+        if site not in self.sites:
             chosen = _loss_at(self._estimators, site)
             if isinstance(chosen, Estimator):
                 chosen = GibbsFill(chosen)
             if isinstance(chosen, GibbsFill):
                 fill = GibbsFill(chosen.estimator, num_steps=_STEPS_TO_FORGET, step=chosen.step)
-                chosen = _FilledSite(fill, self)
-            self._at[site] = chosen
-        return self._at[site]
-
-    def forget(self) -> None:
-        """Let chains of fills start anew at the next run, at its parameters."""
-        self._at.clear()
-
-    def redraw(self) -> None:
-        """Let the next run move the chains."""
-        for chosen in self._at.values():
-            if isinstance(chosen, _FilledSite):
-                chosen.filled = None
+                chosen = _FilledSite(site, fill, self)
+            self.sites[site] = chosen
+        return self.sites[site]
 
 
 @dataclass(eq=False)
 class _FilledSite:
     """The fill of one site, scored by the objective or by the energy."""
 
+    site: str
     fill: GibbsFill
     fills: Fills
-    filled: Tensor | None = field(default=None, init=False)
 
     def is_deterministic(self, target: Target) -> bool:
         """Whether the same fill gives the same estimate."""
@@ -113,9 +106,10 @@ class _FilledSite:
 
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Losses or energies of the filled data, ``batch_shape``."""
-        if target.active is not None and self.filled is None:
-            self.filled = self.fill.filled(target, value, value.isnan() & ~target.active)
-        filled = value if self.filled is None else self.filled
+        drawn = self.fills.drawn
+        if target.active is not None and self.site not in drawn:
+            drawn[self.site] = self.fill.filled(target, value, value.isnan() & ~target.active)
+        filled = drawn.get(self.site, value)
         if self.fills.give_energies:
             return target(target.encode(filled))
         return self.fill.estimator(target, filled)

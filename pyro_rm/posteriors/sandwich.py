@@ -47,11 +47,6 @@ class Sandwich:
     prior_hessian: Tensor
     tolerance: float
 
-    @property
-    def num_units(self) -> int:
-        """The number of units :math:`N`."""
-        return len(self.scores)
-
     @cached_property
     def num_parameters(self) -> int:
         """The number of parameters that scores depend on."""
@@ -60,7 +55,7 @@ class Sandwich:
     @cached_property
     def variability(self) -> Tensor:
         """The matrix :math:`K`; its correction for fitted parameters is at most 3."""
-        count = self.num_units
+        count = len(self.scores)
         centered = self.scores - self.scores.mean(0)
         correction = count / max(count - self.num_parameters, count / 3)
         return correction * (centered.mT * self.ratios) @ centered

@@ -57,7 +57,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # torch and pickle raise many kinds
         raise ValueError(
             f"Expected a checkpoint that was written whole, but {path} cannot be read: "
-            "it is damaged, or holds code. Delete it to start anew."
+            "it is damaged, or holds code. Delete it to start over."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
@@ -68,7 +68,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"Expected a checkpoint of version {VERSION}, but {path} is of version "
             f"{content.get('version')}. Resume it with the pyro_rm that wrote it, or delete it to "
-            "start anew."
+            "start over."
         )
     state: dict[str, Any] = content["state"]
     return state

@@ -95,7 +95,7 @@ def train(
     :returns: The outcome of the run.
     :raises ValueError: If the loss is not finite, the checkpoint is of another run, or an
         option is out of range.
-    :raises TypeError: If ``data`` or ``log`` is of another type.
+    :raises TypeError: If ``data`` or ``log`` is of an unsupported type.
 
     Example:
 

@@ -110,10 +110,8 @@ class TrainingRun:
 
     def restore_best(self) -> None:
         """Leave the best parameters, else their average, else the last ones."""
-        if self.best is not None:
-            assign(self.parameters, self.best)
-        elif self.average is not None:
-            assign(self.parameters, self.average.values)
+        average = None if self.average is None else self.average.values
+        assign(self.parameters, self.best or average or self.parameters)
 
     @property
     def kinds(self) -> list[str]:
