@@ -145,7 +145,7 @@ class Estimator:
         mask = self._candidates(target, x)
         terms = self._contributions(unit_gaps(target.space, x, table, self._objective), mask)
         weights = torch.ones_like(terms[..., :1]) if mask is None else mask.to(terms.dtype)
-        rank = len(target.batch_shape(x))
+        rank = len(target.batch_shape_of(x))
         weights = weights.expand(terms.shape).flatten(rank).movedim(-1, 0)
         return Terms(terms.flatten(rank).movedim(-1, 0), weights)
 

@@ -13,43 +13,9 @@ from torch.distributions import constraints
 
 from pyro_rm.checks import check_active, check_counts, check_real
 from pyro_rm.constants import constant
+from pyro_rm.supports import Categories, TwoStates
 
 __all__ = ["StateSpace"]
-
-
-class _TwoStates(constraints.Constraint):
-    """A site that takes one of two given values."""
-
-    is_discrete = True
-    event_dim = 0
-
-    def __init__(self, states: tuple[float, float]) -> None:
-        self.states = states
-        super().__init__()
-
-    def check(self, value: Tensor) -> Tensor:
-        return (value == self.states[0]) | (value == self.states[1])
-
-    def __repr__(self) -> str:
-        return f"TwoStates{self.states}"
-
-
-class _Categories(constraints.Constraint):
-    """A site that takes an integer code below its number of categories."""
-
-    is_discrete = True
-    event_dim = 1
-
-    def __init__(self, num_categories: tuple[int, ...]) -> None:
-        self.num_categories = num_categories
-        super().__init__()
-
-    def check(self, value: Tensor) -> Tensor:
-        upper = torch.tensor(self.num_categories, device=value.device)
-        return ((value >= 0) & (value < upper) & (value == value.floor())).all(-1)
-
-    def __repr__(self) -> str:
-        return f"Categories{self.num_categories}"
 
 
 @dataclass(frozen=True)
@@ -150,8 +116,8 @@ class StateSpace:
     def support(self) -> constraints.Constraint:
         """The constraint that a datum satisfies."""
         if not self.is_binary:
-            return _Categories(self.categories)
-        site = constraints.boolean if self.states == (0, 1) else _TwoStates(self.states)
+            return Categories(self.categories)
+        site = constraints.boolean if self.states == (0, 1) else TwoStates(self.states)
         return constraints.independent(site, 1)
 
     def category_mask(self, device: torch.device | None = None) -> Tensor:
