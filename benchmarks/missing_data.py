@@ -24,7 +24,7 @@ from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.energies import IsingFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
-from pyro_rm.infer import Marginalized, filled_posterior
+from pyro_rm.infer import Marginalized, calibrate
 from pyro_rm.posteriors.posterior_modes import posterior_mode
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 from pyro_rm.state_space import StateSpace
@@ -159,11 +159,8 @@ def report(true: Tensor, found: dict[str, list[Tensor]], title: str) -> None:
 def covered(true: Tensor, x: Tensor, fitted: Tensor) -> Tensor:
     """Shares of couplings within 90 % intervals, with Louis' correction and without it."""
     shares = []
-    for corrected in (True, False):
-        draws = filled_posterior(
-            model, (x,), values={"flat": fitted}, num_fills=20,
-            corrected=corrected, progress=False,
-        )["flat"]  # fmt: skip
+    posterior = calibrate(model, (x,), values={"flat": fitted}, num_fills=20, progress=False)
+    for draws in (posterior.draws["flat"], posterior.uncalibrated["flat"]):
         low, high = draws.quantile(torch.tensor([0.05, 0.95]), 0)
         shares.append(((low < true) & (true < high))[:PAIRS].float().mean())
     return torch.stack(shares)

@@ -12,8 +12,8 @@ from pyro_rm.losses.ratio_matching_loss import RatioMatchingLoss
 from pyro_rm.markov_steps.noise_levels import NoiseLevels, background_draw, sample_by_levels
 from pyro_rm.missing.latent_fill import LatentFill
 from pyro_rm.missing.missing_data import GibbsFill, Marginalized, impute
-from pyro_rm.posteriors.calibration import CalibratedPosterior, calibrate
-from pyro_rm.posteriors.louis_correction import filled_posterior
+from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
+from pyro_rm.posteriors.calibration import calibrate
 from pyro_rm.training.loop import TrainingResult, train
 from pyro_rm.training.schedules import warmup_cosine
 
@@ -29,7 +29,6 @@ __all__ = [
     "TrainingResult",
     "background_draw",
     "calibrate",
-    "filled_posterior",
     "full_ratio_matching",
     "full_squared_ratio",
     "impute",

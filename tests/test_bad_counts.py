@@ -138,9 +138,6 @@ FROM_1 = {
         distributions.EnergyModel(ISING), steps_per_sample=n
     ),
     "imputed": lambda n: infer.impute(distributions.EnergyModel(ISING), BLANKS, num_fills=n),
-    "draws around fills": lambda n: infer.filled_posterior(
-        fields, (BITS,), values={"field": torch.zeros(4)}, num_draws=n
-    ),
     "levels walked": lambda n: by_levels(num_levels=n),
     "levels generated": lambda n: generated(num_levels=n),
     "rounds": lambda n: generated(max_rounds=n),
@@ -175,7 +172,10 @@ FROM_2 = {
     "chains of a likelihood": lambda n: evaluation.log_likelihood(ISING, BITS, num_chains=n),
     "splits": lambda n: evaluation.sample_quality(BITS, BITS, num_splits=n),
     "draws": lambda n: infer.calibrate(fields, (BITS,), num_draws=n),
-    "averaged fills": lambda n: infer.filled_posterior(
+    "draws around fills": lambda n: infer.calibrate(
+        fields, (BITS,), values={"field": torch.zeros(4)}, num_draws=n
+    ),
+    "averaged fills": lambda n: infer.calibrate(
         fields, (BITS,), values={"field": torch.zeros(4)}, num_fills=n
     ),
 }

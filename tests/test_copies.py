@@ -12,6 +12,7 @@ import pyro_rm
 from pyro_rm import designs, energies, evaluation, infer, markov_steps, objectives, proposals
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.training.batches import ShuffledBatches
+from pyro_rm.training.moving_average import MovingAverage
 
 SPACE = pyro_rm.StateSpace(4)
 BITS = (torch.arange(40).view(10, 4) * 7 % 11 < 5).float()
@@ -66,7 +67,7 @@ STATEFUL = {
     "kernel": (KERNEL, lambda kernel: moved(kernel, kernel.initial_params)),
     "batches": (ShuffledBatches(torch.arange(12), 4), batched),
     "average": (
-        infer.training.moving_average.MovingAverage([torch.ones(2)], 0.9),
+        MovingAverage([torch.ones(2)], 0.9),
         lambda average: average.update(1) or average.values[0].clone(),
     ),
     "levels": (infer.NoiseLevels((0.5,)), lambda x: x.corrupt(SPACE, BITS, torch.tensor(0))),

@@ -72,11 +72,11 @@ class Case:
     def calibrated(self, x):
         return infer.calibrate(self.bayes, (x,), num_draws=9, progress=False).draws["scale"]
 
-    def filled_posterior(self, x):
+    def calibrated_fills(self, x):
         values = {"scale": torch.tensor(1.0)}
-        return infer.filled_posterior(
+        return infer.calibrate(
             self.bayes, (x,), values=values, num_fills=2, num_draws=4, progress=False
-        )["scale"]
+        ).draws["scale"]
 
     def gibbs_fill(self, x):
         return infer.GibbsFill()(self.energy, self.space, x)
@@ -249,7 +249,7 @@ def test_booleans_are_bits():
         )
 
 
-OF_PLATES = {"loss", "contrastive", "persistent", "handled", "calibrated", "filled_posterior"}
+OF_PLATES = {"loss", "contrastive", "persistent", "handled", "calibrated", "calibrated_fills"}
 
 
 @pytest.mark.parametrize("entry", set(ENTRIES) - AT_WILL - OF_PLATES - {"weighted", "filled"})

@@ -84,7 +84,8 @@ def of_fields(x):
 
 def filled():
     values = {"field": torch.zeros(6)}
-    return infer.filled_posterior(of_fields, (BLANKS,), values=values, num_fills=3, num_draws=4)
+    posterior = infer.calibrate(of_fields, (BLANKS,), values=values, num_fills=3, num_draws=4)
+    return posterior.draws
 
 
 def calibrated():

@@ -1,4 +1,4 @@
-"""Draws moved to a given covariance, and about a given center."""
+"""Draws moved to a given covariance and center."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def affine_adjustment(draws: Tensor, covariance: Tensor, center: Tensor | None = None) -> Tensor:
-    r"""Draws of the same shape about another center, with another covariance [1].
+    r"""The same draws, about another center and with another covariance [1].
 
     With mean :math:`m` and covariance :math:`S` of the draws,
     :math:`\theta' = c + C^{1/2} S^{-1/2} (\theta - m)`.

@@ -51,12 +51,13 @@ def bootstrap_modes(
 ) -> Tensor:
     """Modes under random weights of the units: the Bayesian bootstrap of an estimate [1].
 
-    Needs no curvature and no learning rate, and holds for any loss. The prior stays as it is.
+    Needs neither curvature nor a learning rate, and is valid for any loss. The prior is not
+    reweighted.
 
     :param program: The program.
     :param start: A point near the modes, ``(p,)``.
-    :param num_draws: How many.
-    :param progress: Whether to show one.
+    :param num_draws: How many modes.
+    :param progress: Whether to show a progress bar.
     :returns: Shape ``(num_draws, p)``.
 
     .. note:: Costs ``num_draws`` searches for a mode.

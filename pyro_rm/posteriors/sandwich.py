@@ -1,8 +1,9 @@
-r"""Curvature and variability of a loss: what its posterior ignores, and its estimates obey."""
+"""Curvature and variability of a loss: what its posterior ignores, and its estimates obey."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sandwich:
     r"""Curvature :math:`H`, variability :math:`K` and the prior's curvature :math:`P` at a point.
 
@@ -24,13 +25,14 @@ class Sandwich:
         P = -\nabla^2 \log p(\theta).
 
     They agree, :math:`H \approx K`, for the likelihood of a model that holds. The estimate of
-    any other loss varies like :math:`H^{-1} K H^{-1}` [1].
+    any other loss varies like :math:`H^{-1} K H^{-1}` [1]. Where missing cells are filled,
+    :math:`g_n` is a mean over fills and :math:`H` the slope of :math:`\sum_n g_n`, which need
+    not be symmetric.
 
-    :param hessian: :math:`H`, ``(p, p)``.
-    :param variability: :math:`K`, ``(p, p)``.
+    :param hessian: :math:`H`, ``(p, p)``, double precision, as all tensors here.
+    :param scores: :math:`g_n`, ``(N, p)``.
+    :param ratios: Units of the population that an observed one stands for, ``(N,)``.
     :param prior_hessian: :math:`P`, ``(p, p)``.
-    :param num_units: :math:`N`.
-    :param num_parameters: The parameters that scores depend on.
     :param tolerance: Relative size of an eigenvalue of :math:`K` that is rounding.
 
     **References**
@@ -40,21 +42,35 @@ class Sandwich:
     """
 
     hessian: Tensor
-    variability: Tensor
+    scores: Tensor
+    ratios: Tensor
     prior_hessian: Tensor
-    num_units: int
-    num_parameters: int
     tolerance: float
+
+    @cached_property
+    def num_parameters(self) -> int:
+        """The number of parameters that scores depend on."""
+        return int((self.scores != 0).any(0).sum())
+
+    @cached_property
+    def variability(self) -> Tensor:
+        """The matrix :math:`K`; its correction for fitted parameters is at most 3."""
+        count = len(self.scores)
+        centered = self.scores - self.scores.mean(0)
+        correction = count / max(count - self.num_parameters, count / 3)
+        return correction * (centered.mT * self.ratios) @ centered
 
     def eigenvalues(self) -> Tensor | None:
         r"""Eigenvalues of :math:`H^{-1} K` in the directions that data inform.
 
         :returns: Shape ``(rank,)``, ascending; None if :math:`H` is not positive definite
-            there. They are 1 for a likelihood that holds.
+            there. They are 1 for the likelihood of a model that holds. Of an asymmetric
+            :math:`H` the symmetric part counts.
         """
         values, vectors = torch.linalg.eigh(self.variability)
         informed = vectors[:, values > self.tolerance * len(values) * values[-1]]
-        factor, failed = torch.linalg.cholesky_ex(informed.mT @ self.hessian @ informed)
+        curvature = informed.mT @ _symmetric(self.hessian) @ informed
+        factor, failed = torch.linalg.cholesky_ex(curvature)
         if informed.shape[1] == 0 or failed:
             return None
         half = torch.linalg.solve_triangular(factor, informed.mT @ self.variability, upper=False)
@@ -63,18 +79,19 @@ class Sandwich:
 
     def posterior_covariance(self, weight: float) -> Tensor | None:
         """The inverse of ``weight * H + P``; None if that is not positive definite."""
-        factor, failed = torch.linalg.cholesky_ex(weight * self.hessian + self.prior_hessian)
-        return None if failed else torch.cholesky_inverse(factor)
+        precision = weight * self.hessian + self.prior_hessian
+        failed = torch.linalg.cholesky_ex(_symmetric(precision))[1]
+        return None if failed else torch.linalg.inv(precision)
 
     def calibrated_covariance(self, weight: float, posterior: Tensor) -> Tensor:
-        r"""What the covariance should be: :math:`W (w^2 K + P) W` with :math:`W = (wH + P)^{-1}`.
+        r"""The covariance of the estimate, :math:`W (w^2 K + P) W^\top`, :math:`W = (wH + P)^{-1}`.
 
         :param weight: :math:`w`.
         :param posterior: :math:`W`, or another estimate of the posterior's covariance.
         :returns: Shape ``(p, p)``.
         """
         excess = weight**2 * self.variability - weight * self.hessian
-        return posterior + posterior @ excess @ posterior
+        return _symmetric(posterior + posterior @ excess @ posterior.mT)
 
 
 def sandwich_at(program: UnconstrainedProgram, flat: Tensor) -> Sandwich:
@@ -88,32 +105,13 @@ def sandwich_at(program: UnconstrainedProgram, flat: Tensor) -> Sandwich:
     """
     point = flat.detach().requires_grad_()
     losses, prior = program.terms(point)
-    scores = jacobian(losses, point)
-    hessian = jacobian(gradient(program.ratios @ losses, point), point)
-    prior_hessian = jacobian(gradient(prior, point), point)
-    informed = int((scores != 0).any(0).sum())
     return Sandwich(
-        symmetric(hessian),
-        variability_of(scores, program.ratios, informed),
-        symmetric(prior_hessian),
-        len(scores),
-        informed,
+        _symmetric(jacobian(_gradient(program.ratios @ losses, point), point)),
+        jacobian(losses, point),
+        program.ratios.double(),
+        _symmetric(jacobian(_gradient(prior, point), point)),
         torch.finfo(flat.dtype).eps,
     )
-
-
-def variability_of(scores: Tensor, ratios: Tensor, num_parameters: int) -> Tensor:
-    """The variability of a sum of independent scores, corrected for fitted parameters.
-
-    :param scores: ``(N, p)``, double precision.
-    :param ratios: Units of the population that an observed one stands for, ``(N,)``.
-    :param num_parameters: How many parameters were fitted.
-    :returns: Shape ``(p, p)``. The correction stays below 3 for small ``N``.
-    """
-    count = len(scores)
-    centered = scores - scores.mean(0)
-    correction = count / max(count - num_parameters, count / 3)
-    return correction * (centered.mT * ratios.to(scores.dtype)) @ centered
 
 
 def jacobian(outputs: Tensor, inputs: Tensor) -> Tensor:
@@ -127,7 +125,7 @@ def jacobian(outputs: Tensor, inputs: Tensor) -> Tensor:
     :returns: Shape ``(n, p)``, double precision, detached.
     """
     vector = torch.zeros_like(outputs, requires_grad=True)
-    product = gradient(outputs, inputs, vector)
+    product = _gradient(outputs, inputs, vector)
     if not product.requires_grad:
         return torch.zeros(len(outputs), len(inputs), dtype=torch.double, device=inputs.device)
     columns = [
@@ -137,7 +135,7 @@ def jacobian(outputs: Tensor, inputs: Tensor) -> Tensor:
     return torch.stack(columns, -1).double()
 
 
-def gradient(output: Tensor, inputs: Tensor, vector: Tensor | None = None) -> Tensor:
+def _gradient(output: Tensor, inputs: Tensor, vector: Tensor | None = None) -> Tensor:
     """The gradient of an output, or its product with a vector, to be differentiated again."""
     if not output.requires_grad:
         return torch.zeros_like(inputs)
@@ -147,6 +145,6 @@ def gradient(output: Tensor, inputs: Tensor, vector: Tensor | None = None) -> Te
     return result
 
 
-def symmetric(matrix: Tensor) -> Tensor:
+def _symmetric(matrix: Tensor) -> Tensor:
     """The symmetric part of a matrix."""
     return (matrix + matrix.mT) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,26 +15,32 @@ from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
+from pyro_rm.estimators import Estimator
 from pyro_rm.poutine import RatioMatchingMessenger, SiteLosses
+from pyro_rm.poutine.messenger import unwrap
+
+ABOUT_MISSING = (
+    "Fit the program by RatioMatchingLoss, which fills missing cells, and pass the estimate, "
+    "calibrate(..., values=guide.median()); or sum missing cells out, estimator=Marginalized()."
+)
 
 
 class UnconstrainedProgram:
     r"""The losses of independent units and the prior, as functions of the parameters.
 
-    The parameters are the continuous latent sites of a Pyro program, moved to unconstrained
-    space and put into one vector :math:`\theta` of length :math:`p`. A unit is what is
-    independent of the others given :math:`\theta`: a datum, or a member of the plates
-    ``units``. Sites scored by an energy-based model give the losses :math:`L_n(\theta)` of
-    units; everything else (priors, normalized likelihoods, the transforms' volumes) gives
-    :math:`-\log p(\theta)`.
+    The parameters are the continuous latent sites of a Pyro program, in unconstrained space and
+    in one vector :math:`\theta` of length :math:`p`. Units are independent of each other given
+    :math:`\theta`: a unit is a datum, or a member of the plates ``units``. Sites scored by an
+    energy-based model give the losses :math:`L_n(\theta)` of units; everything else (priors,
+    normalized likelihoods, the transforms' volumes) gives :math:`-\log p(\theta)`.
 
     :param model: A Pyro program.
     :param estimators: What scores its energy-based sites; must be deterministic.
-    :param model_args: What the program is called with.
-    :param model_kwargs: The same, by name.
+    :param model_args: The program's arguments.
+    :param model_kwargs: Its keyword arguments.
     :param units: Names of the plates whose members are independent; all plates if None.
     :raises ValueError: If a latent site is discrete or drawn anew at each run, or an
-        energy-based site is in no plate of ``units``.
+        energy-based site has missing cells or is outside all plates of ``units``.
 
     Example:
 
@@ -82,6 +89,7 @@ class UnconstrainedProgram:
         sites = [prototype.nodes[name] for name in energy_sites]
         ratios: dict[Any, Tensor] = {}
         for name, site in zip(energy_sites, sites, strict=True):
+            _check_complete(name, site)
             key, losses = self._per_unit(name, site)
             ratios[key] = torch.full_like(losses.detach(), _subsampling_ratio(site))
         self.ratios = torch.cat(list(ratios.values()))
@@ -98,13 +106,11 @@ class UnconstrainedProgram:
         :param scaled: Whether rows' own weights (``poutine.scale``) are in their losses.
         :returns: Losses ``(num_units,)``, without the scale of subsampling, and a scalar.
         """
-        pieces = flat.split([shape.numel() for shape in self.shapes.values()])
+        points, values = self._points(flat), self.unflatten(flat)
         log_prior = flat.new_zeros(())
-        values = {}
-        for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True):
-            point, transform = piece.view(shape), self.transforms[name]
-            values[name] = transform(point)
-            log_prior = log_prior + transform.log_abs_det_jacobian(point, values[name]).sum()
+        for name, transform in self.transforms.items():
+            volumes = transform.log_abs_det_jacobian(points[name], values[name])
+            log_prior = log_prior + volumes.sum()
         with pyro.validation_enabled(False):
             run, energy_sites = self._run(condition(self.model, values))
         losses: dict[Any, Tensor] = {}
@@ -135,17 +141,22 @@ class UnconstrainedProgram:
         missing = sorted(set(self.shapes) - set(draws))
         if missing:
             raise ValueError(
-                f"Expected draws of all latent sites, but got none of {missing}. Return a "
-                "mapping from names to draws, such as MCMC.get_samples() or Predictive(guide)."
+                f"Expected draws of all latent sites, but got none of {missing}. Give a mapping "
+                "from names to draws, such as MCMC.get_samples() or Predictive(guide), or to "
+                "values, such as guide.median()."
             )
         pieces = [self.transforms[name].inv(draws[name]) for name in self.shapes]
         return torch.cat([piece.reshape(len(piece), -1) for piece in pieces], -1).detach()
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
-        """Draws of the latent sites by name, from ``(num_draws, p)``."""
+        """Values of the latent sites by name, from ``(p,)`` or draws ``(num_draws, p)``."""
+        return {name: self.transforms[name](point) for name, point in self._points(flat).items()}
+
+    def _points(self, flat: Tensor) -> dict[str, Tensor]:
+        """The latent sites by name, in unconstrained space."""
         pieces = flat.split([shape.numel() for shape in self.shapes.values()], -1)
         return {
-            name: self.transforms[name](piece.reshape(-1, *shape))
+            name: piece.reshape(flat.shape[:-1] + shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
@@ -180,11 +191,8 @@ class UnconstrainedProgram:
 
 def _subsampling_ratio(site: Any) -> float:
     """How many units of the population an observed one stands for."""
-    ratio = 1.0
-    for frame in site["cond_indep_stack"]:
-        if frame.full_size is not None:
-            ratio *= frame.full_size / frame.size
-    return ratio
+    plates = [frame for frame in site["cond_indep_stack"] if frame.full_size is not None]
+    return math.prod(frame.full_size / frame.size for frame in plates)
 
 
 def _is_whole_plate(fn: Any) -> bool:
@@ -197,6 +205,14 @@ def _is_whole_plate(fn: Any) -> bool:
             "all data, or fix the rows by pyro.plate(..., subsample=indices)."
         )
     return True
+
+
+def _check_complete(name: str, site: Any) -> None:
+    """Refuse missing cells where they would silently count as zeros."""
+    if isinstance(unwrap(site["fn"]).loss, Estimator) and site["value"].isnan().any():
+        raise ValueError(
+            f"Expected complete data at site {name!r}, but cells are missing. {ABOUT_MISSING}"
+        )
 
 
 def _check_latent(name: str, fn: TorchDistribution) -> None:

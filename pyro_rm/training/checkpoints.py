@@ -1,4 +1,4 @@
-"""Files that a run is resumed from: written whole or not at all, read without code."""
+"""Files to resume a run from: written whole or not at all, read without running code."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU; it can hold no code.
+    """Read a checkpoint onto the CPU, without running any code in it.
 
     :param path: The file.
     :returns: What :func:`save_checkpoint` was given.
-    :raises FileNotFoundError: If there is none.
-    :raises ValueError: If the file is damaged, of another version, or holds anything else.
+    :raises FileNotFoundError: If there is no such file.
+    :raises ValueError: If the file is damaged, of another version, or not a checkpoint.
     """
     path = existing_file(path, "a checkpoint")
     try:
@@ -57,18 +57,18 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # torch and pickle raise many kinds
         raise ValueError(
             f"Expected a checkpoint that was written whole, but {path} cannot be read: "
-            "it is damaged, or holds code. Delete it to start anew."
+            "it is damaged, or holds code. Delete it to start over."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
-            f"Expected a checkpoint that train has written, but {path} holds something else. "
+            f"Expected a checkpoint written by train, but {path} holds something else. "
             "Give another path."
         )
     if content.get("version") != VERSION or not isinstance(content.get("state"), dict):
         raise ValueError(
             f"Expected a checkpoint of version {VERSION}, but {path} is of version "
-            f"{content.get('version')}. Resume it by the pyro_rm that wrote it, or delete it to "
-            "start anew."
+            f"{content.get('version')}. Resume it with the pyro_rm that wrote it, or delete it to "
+            "start over."
         )
     state: dict[str, Any] = content["state"]
     return state

@@ -13,7 +13,7 @@ from types import FrameType
 def interruption() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; the second interrupts as usual.
 
-    Only in the main thread, which is the one that signals reach.
+    Only in the main thread, the one that signals reach.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -24,7 +24,7 @@ Stop = Literal["num_steps", "patience", "interrupt"]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run came to; the parameters themselves are left where they are trained.
+    """The outcome of a run; the trained parameters stay where they are.
 
     :param num_steps: Steps taken, over all resumptions.
     :param stopped_by: ``"num_steps"``, ``"patience"`` or ``"interrupt"`` (Ctrl-C).
@@ -67,7 +67,7 @@ def train(
 ) -> TrainingResult:
     """Minimize a loss; Ctrl-C stops it cleanly, and the same call continues where it stopped.
 
-    Several processes stop together, where the loss is next read.
+    Several processes stop together, when the loss is next read.
 
     :param loss: A module or function of a batch with a differentiable number, such as
         ``RatioMatchingLoss()(model, guide)`` or ``lambda x: estimate(energy, x).mean()``.
@@ -86,16 +86,16 @@ def train(
     :param patience: Evaluations without improvement after which to stop.
     :param checkpoint: A file to resume from where it exists, and to write.
     :param checkpoint_every: Steps between checkpoints; one more is written at the end.
-    :param stateful: What else changes and has ``state_dict`` and ``load_state_dict``, to be
-        saved along: an energy with buffers, a stream, chains.
+    :param stateful: What else changes and is to be saved, by its ``state_dict`` and
+        ``load_state_dict``: an energy with buffers, a stream, chains.
     :param log: A function of a name, a value and the step, or an object with such an
         ``add_scalar`` (TensorBoard's ``SummaryWriter``).
-    :param log_every: Steps between readings of the loss, which wait for the device.
+    :param log_every: Steps between readings of the loss, each of which waits for the device.
     :param progress: Whether to show a progress bar.
-    :returns: What the run came to.
+    :returns: The outcome of the run.
     :raises ValueError: If the loss is not finite, the checkpoint is of another run, or an
         option is out of range.
-    :raises TypeError: If ``data`` or ``log`` is of no use.
+    :raises TypeError: If ``data`` or ``log`` is of an unsupported type.
 
     Example:
 
@@ -110,7 +110,7 @@ def train(
 
     .. note:: A resumed run equals an uninterrupted one to the last bit where torch's
         operations are deterministic. For a Pyro program whose parameters are in the
-        param store, run it once, and give the optimizer
+        param store, run it once and give the optimizer
         ``[value.unconstrained() for value in pyro.get_param_store().values()]``.
     """
     check_counts(evaluate_every=evaluate_every, log_every=log_every)
@@ -146,7 +146,7 @@ def train(
             if checkpoint is not None and due(checkpoint_every):
                 run.save(checkpoint)
             if due(log_every) or not processes.is_distributed():  # several stop at the same step
-                stopping = processes.any_of(interrupted.is_set())
+                stopping = any(processes.gather(interrupted.is_set()))
         if checkpoint is not None and not due(checkpoint_every):
             run.save(checkpoint)
     run.restore_best()
@@ -162,14 +162,14 @@ def _check_options(
     clip_norm: float | None,
     held_out: Any,
 ) -> None:
-    """Refuse options that are out of range; those that may be None, where they are given."""
+    """Refuse options that are out of range."""
     check_counts(0, num_steps=num_steps)
     given = {"batch_size": batch_size, "patience": patience}
     check_counts(**{name: count for name, count in given.items() if count is not None})
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"Expected clip_norm to be positive, but got {clip_norm}.")
     if patience is not None and held_out is None:
-        raise ValueError(f"Expected held_out beside patience={patience}, but got none.")
+        raise ValueError(f"Expected held_out beside patience={patience}, but got None.")
 
 
 def _as_log(log: Any) -> Callable[[str, float, int], Any]:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class MovingAverage:
     """An exponential moving average of parameters, with a shorter memory at the start.
 
     :param parameters: Tensors that are trained in place.
-    :param decay: Share of the average that is kept in a step, in [0, 1); early on
+    :param decay: Share of the average that a step keeps, in [0, 1); early on
         ``(1 + step) / (10 + step)`` where that is smaller.
     :raises ValueError: If the decay is out of range.
 
@@ -32,12 +33,10 @@ class MovingAverage:
         self.parameters, self.decay = list(parameters), decay
         self.values = copies(parameters)
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """Move toward the parameters, after the given step."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for value, parameter in zip(self.values, self.parameters, strict=True):
-            value.lerp_(parameter, 1 - decay)
+        get_ema_multi_avg_fn(decay)(self.values, self.parameters, step)
 
 
 def copies(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -1,10 +1,9 @@
-"""What the processes of one data-parallel run share; alone, everything is the identity."""
+"""What the processes of one data-parallel run share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import distributed
 
 
@@ -23,30 +22,10 @@ def num_processes() -> int:
     return distributed.get_world_size() if is_distributed() else 1
 
 
-def from_first(value: Any) -> Any:
-    """The value that the first process has."""
-    if not is_distributed():
-        return value
-    box = [value]
-    distributed.broadcast_object_list(box, src=0)
-    return box[0]
-
-
 def gather(value: Any) -> list[Any]:
-    """The values of all processes, in the order of ranks."""
+    """The values of all processes in the order of ranks, the same list on each."""
     if not is_distributed():
         return [value]
     values: list[Any] = [None] * num_processes()
     distributed.all_gather_object(values, value)
     return values
-
-
-def any_of(flag: bool) -> bool:
-    """Whether it is true in any process."""
-    return any(gather(flag))
-
-
-def mean(value: float) -> float:
-    """The mean over the processes, the same number on each."""
-    values = gather(value)
-    return float(torch.tensor(values, dtype=torch.float64).mean())

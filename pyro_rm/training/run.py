@@ -1,8 +1,9 @@
-"""Everything of a training run that changes from step to step, and its checkpoint."""
+"""Everything in a training run that changes from step to step, and its checkpoint."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +24,6 @@ from pyro_rm.training.checkpoints import (
     set_random_state,
 )
 from pyro_rm.training.moving_average import MovingAverage, assign, assigned, copies
-
-_SAVED = {
-    "kinds", "step", "total", "losses", "held_out", "best", "parameters", "average", "optimizer",
-    "schedule", "stateful", "random_states",
-}  # fmt: skip
 
 
 @dataclass
@@ -101,10 +97,10 @@ class TrainingRun:
         return value
 
     def evaluate(self, held_out: Callable[[], Tensor | float]) -> float:
-        """The held-out objective; the parameters are kept where it is the lowest so far."""
+        """The held-out objective; keeps the parameters where it is the lowest so far."""
         values = self.parameters if self.average is None else self.average.values
         with torch.no_grad(), assigned(self.parameters, values), _same_noise():
-            value = processes.mean(float(held_out()))
+            value = statistics.fmean(processes.gather(float(held_out())))
         if math.isnan(value):
             raise ValueError(_not_finite("held-out objective", value, self.step))
         self.held_out.append((self.step, value))
@@ -114,14 +110,12 @@ class TrainingRun:
 
     def restore_best(self) -> None:
         """Leave the best parameters, else their average, else the last ones."""
-        if self.best is not None:
-            assign(self.parameters, self.best)
-        elif self.average is not None:
-            assign(self.parameters, self.average.values)
+        average = None if self.average is None else self.average.values
+        assign(self.parameters, self.best or average or self.parameters)
 
     @property
     def kinds(self) -> list[str]:
-        """What the state is of, which a checkpoint must share."""
+        """What the run consists of, which a checkpoint must share."""
         items = [self.optimizer, self.schedule, self.average, *self.stateful]
         shapes = [str(tuple(tensor.shape)) for tensor in self.parameters]
         return [*(type(item).__name__ for item in items), *shapes]
@@ -134,7 +128,11 @@ class TrainingRun:
         for value in [self.total, *self.parameters]:
             if not value.isfinite().all():
                 raise ValueError(_not_finite("run", float(value.sum()), self.step))
-        state = {
+        save_checkpoint(self._state(random_states), path)
+
+    def _state(self, random_states: list[dict[str, Tensor]]) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
             "kinds": self.kinds,
             "step": self.step,
             "total": self.total,
@@ -148,7 +146,6 @@ class TrainingRun:
             "stateful": [item.state_dict() for item in self.stateful],
             "random_states": random_states,
         }
-        save_checkpoint(state, path)
 
     def load(self, path: str | Path) -> None:
         """Continue from a checkpoint, with any number of processes."""
@@ -168,9 +165,10 @@ class TrainingRun:
             ) from error
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Set what :meth:`save` has written; the parameters last, once all else fits."""
-        if state.keys() != _SAVED:
-            raise ValueError(f"it has {sorted(state)}, not {sorted(_SAVED)}")
+        """Set what :meth:`save` wrote; the parameters last, once everything else fits."""
+        expected = self._state([]).keys()
+        if state.keys() != expected:
+            raise ValueError(f"it has {sorted(state)}, not {sorted(expected)}")
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
@@ -200,13 +198,13 @@ def _brief(kinds: Any) -> str:
 def _not_finite(what: str, value: float, step: int) -> str:
     return (
         f"Expected a finite {what}, but got {value} at step {step}. Lower the learning rate, or "
-        "bound the gradient by clip_norm; the last checkpoint is of a finite state."
+        "bound the gradient by clip_norm; the last checkpoint holds a finite state."
     )
 
 
 @contextmanager
 def _same_noise() -> Iterator[None]:
-    """The same random numbers in each of these blocks, and none taken from outside."""
+    """The same random numbers in each of these blocks; those outside are left alone."""
     before = random_state()
     torch.manual_seed(0)
     try:

@@ -15,7 +15,7 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingEnergy, IsingFunction, MLPEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.estimators import Estimator
-from pyro_rm.infer import GibbsFill, Marginalized, calibrate, filled_posterior, impute
+from pyro_rm.infer import GibbsFill, Marginalized, calibrate, impute
 from pyro_rm.markov_steps import GibbsSweep
 from pyro_rm.poutine import ratio_matching
 from pyro_rm.state_space import StateSpace
@@ -256,7 +256,7 @@ def test_errors():
             pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 
     with pytest.raises(ValueError, match="data and prior determine"):
-        filled_posterior(
+        calibrate(
             undetermined, (holes(StateSpace(4)),), values={"level": torch.zeros(2)},
             num_fills=2, progress=False,
         )  # fmt: skip
