@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 def check_counts(least: int = 1, /, **counts: Any) -> None:
-    """Refuse counts that are no integers, or too small.
+    """Refuse counts that are not integers, or too small.
 
     :param least: The smallest that makes sense.
     :param counts: Options by name.
-    :raises TypeError: If one is no integer.
+    :raises TypeError: If one is not an integer.
     :raises ValueError: If one is below ``least``.
 
     Example:
@@ -38,30 +38,40 @@ def check_counts(least: int = 1, /, **counts: Any) -> None:
 
 
 def check_real(value: Any, what: str = "data") -> None:
-    """Refuse what is no tensor, or holds complex numbers.
+    """Refuse what is not a tensor, or holds complex numbers, saying how to convert it.
 
     :param value: What was given.
     :param what: What it should be.
-    :raises TypeError: If it is no tensor of real numbers.
+    :raises TypeError: If it is not a tensor of real numbers.
 
     Example:
 
         >>> check_real([0.0, 1.0])
         Traceback (most recent call last):
             ...
-        TypeError: Expected data as a tensor of real numbers, but got list.
+        TypeError: Expected data as a tensor of real numbers, but got list. Say torch.as_tensor(x).
     """
-    if not isinstance(value, Tensor) or value.dtype.is_complex:
-        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"Expected {what} as a tensor of real numbers, but got {kind}.")
+    if isinstance(value, Tensor) and not value.dtype.is_complex and not value.is_sparse:
+        return
+    if isinstance(value, Tensor):
+        kind = value.dtype if value.dtype.is_complex else "a sparse one"
+        hint = " Say x.to_dense()." if value.is_sparse else ""
+    else:
+        kind = type(value).__name__
+        hint = " Say torch.as_tensor(x)."
+        if hasattr(value, "to_numpy"):  # pandas, polars
+            hint = " Say torch.as_tensor(frame.to_numpy())."
+        elif hasattr(value, "toarray"):  # scipy
+            hint = " Say torch.as_tensor(matrix.toarray())."
+    raise TypeError(f"Expected {what} as a tensor of real numbers, but got {kind}.{hint}")
 
 
 def check_sizes(num_nodes: Any, most: int | None = None) -> None:
-    """Refuse what are no numbers of nodes.
+    """Refuse what are not numbers of nodes.
 
     :param num_nodes: What was given.
     :param most: The largest that fits.
-    :raises TypeError: If it is no tensor of integers.
+    :raises TypeError: If it is not a tensor of integers.
     :raises ValueError: If one is negative or too large.
 
     Example:
@@ -86,7 +96,7 @@ def check_active(active: Any, shape: torch.Size) -> None:
 
     :param active: What was given.
     :param shape: Shape of the data, ``batch_shape + (D,)``.
-    :raises TypeError: If it is no tensor of booleans.
+    :raises TypeError: If it is not a tensor of booleans.
     :raises ValueError: If it does not broadcast with the data.
 
     Example:
@@ -190,12 +200,12 @@ def existing_file(path: str | Path, what: str) -> Path:
 
 
 def check_graph(graph: Any, name: str = "the graph", *, directed: bool = False) -> None:
-    """Refuse what is no simple graph.
+    """Refuse what is not a simple graph.
 
     :param graph: What was given.
     :param name: What messages call it.
     :param directed: Whether it must be directed, or must not.
-    :raises TypeError: If it is no graph, a multigraph, or of the other kind.
+    :raises TypeError: If it is not a graph, is a multigraph, or of the other kind.
     :raises ValueError: If it has self-loops.
 
     Example:
@@ -224,12 +234,12 @@ def check_graph(graph: Any, name: str = "the graph", *, directed: bool = False) 
 
 
 def check_graphs(graphs: Any, *, directed: bool = False) -> None:
-    """Refuse what is no list of simple graphs with nodes, at least one.
+    """Refuse what is not a list of simple graphs with nodes, at least one.
 
     :param graphs: What was given.
     :param directed: Whether they must be directed, or must not.
-    :raises TypeError: If it is no list, or as :func:`check_graph`.
-    :raises ValueError: If there is no graph, or one without nodes, or as :func:`check_graph`.
+    :raises TypeError: If it is not a list, or as :func:`check_graph`.
+    :raises ValueError: If there is not a graph, or one has no nodes, or as :func:`check_graph`.
 
     Example:
 

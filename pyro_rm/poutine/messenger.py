@@ -14,6 +14,7 @@ from pyro.poutine.messenger import Messenger, block_messengers
 from pyro.poutine.plate_messenger import PlateMessenger
 from torch import Tensor
 
+from pyro_rm.checks import check_real
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine.surrogate import SiteLoss, Surrogate
@@ -144,6 +145,7 @@ class RatioMatchingMessenger(Messenger):
                     "likelihood where all parameters are known."
                 )
             return
+        check_real(msg["value"], f"the observations of site {msg['name']!r}")
         loss = _loss_at(self.losses, msg["name"])
         if not (self.stochastic or loss.is_deterministic(model.target_at())):
             raise ValueError(

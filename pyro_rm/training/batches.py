@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,29 +69,62 @@ class ShuffledBatches:
         self.seed, self._order = state["seed"], (-1, self._order[1])
 
 
+class LoadedBatches:
+    """Batches of a :class:`torch.utils.data.DataLoader` or another iterable, epoch after epoch.
+
+    A resumed run begins an epoch, so that it does not repeat an uninterrupted one to the last bit.
+
+    :param loader: What yields a tensor, or a list or tuple of tensors, for each batch.
+
+    Example:
+
+        >>> batches = LoadedBatches([torch.zeros(2), torch.ones(2)])
+        >>> [batches(step).tolist() for step in range(3)]
+        [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self.loader = loader
+        self._epoch: Iterator[Any] = iter(())
+
+    def __call__(self, step: int) -> Batch:
+        """The next batch."""
+        batch = next(self._epoch, None)
+        if batch is None:
+            self._epoch = iter(self.loader)
+            batch = next(self._epoch, None)
+        if batch is None:
+            raise ValueError(
+                f"Expected at least one batch, but {type(self.loader).__name__} yields none. With "
+                "drop_last=True it needs batch_size data; an iterator can be used once only."
+            )
+        return tuple(batch) if isinstance(batch, list) else batch
+
+
 def as_batches(
-    data: Batch | Callable[[int], Batch], batch_size: int | None
+    data: Batch | Iterable[Any] | Callable[[int], Batch], batch_size: int | None
 ) -> Callable[[int], Batch]:
     """Tensors as shuffled batches; functions of the step are returned as they are.
 
-    :param data: A tensor, a tuple of tensors, or ``batch(step)``.
+    :param data: A tensor, a tuple of tensors, a data loader, or ``batch(step)``.
     :param batch_size: Data a step, for tensors.
     :returns: The batch of a step.
     :raises TypeError: If the data are none of these.
-    :raises ValueError: If a batch size is given beside a function.
+    :raises ValueError: If a batch size is given beside a loader or a function.
     """
     if isinstance(data, Tensor) or (
         isinstance(data, tuple) and all(isinstance(tensor, Tensor) for tensor in data)
     ):
         return ShuffledBatches(data, batch_size)
-    if not callable(data):
+    if hasattr(data, "__array__") or not (callable(data) or isinstance(data, Iterable)):
         raise TypeError(
-            f"Expected a tensor, a tuple of tensors or a function batch(step), but got "
-            f"{type(data).__name__}. Turn an iterator into a function by "
-            "lambda step: next(iterator), which cannot be resumed exactly."
+            f"Expected a tensor, a tuple of tensors, a DataLoader or a function batch(step), but "
+            f"got {type(data).__name__}. Make tensors of arrays by torch.as_tensor(data), and of "
+            "data frames by torch.as_tensor(frame.to_numpy())."
         )
     if batch_size is not None:
         raise ValueError(
-            f"Expected no batch_size beside a function batch(step), but got {batch_size}."
+            f"Expected no batch_size beside a DataLoader or a function batch(step), but got "
+            f"{batch_size}."
         )
-    return data
+    return data if callable(data) else LoadedBatches(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +48,7 @@ class TrainingResult:
 def train(
     loss: Callable[..., Tensor],
     optimizer: Optimizer,
-    data: Batch | Callable[[int], Batch],
+    data: Batch | Iterable[Any] | Callable[[int], Batch],
     *,
     num_steps: int,
     batch_size: int | None = None,
@@ -72,8 +72,9 @@ def train(
     :param loss: A module or function of a batch with a differentiable number, such as
         ``RatioMatchingLoss()(model, guide)`` or ``lambda x: estimate(energy, x).mean()``.
     :param optimizer: Its parameters are trained, in place.
-    :param data: A tensor or a tuple of tensors, or a function ``batch(step)``; a tuple is
-        passed as several arguments.
+    :param data: A tensor or a tuple of tensors, a :class:`torch.utils.data.DataLoader` or another
+        iterable of batches (epoch after epoch), or a function ``batch(step)``; a batch that is a
+        tuple or a list is passed as several arguments.
     :param num_steps: Steps of the whole run, over all resumptions.
     :param batch_size: Data a step, shuffled anew in each epoch. None: all data.
     :param schedule: Learning rates, stepped once a step; see :func:`warmup_cosine`.
