@@ -3,9 +3,12 @@
 import signal
 from pathlib import Path
 
+import hypothesis
 import pyro
 import pytest
 import torch
+
+hypothesis.settings.load_profile("ci")  # the same examples each time, and no deadlines
 
 
 def pytest_runtest_setup(item):
