@@ -3,9 +3,18 @@
 import signal
 from pathlib import Path
 
+import hypothesis
 import pyro
 import pytest
 import torch
+
+hypothesis.settings.load_profile("ci")  # the same examples each time, and no deadlines
+
+
+def pytest_runtest_setup(item):
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
 
 
 @pytest.fixture(autouse=True)

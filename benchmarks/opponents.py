@@ -66,7 +66,7 @@ def published(energy: Energy, x: Tensor, num_neighbors: int) -> None:
     (gradient,) = torch.autograd.grad(own.sum(), point, create_graph=True)
     q = torch.softmax(2 * (2 * point - 1) * gradient, -1)
     drawn = torch.multinomial(q.detach(), num_neighbors, replacement=True)
-    rows = torch.arange(len(x))
+    rows = torch.arange(len(x), device=x.device)
     neighbors = []
     for column in drawn.T:
         neighbor = point.clone()
@@ -119,4 +119,4 @@ def gray_coded(points: Tensor, num_bits: int) -> Tensor:
             text += "1" if coordinate < 0 else "0"
             text += bin_to_gray(plain)
         rows.append(np.array(list(text), dtype=int))
-    return torch.from_numpy(np.array(rows)).to(points.dtype)
+    return torch.from_numpy(np.array(rows)).to(points)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 TORCHRUN = [
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"
 ]  # fmt: skip
+HANGS = 600  #: Seconds that only a process which waits for another forever takes.
 DATA = (torch.arange(24)[:, None] * torch.arange(1, 7) % 7 < 3).float()
 
 
@@ -104,12 +104,12 @@ def run(rank, path, num_steps):
     return torch.cat([p.detach().flatten() for p in energy.parameters()])
 
 
-def in_group(function, rank, port, path, arguments):
+def in_group(function, rank, folder, arguments):
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
-    torch.save(function(rank, *arguments), path)
+    torch.save(function(rank, *arguments), folder / f"{rank}")
     distributed.destroy_process_group()
 
 
@@ -121,20 +121,15 @@ def in_two_processes(monkeypatch, tmp_path_factory):
     context.set_forkserver_preload(["pyro_rm", "pytest", "torch._dynamo"])
 
     def run_both(function, *arguments):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         folder = tmp_path_factory.mktemp("results")
         children = [
-            context.Process(
-                target=in_group, args=(function, rank, port, folder / f"{rank}", arguments)
-            )
+            context.Process(target=in_group, args=(function, rank, folder, arguments))
             for rank in range(2)
         ]
         for child in children:
             child.start()
         for child in children:
-            child.join(60)
+            child.join(HANGS)
             assert child.exitcode == 0
         return [torch.load(folder / f"{rank}", weights_only=True) for rank in range(2)]
 
@@ -199,15 +194,13 @@ def test_an_interrupt_stops_all_processes_with_one_checkpoint(tmp_path):
         distributed.destroy_process_group()
         """)
     )
-    start = time.perf_counter()
     with subprocess.Popen([*TORCHRUN, str(script)], stderr=subprocess.DEVNULL) as job:
         try:
             while not (tmp_path / "running").exists():
                 assert job.poll() is None
-                assert time.perf_counter() - start < 100
                 time.sleep(0.1)
             job.send_signal(signal.SIGINT)
-            job.wait(100)
+            job.wait(HANGS)
         finally:
             job.terminate()
     assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["interrupt"] * 2
@@ -236,10 +229,8 @@ def test_loss_of_a_process_ends_the_job_with_an_error(tmp_path):
         train(lambda x: module(x).mean(), optimizer, batch, num_steps=10**9, progress=False)
     """)
     )
-    start = time.perf_counter()
     done = subprocess.run(
-        [*TORCHRUN, str(script)], timeout=120, capture_output=True, text=True, check=False
+        [*TORCHRUN, str(script)], timeout=HANGS, capture_output=True, text=True, check=False
     )
     assert done.returncode != 0
     assert "SIGKILL" in done.stderr
-    assert time.perf_counter() - start < 100

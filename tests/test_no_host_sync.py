@@ -98,7 +98,7 @@ def test_the_check_sees_copies():
         torch.ones(3).to("meta")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.usefixtures("_validation_off")
 @CASES
 @pytest.mark.parametrize("make", ENERGIES.values(), ids=ENERGIES)

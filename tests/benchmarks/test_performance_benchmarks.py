@@ -1,5 +1,6 @@
 """The opponents compute what they are named after; small versions of the measurements run."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -52,3 +53,26 @@ def test_measurements_run(name, words, tmp_path, monkeypatch, capsys):
     runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
     assert words in capsys.readouterr().out
     assert (tmp_path / "results.json").exists()
+
+
+def test_the_walk_counts_calls_files_and_changes_of_file(monkeypatch, capsys):
+    walk = runpy.run_path(str(BENCHMARKS / "walk.py"))
+    calls = [("a.py", "f"), ("a.py", "g"), ("b.py", "f"), ("a.py", "f")]
+    assert walk["summary"](calls) == (4, 2, 2)
+    space = MLPEnergy(3, (2,)).state_space
+    assert walk["calls_of"](lambda: space.num_sites + space.is_binary)[:1] == [
+        ("state_space.py", "is_binary")
+    ]
+    monkeypatch.setattr(sys, "argv", ["walk.py", "--calls"])
+    runpy.run_path(str(BENCHMARKS / "walk.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    for name in ("sampled: MLPEnergy, 10 neighbors", "exact: IsingEnergy"):
+        numbers = re.search(rf"\| {name} \| (\d+) \| (\d+) \| (\d+) \|", printed)
+        num_calls, num_files, num_changes = map(int, numbers.groups())
+        assert num_calls > num_changes >= num_files - 1 > 0
+
+
+def test_the_import_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["import_time.py", "--repeats", "1"])
+    runpy.run_path(str(BENCHMARKS / "import_time.py"), run_name="__main__")
+    assert "| networkx |" in capsys.readouterr().out

@@ -64,10 +64,11 @@ def test_step_cost(monkeypatch, tmp_path, capsys):
         return subprocess.CompletedProcess(command, 0, printed.getvalue())
 
     monkeypatch.setattr(subprocess, "run", run_here)
-    _run(monkeypatch, "step_cost.py", "--bits", 8, "--seconds", 0.1, "--out", tmp_path)
+    script = _run(monkeypatch, "step_cost.py", "--bits", 8, "--seconds", 0.1, "--out", tmp_path)
     rows = json.loads((tmp_path / "results.json").read_text())
     seconds = {row["name"]: row["seconds"] for row in rows}
-    assert seconds["Gray coder"] < seconds["forward and backward"] < seconds["full"]
+    assert seconds.keys() == {*script["LOSSES"], script["CODER"]}
+    assert all(value > 0 for value in seconds.values())
     assert (tmp_path / "step_cost.png").stat().st_size > 1000
     assert "| full |" in capsys.readouterr().out
 

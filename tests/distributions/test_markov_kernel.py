@@ -59,7 +59,8 @@ def test_every_step_draws_from_the_model(name, capsys):
 
 
 def test_summary_progress_bar_and_several_chains(capfd, monkeypatch):
-    monkeypatch.delenv("CI", raising=False)  # Pyro shows no progress bar there
+    for name in ("CI", "PYTEST_XDIST_WORKER"):  # Pyro shows no progress bar there
+        monkeypatch.delenv(name, raising=False)
     model = Ising(torch.zeros(2, 1, 3, 3), torch.zeros(3))
     kernel = MarkovKernel(model, sample_shape=(7,), steps_per_sample=2, name="spins")
     with warnings.catch_warnings():
