@@ -8,8 +8,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, space_of
-from pyro_rm.state_space import StateSpace
+from pyro_rm.energy_protocol import Context, Energy, EnergyError
 
 
 def check_energies(
@@ -61,21 +60,18 @@ def _way_out(result: object, batch_shape: torch.Size, input_shape: tuple[int, ..
     )
 
 
-def check_energy(energy: Energy, space: StateSpace) -> None:
-    """Refuse energies of another space, and layers that give equal states different energies.
+def check_layers(energy: Energy) -> None:
+    """Refuse layers that give equal states different energies.
 
     :param energy: The energy.
-    :param space: The space that it is used on.
-    :raises EnergyError: If it says another space, or dropout or batch normalization is in
-        training mode.
+    :raises EnergyError: If dropout or batch normalization is in training mode.
 
     Example:
 
-        >>> check_energy(nn.Sequential(nn.Linear(3, 1), nn.Dropout(0.0)), StateSpace(3))
+        >>> check_layers(nn.Sequential(nn.Linear(3, 1), nn.Dropout(0.0)))
 
     .. note:: Costs no energy.
     """
-    space_of(energy, space)
     if not isinstance(energy, nn.Module):
         return
     for name, module in energy.named_modules():

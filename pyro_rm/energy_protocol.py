@@ -112,9 +112,11 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
 
     .. note:: Costs no energy.
     """
-    dtype = known_dtype(energy)
-    if dtype is not None:
-        return dtype
+    return known_dtype(energy) or floating_type(value)
+
+
+def floating_type(value: Tensor) -> torch.dtype:
+    """The type of data that are floats, else torch's default."""
     return value.dtype if value.is_floating_point() else torch.get_default_dtype()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_checks import check_layers
 from pyro_rm.energy_protocol import EnergyError, fast_path
 from pyro_rm.generic_paths import recomputed
 from pyro_rm.state_space import StateSpace
@@ -142,7 +142,7 @@ class Enumeration:
 
     def __post_init__(self) -> None:
         check_counts(chunk_size=self.chunk_size)
-        check_energy(self.target.energy, self.space)
+        check_layers(self.target.energy)
 
     @property
     def space(self) -> StateSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -18,12 +18,11 @@ from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
-from pyro_rm.terms import Terms
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Estimator", "NumNeighbors", "estimate", "estimate_terms"]
+__all__ = ["Estimator", "NumNeighbors", "Terms", "estimate", "estimate_terms"]
 
 NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
 _DEFAULT_NEIGHBORS = 10
@@ -43,6 +42,54 @@ class EstimatorOptions(KeywordOptions, total=False):
 
     objective: str | Objective
     num_neighbors: NumNeighbors
+
+
+class Terms(NamedTuple):
+    r"""What an estimate is made of: contributions of the visited units, and their weights.
+
+    Both have shape ``units + batch_shape``; a unit is a neighbor or a site, as the objective
+    says, and a weight of 0 marks padding. An exact sum has weights of 1.
+
+    :param contributions: What each visited unit contributes.
+    :param weights: What it counts.
+    :param correction: What a control variate adds to the weighted sum, ``batch_shape``; its mean
+        over draws is zero. None if there is none.
+
+    Example:
+
+        >>> terms = Terms(torch.tensor([[0.5], [0.1]]), torch.tensor([[1.0], [5.0]]))
+        >>> terms.value
+        tensor([1.])
+        >>> terms.effective_sample_size
+        tensor([1.3846])
+    """
+
+    contributions: Tensor
+    weights: Tensor
+    correction: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        """The weighted sum, and its correction, ``batch_shape``."""
+        total = (self.contributions * self.weights).sum(0)
+        return total if self.correction is None else total + self.correction
+
+    @property
+    def effective_sample_size(self) -> Tensor:
+        r"""Kish's :math:`(\sum w)^2 / \sum w^2`, ``batch_shape``; 0 where nothing was visited.
+
+        Far below the number of visited units, few of them carry the estimate: raise
+        ``num_neighbors`` or the proposal's ``uniform_share``.
+        """
+        tiny = torch.finfo(self.weights.dtype).tiny
+        return self.weights.sum(0).square() / self.weights.square().sum(0).clamp(min=tiny)
+
+    @property
+    def largest_share(self) -> Tensor:
+        """Share of the largest weighted contribution in their sum, ``batch_shape``; or 0."""
+        weighted = self.contributions * self.weights
+        total = weighted.sum(0)
+        return torch.where(total == 0, 0.0, weighted.amax(0) / total)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pyro_rm.checks import as_context, check_active
 from pyro_rm.energy_checks import (
     check_context,
     check_energies,
-    check_energy,
+    check_layers,
     check_repeats,
 )
 from pyro_rm.energy_protocol import (
@@ -21,10 +21,11 @@ from pyro_rm.energy_protocol import (
     Energy,
     EnergyError,
     energy_device,
-    energy_dtype,
     energy_of,
     fast_path,
+    floating_type,
     is_validating,
+    known_dtype,
     space_of,
 )
 from pyro_rm.generic_paths import backward_gradient, evaluated_gaps, recomputed
@@ -93,7 +94,7 @@ class Target:
             >>> Target.of(IsingEnergy(3)).space.num_sites
             3
         """
-        context = as_context(context)
+        context = as_context(context) if isinstance(context, Tensor) or context else ()
         if isinstance(model, type) or not hasattr(model, "target_at"):
             energy = energy_of(model)
             return Target(energy, space_of(energy, state_space), context, active)
@@ -153,9 +154,10 @@ class Target:
         :raises ValueError: If a shape, an active value or the context does not fit, or the
             energy is random, where validation is on.
         """
-        if is_validating():
+        validating = is_validating()
+        if validating:
             self.space.validate(value, self.active)
-            check_energy(self.energy, self.space)
+            check_layers(self.energy)
             if self.context:
                 check_context(self.context, value.shape[:-1])
         else:
@@ -164,13 +166,13 @@ class Target:
             known = self.active | self.space.contains(value)
             value = torch.where(known, value, float(self.space.states[0]))
         encoded = self.encode(value)
-        if is_validating():
+        if validating:
             check_repeats(self, self.energy, encoded)
         return encoded
 
     def encode(self, value: Tensor) -> Tensor:
         """Encoded data in the type and on the device of the energy, unchecked."""
-        dtype = energy_dtype(self.energy, value)
+        dtype = known_dtype(self.energy) or floating_type(value)
         return self.space.encode(value.to(self.device or value.device), dtype)
 
     def decode(self, encoded: Tensor) -> Tensor:
@@ -187,7 +189,7 @@ class Target:
         :raises ValueError: If a shape or a value does not fit, or ``active`` does not.
         :raises EnergyError: If the energy is random in training mode.
         """
-        check_energy(self.energy, self.space)
+        check_layers(self.energy)
         self.space.validate_encoded(encoded)
         if self.active is not None:
             shape = torch.Size((*self.batch_shape_of(encoded), self.space.num_sites))
@@ -218,24 +220,24 @@ class Target:
         .. note:: Costs one gap table, or ``len(neighbors)`` energies a datum and one more for
             the datum; in chunks they are computed again in the backward pass.
         """
-        if len(neighbors) == 0:
+        if neighbors.sites.shape[0] == 0:
             raise ValueError("Expected at least one neighbor, but got none.")
-        if fast_path(self.energy, "energy_gaps") is None and self.has_gap_table:
+        own = fast_path(self.energy, "energy_gaps")
+        if own is None and self.has_gap_table:
             return at_neighbors(self.gap_table(encoded), neighbors)
         if max_neighbors_per_chunk is None:
-            return self._visited_gaps(encoded, neighbors)
+            return self._visited_gaps(own, encoded, neighbors)
         step = max(1, max_neighbors_per_chunk // max(1, neighbors.sites[0].numel()))
         pieces = []
         for start in range(0, len(neighbors), step):
             chunk = neighbors.slice(start, start + step)
             if torch.is_grad_enabled():
-                pieces.append(recomputed(self._visited_gaps, encoded, chunk))
+                pieces.append(recomputed(self._visited_gaps, own, encoded, chunk))
             else:
-                pieces.append(self._visited_gaps(encoded, chunk))
+                pieces.append(self._visited_gaps(own, encoded, chunk))
         return torch.cat(pieces)
 
-    def _visited_gaps(self, encoded: Tensor, neighbors: Neighbors) -> Tensor:
-        own = fast_path(self.energy, "energy_gaps")
+    def _visited_gaps(self, own: Any, encoded: Tensor, neighbors: Neighbors) -> Tensor:
         if own is None:
             return evaluated_gaps(self._evaluate, self.space, encoded, neighbors, self.context)
         gaps: Tensor = own(encoded, neighbors, *self.context)

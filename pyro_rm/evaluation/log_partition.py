@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_checks import check_layers
 from pyro_rm.energy_protocol import fast_path
 from pyro_rm.enumeration import Enumeration, TooManyStatesError
 from pyro_rm.state_space import StateSpace
@@ -94,7 +94,7 @@ def single_target(model: Any, state_space: StateSpace | None = None) -> Target:
             "Expected one model of all sites, but got one with a batch shape, a context or "
             "inactive sites: their partition functions differ by datum."
         )
-    check_energy(target.energy, target.space)
+    check_layers(target.energy)
     return target
 
 

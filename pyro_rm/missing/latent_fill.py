@@ -15,7 +15,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_checks import check_layers
 from pyro_rm.markov_steps import MarkovStep
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.missing.fill import Fill
@@ -109,7 +109,7 @@ class LatentFill(nn.Module):
     @torch.no_grad()
     def _drawn(self, energy: _PosteriorEnergy, model: EnergyModel) -> Tensor:
         """The chains after some steps."""
-        check_energy(model.energy, model.state_space)
+        check_layers(model.energy)
         target = Target(energy, model.state_space, active=model.active)
         value = energy.before.nodes[self.site]["value"]
         return self._fill.draw(target, value, energy.data)

@@ -12,6 +12,12 @@ from torch import nn
 from pyro_rm.estimators import Estimator
 from pyro_rm.poutine.messenger import CheckedData, RatioMatchingMessenger, SiteLosses
 
+_TRACED = (
+    "Expected a model that runs without torch.jit, but it is being traced: a trace would hold on "
+    "to one draw and one data set. Leave out jit_compile=True, or take the ELBO without Jit in its "
+    "name."
+)
+
 
 class _HandledModule(nn.Module):
     """A handled module: keeps its parameters visible."""
@@ -22,7 +28,8 @@ class _HandledModule(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module under a fresh handler."""
-        _refuse_tracing()
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            raise ValueError(_TRACED)
         with self.make():
             return self.module(*args, **kwargs)
 
@@ -35,18 +42,10 @@ class _HandledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program under a fresh handler."""
-        _refuse_tracing()
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            raise ValueError(_TRACED)
         with self.make():
             return self.model(*args, **kwargs)
-
-
-def _refuse_tracing() -> None:
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
-        raise ValueError(
-            "Expected a model that runs without torch.jit, but it is being traced: a trace would "
-            "hold on to one draw and one data set. Leave out jit_compile=True, or take the ELBO "
-            "without Jit in its name."
-        )
 
 
 def handle(model: Any, make: Callable[[], Messenger]) -> Any:

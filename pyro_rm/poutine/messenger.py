@@ -120,6 +120,7 @@ class RatioMatchingMessenger(Messenger):
         self.stochastic, self.strict, self.linear = stochastic, strict, linear
         self.checked = checked
         self.models: dict[str, EnergyModel] = {}
+        self._replaced: set[str] = set()
 
     def _pyro_sample(self, msg: Any) -> None:
         model = unwrap(msg["fn"])
@@ -145,7 +146,8 @@ class RatioMatchingMessenger(Messenger):
                     "likelihood where all parameters are known."
                 )
             return
-        check_real(msg["value"], f"the observations of site {msg['name']!r}")
+        if not isinstance(msg["value"], Tensor):
+            check_real(msg["value"], f"the observations of site {msg['name']!r}")
         loss = _loss_at(self.losses, msg["name"])
         if not (self.stochastic or loss.is_deterministic(model.target_at())):
             raise ValueError(
@@ -158,11 +160,12 @@ class RatioMatchingMessenger(Messenger):
             self.checked.check(msg["name"], model, msg["value"])
         self.models[msg["name"]] = model
         msg["fn"] = _replace(msg["fn"], loss, self.weight)
+        self._replaced.add(msg["name"])
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        surrogate = unwrap(msg["fn"])
-        if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
+        if msg["name"] not in self._replaced:
             return
+        surrogate = unwrap(msg["fn"])
         nonlinear = not self.linear or _is_enumerated(msg)
         if nonlinear and not surrogate.loss.is_deterministic(surrogate.model.target_at()):
             warnings.warn(
