@@ -23,6 +23,7 @@ from pyro_rm.infer import (
 )
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 __all__ = [
     "ContrastiveDivergence",
@@ -30,6 +31,7 @@ __all__ = [
     "MarkovSampler",
     "RatioMatchingLoss",
     "StateSpace",
+    "Target",
     "__version__",
     "datasets",
     "distributions",

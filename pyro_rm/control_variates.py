@@ -23,10 +23,9 @@ from torch import Tensor
 
 from pyro_rm.designs import Draw, ProportionalToSize
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating, wide
+from pyro_rm.energy_protocol import EnergyError, is_validating, wide
 from pyro_rm.objectives import Objective
-from pyro_rm.state_space import StateSpace
-from pyro_rm.taylor_gaps import taylor_gaps
+from pyro_rm.target import Target
 
 __all__ = ["coefficient", "taylor_correction"]
 
@@ -34,10 +33,8 @@ _MARGIN = 3.0  # by how much first-order gaps may exceed all gaps of the pilot
 
 
 def taylor_correction(
-    energy: Energy,
-    space: StateSpace,
+    target: Target,
     encoded: Tensor,
-    context: Context,
     objective: Objective,
     candidates: Tensor | None,
     draw: Draw,
@@ -47,10 +44,8 @@ def taylor_correction(
 
     The coefficient comes from a pilot, a unit a datum that is drawn beside the others.
 
-    :param energy: An energy that is differentiable in its input.
-    :param space: Its state space.
+    :param target: Its energy must be differentiable in the data.
     :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
     :param objective: What a gap costs.
     :param candidates: Which entries may be visited, None for all.
     :param draw: What was visited, by an unbiased design.
@@ -61,12 +56,12 @@ def taylor_correction(
 
     Example:
 
+        >>> from pyro_rm import StateSpace
         >>> from pyro_rm.objectives import Pseudolikelihood
         >>> x, objective = torch.zeros(9, 3), Pseudolikelihood()
         >>> first_site = Draw(torch.zeros(1, 9, dtype=torch.long), torch.full((1, 9), 3.0))
-        >>> correction = taylor_correction(
-        ...     lambda x: x @ torch.arange(3.0), StateSpace(3), x, (), objective, None, first_site
-        ... )
+        >>> target = Target.of(lambda x: x @ torch.arange(3.0), StateSpace(3))
+        >>> correction = taylor_correction(target, x, objective, None, first_site)
         >>> exact = objective(torch.tensor([0.0, -1.0, -2.0])).sum()
         >>> torch.allclose(3 * objective(torch.zeros(())) + correction, exact)
         True
@@ -74,12 +69,9 @@ def taylor_correction(
     .. note:: Costs one energy and its gradient in ``x``, both differentiated in the parameters,
         about two energies; and a neighbor (or all of a site) without its gradient.
     """
-    table = unit_gaps(
-        space,
-        encoded,
-        taylor_gaps(energy, space, encoded, context, differentiable=torch.is_grad_enabled()),
-        objective,
-    ).flatten(encoded.dim() - len(space.encoded_shape))
+    first_order = target.taylor_gaps(encoded, differentiable=torch.is_grad_enabled())
+    table = unit_gaps(target.space, encoded, first_order, objective)
+    table = table.flatten(len(target.batch_shape(encoded)))
     with torch.no_grad():
         if candidates is None:
             sizes = wide(table.new_ones(())).expand(table.shape)  # one number in memory
@@ -87,9 +79,7 @@ def taylor_correction(
             candidates = candidates.reshape(table.shape)
             sizes = candidates.float()
         pilot = ProportionalToSize().draw(sizes, 1)
-        gaps = drawn_gaps(
-            energy, space, encoded, context, objective, pilot, max_neighbors_per_chunk
-        )
+        gaps = drawn_gaps(target, encoded, objective, pilot, max_neighbors_per_chunk)
     # a first-order gap can be far too large, where the objective of an actual one is moderate
     terms = objective(wide(table).minimum(gaps.max() + _MARGIN))
     if candidates is not None:

@@ -6,20 +6,17 @@ import torch
 from torch import Tensor
 
 from pyro_rm.designs import Draw
-from pyro_rm.energy_gaps import energy_gaps
-from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.neighborhoods import Neighbors, substitutions
 from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 __all__ = ["drawn_gaps", "unit_gaps"]
 
 
 def drawn_gaps(
-    energy: Energy,
-    space: StateSpace,
+    target: Target,
     encoded: Tensor,
-    context: Context,
     objective: Objective,
     draw: Draw,
     max_neighbors_per_chunk: int | None = None,
@@ -28,27 +25,25 @@ def drawn_gaps(
 
     The gap of a site is :math:`\log \sum_k e^{\delta_k}` over its substitutions.
 
-    :param energy: The energy.
-    :param space: Its state space.
+    :param target: What gives the gaps.
     :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
     :param objective: Says what is drawn.
     :param draw: The draw, ``draws + batch_shape``.
     :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
-    :returns: Shape ``draws + batch_shape``; finite for padding, which counts nothing.
+    :returns: Shape ``draws + batch_shape``; finite for padding, which does not count.
 
     Example:
 
         >>> from pyro_rm.objectives import Pseudolikelihood
         >>> draw = Draw(torch.tensor([0, 2]), torch.tensor([1.5, 1.5]))
-        >>> energy, space = lambda x: x @ torch.arange(3.0), StateSpace(3)
-        >>> drawn_gaps(energy, space, torch.zeros(3), (), Pseudolikelihood(), draw)
+        >>> target = Target.of(lambda x: x @ torch.arange(3.0), StateSpace(3))
+        >>> drawn_gaps(target, torch.zeros(3), Pseudolikelihood(), draw)
         tensor([ 0., -2.])
 
     .. note:: Costs one energy a datum and one a neighbor; a drawn site has all its substitutions
         as neighbors.
     """
-    exists = None
+    space, exists = target.space, None
     if space.is_binary:
         neighbors = Neighbors(draw.candidates)
     elif objective.sampling_unit == "site":
@@ -56,7 +51,7 @@ def drawn_gaps(
     else:
         k = space.max_categories
         neighbors = Neighbors(draw.candidates // k, draw.candidates % k)
-    gaps = energy_gaps(energy, space, encoded, neighbors, context, max_neighbors_per_chunk)
+    gaps = target.gaps(encoded, neighbors, max_neighbors_per_chunk)
     visited = draw.weights > 0
     if exists is None:
         return torch.where(visited, gaps, 0.0)

@@ -1,4 +1,43 @@
-"""What an energy is, and its evaluation: checked where validation is on."""
+r"""What an energy is, what it may say about itself, and the checks of both.
+
+An energy is a callable on encoded data, ``batch_shape + encoded_shape`` to ``batch_shape``;
+its leading dimensions broadcast. That is enough. What an energy can say about itself beside its
+values makes it faster, and each of these is optional, a method or an attribute of any class:
+
+``state_space``
+    its :class:`~pyro_rm.StateSpace`, so that nobody has to repeat it;
+``dtype``, ``device``, ``batch_shape``
+    what it computes in and where, if it has no parameters that tell; its batched parameters;
+``gap_table(encoded)``
+    gaps to *all* flips (``batch_shape + (D,)``) or to all categories of all sites
+    (``batch_shape + (D, K_max)``), at about the cost of one energy; switched off by a false
+    attribute ``has_gap_table``;
+``energy_gaps(encoded, neighbors)``
+    gaps to given neighbors, ``neighbors + batch_shape``;
+``energy_and_gradient(encoded, differentiable=False)``
+    energies, detached, and their gradient in the data;
+``prepared_at(encoded)``
+    an energy that has computed what it needs of these data;
+``site_walk(encoded)``
+    a :class:`~pyro_rm.site_walks.SiteWalk` along which Gibbs sweeps are cheap;
+``outer_energies(left, right)``
+    energies of all sums of partial states, ``(L, R)``, for exact sums;
+``pairwise()``
+    itself as a :class:`~pyro_rm.energies.PairwiseFunction`;
+``log_partition(max_states)``, ``exact_samples(num_samples, max_states)``
+    a cheaper way than to sum over all states; None where there is none;
+``path_from(base)``
+    a function from an inverse temperature to the energies of a path that begins at ``base``;
+``default_step()``
+    the fastest valid Markov step;
+``hidden_logits(encoded)``, ``visible_logits(hidden)``
+    its hidden units, for block Gibbs;
+``resized(max_nodes)``, ``directed``
+    for energies of graphs.
+
+With a context, the methods that take encoded data take it as their last arguments. A subclass
+that overrides ``forward`` inherits none of them, since it is another energy.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +49,7 @@ from torch import Tensor, nn
 
 from pyro_rm.state_space import StateSpace
 
-__all__ = ["Context", "Energy", "EnergyError", "evaluate_energy", "space_of"]
+__all__ = ["Context", "Energy", "EnergyError"]
 
 Energy = Callable[..., Tensor]
 """A callable or module from encoded data, and maybe context, to energies."""
@@ -36,12 +75,31 @@ def is_validating() -> bool:
     return bool(torch.distributions.Distribution._validate_args)
 
 
-def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
-    """The floating type that an energy computes in.
+def known_dtype(energy: Energy) -> torch.dtype | None:
+    """The floating type that an energy says it computes in.
 
     :param energy: Its ``dtype`` if it has one, else the type of its first parameter, else that of
         the energy that it wraps, its attribute ``energy``.
-    :param value: Data, whose type decides where the energy has none of these.
+    :returns: A floating point type; None if there is none of these.
+
+    .. note:: Costs no energy.
+    """
+    dtype = getattr(energy, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if isinstance(energy, nn.Module):
+        for parameter in energy.parameters():
+            if parameter.is_floating_point():
+                return parameter.dtype
+    wrapped = getattr(energy, "energy", None)
+    return known_dtype(wrapped) if callable(wrapped) else None
+
+
+def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
+    """The floating type that an energy computes in.
+
+    :param energy: What says it, as in :func:`known_dtype`.
+    :param value: Data, whose type decides where the energy does not say it.
     :returns: A floating point type.
 
     Example:
@@ -51,16 +109,9 @@ def energy_dtype(energy: Energy, value: Tensor) -> torch.dtype:
 
     .. note:: Costs no energy.
     """
-    dtype = getattr(energy, "dtype", None)
-    if isinstance(dtype, torch.dtype):
+    dtype = known_dtype(energy)
+    if dtype is not None:
         return dtype
-    if isinstance(energy, torch.nn.Module):
-        for parameter in energy.parameters():
-            if parameter.is_floating_point():
-                return parameter.dtype
-    wrapped = getattr(energy, "energy", None)
-    if callable(wrapped):
-        return energy_dtype(wrapped, value)
     return value.dtype if value.is_floating_point() else torch.get_default_dtype()
 
 
@@ -102,27 +153,6 @@ def wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def evaluate_energy(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> Tensor:
-    """Energies of encoded data, checked where validation is on.
-
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :param context: Tensors whose leading dimensions broadcast to ``batch_shape``.
-    :returns: Shape ``batch_shape``.
-    :raises EnergyError: If the shape is wrong or a value is NaN or infinite.
-
-    .. note:: Costs one energy a datum; the check of its values reads from the device.
-    """
-    result = energy(encoded, *context)
-    if is_validating():
-        batch_shape = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
-        check_energies(result, batch_shape, tuple(encoded.shape))
-    return result
-
-
 def check_energies(
     result: Tensor, batch_shape: torch.Size, input_shape: tuple[int, ...], what: str = "energy"
 ) -> None:
@@ -132,7 +162,7 @@ def check_energies(
     :param batch_shape: The shape it should have.
     :param input_shape: The shape of what it was given, for the message.
     :param what: Its name in the message.
-    :raises EnergyError: If it is of no use.
+    :raises EnergyError: If it does not fit.
 
     Example:
 
@@ -202,12 +232,12 @@ def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpac
 def fast_path(energy: Energy, name: str) -> Any:
     """What an energy is known by beside its values, such as its gaps, where that holds.
 
-    A subclass that overrides ``forward`` (``__call__`` where the energy is no module) is another
+    A subclass that overrides ``forward`` (``__call__`` if it is not a module) is another
     energy than its base classes know.
 
     :param energy: The energy.
     :param name: Of a method or an attribute.
-    :returns: It; None if there is none, or a class below it overrides the energy.
+    :returns: It; None if there is none, or if a class below it overrides the energy.
 
     Example:
 

@@ -9,19 +9,12 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_gaps import recomputed
-from pyro_rm.energy_protocol import (
-    Energy,
-    EnergyError,
-    check_energy,
-    energy_device,
-    energy_dtype,
-    evaluate_energy,
-    fast_path,
-)
+from pyro_rm.energy_protocol import EnergyError, check_energy, fast_path
+from pyro_rm.generic_paths import recomputed
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
-__all__ = ["Enumeration", "index_of", "outer_energies", "state_chunks", "states_at"]
+__all__ = ["Enumeration", "TooManyStatesError", "index_of", "state_chunks", "states_at"]
 
 
 def states_at(space: StateSpace, index: Tensor) -> Tensor:
@@ -89,12 +82,23 @@ def state_chunks(
         yield states_at(space, torch.arange(start, stop, device=device))
 
 
-def outer_energies(energy: Energy, space: StateSpace, left: Tensor, right: Tensor) -> Tensor:
+class TooManyStatesError(ValueError):
+    """An exact sum would run over more states than allowed."""
+
+    @classmethod
+    def of(cls, num_states: int, max_states: int) -> TooManyStatesError:
+        """The error of a sum over so many states."""
+        return cls(
+            f"Expected a sum over at most {max_states} states, but got {num_states}; "
+            "use annealed_importance_sampling, or raise max_states."
+        )
+
+
+def outer_energies(target: Target, left: Tensor, right: Tensor) -> Tensor:
     """Energies of the sums of every pair of partial states.
 
-    :param energy: The energy. Its optional method ``outer_energies(left, right)`` is used
-        where it has one: pairwise energies need one matrix product for the whole block.
-    :param space: Its state space.
+    :param target: Its energy's optional method ``outer_energies(left, right)`` is used if there
+        is one: pairwise energies need one matrix product for the whole block.
     :param left: Encoded data that are zero at some sites, ``(L,) + encoded_shape``.
     :param right: The same, zero at all other sites, ``(R,) + encoded_shape``.
     :returns: Shape ``(L, R)``.
@@ -102,16 +106,14 @@ def outer_energies(energy: Energy, space: StateSpace, left: Tensor, right: Tenso
     Example:
 
         >>> left = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-        >>> outer_energies(lambda x: x.sum(-1), StateSpace(2), left, left.flip(-1))
+        >>> outer_energies(Target.of(lambda x: x.sum(-1), StateSpace(2)), left, left.flip(-1))
         tensor([[0., 1.],
                 [1., 2.]])
 
     .. note:: Costs one energy a pair, or one matrix product.
     """
-    own = fast_path(energy, "outer_energies")
-    if own is not None:
-        return own(left, right)
-    return evaluate_energy(energy, space, left[:, None] + right)
+    own = fast_path(target.energy, "outer_energies")
+    return target(left[:, None] + right) if own is None else own(left, right)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,27 +123,30 @@ class Enumeration:
     A block holds every combination of some *left* parts (the leading sites) with all
     *right* parts (the trailing ones), see :func:`outer_energies`.
 
-    :param energy: The energy.
-    :param space: Its state space.
+    :param target: The energy and its space, without context or inactive sites.
     :param chunk_size: States a block, about; bounds the memory.
 
     Example:
 
-        >>> Enumeration(lambda x: 0 * x.sum(-1), StateSpace(3)).log_partition()
+        >>> Enumeration(Target.of(lambda x: 0 * x.sum(-1), StateSpace(3))).log_partition()
         tensor(2.0794)
 
     .. note:: A pass costs one energy a state. Nothing is kept but one number a block, also
         under differentiation, where the backward pass computes the blocks once more.
     """
 
-    energy: Energy
-    space: StateSpace
+    target: Target
     _: KW_ONLY
     chunk_size: int = 2**16
 
     def __post_init__(self) -> None:
         check_counts(chunk_size=self.chunk_size)
-        check_energy(self.energy, self.space)
+        check_energy(self.target.energy, self.space)
+
+    @property
+    def space(self) -> StateSpace:
+        """The state space."""
+        return self.target.space
 
     @property
     def _layout(self) -> tuple[int, int, int]:
@@ -162,12 +167,12 @@ class Enumeration:
         """Energies of the states of a block, in the order of :func:`states_at`, flat."""
         first, width, rows = self._layout
         stop = min((number + 1) * rows, self.space.num_states // width)
-        device = energy_device(self.energy)
+        device = self.target.device
         left = self._encoded(torch.arange(number * rows, stop, device=device) * width)
         right = self._encoded(torch.arange(width, device=device))
         left[:, first:] = 0
         right[:, :first] = 0
-        energies = outer_energies(self.energy, self.space, left, right).flatten()
+        energies = outer_energies(self.target, left, right).flatten()
         if not energies.detach().isfinite().all():
             raise EnergyError("Expected finite energies of all states, but got others.")
         return energies
@@ -200,11 +205,11 @@ class Enumeration:
         index = [torch.empty(0, dtype=torch.long, device=sums.device)]
         for k, n in zip(chosen.tolist(), counts.tolist(), strict=True):
             index.append(k * width * rows + _categorical(-self.block(k), n))
-        return states_at(self.space, torch.cat(index)[torch.randperm(num_draws)])
+        order = torch.randperm(num_draws, device=sums.device)
+        return states_at(self.space, torch.cat(index)[order])
 
     def _encoded(self, index: Tensor) -> Tensor:
-        states = states_at(self.space, index)
-        return self.space.encode(states, energy_dtype(self.energy, states))
+        return self.target.encode(states_at(self.space, index))
 
     def _over_blocks(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """A function of the energies of each block, ``(num_blocks,)``."""

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import as_context
+from pyro_rm.checks import check_real
 from pyro_rm.control_variates import taylor_correction
 from pyro_rm.designs import AllNeighbors, Design, as_design
-from pyro_rm.drawn_gaps import drawn_gaps
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table, prepared_at
-from pyro_rm.energy_protocol import (
-    Context,
-    Energy,
-    EnergyError,
-    check_context,
-    check_energy,
-    energy_dtype,
-    is_validating,
-    space_of,
-)
-from pyro_rm.neighborhoods import all_neighbors, candidates
+from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
+from pyro_rm.energy_protocol import Context, EnergyError, is_validating
+from pyro_rm.neighborhoods import candidates
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 from pyro_rm.terms import Terms
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Estimator", "NumNeighbors", "estimate", "estimate_terms"]
 
 NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
 _DEFAULT_NEIGHBORS = 10
+
+
+class KeywordOptions(TypedDict, total=False):
+    """Options of an :class:`Estimator` that are always keywords."""
+
+    proposal: str | Proposal
+    design: str | Design
+    max_neighbors_per_chunk: int | None
+    control_variate: bool
+
+
+class EstimatorOptions(KeywordOptions, total=False):
+    """All options of an :class:`Estimator`, for functions that make one."""
+
+    objective: str | Objective
+    num_neighbors: NumNeighbors
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,13 @@ class Estimator:
                 "whose bias it would change. Use design='proportional_to_size'."
             )
 
-    def num_draws(self, energy: Energy, space: StateSpace) -> int | None:
+    def num_draws(self, target: Target) -> int | None:
         """Draws of the sampling unit for each datum; None where the sum is exact."""
-        s = self.num_neighbors
+        s, space = self.num_neighbors, target.space
         if s == "all" or isinstance(self._design, AllNeighbors):
             return None
         if s is None:
-            if has_gap_table(energy):
+            if target.has_gap_table:
                 return None
             s = _DEFAULT_NEIGHBORS
         substituted = space.max_categories - 1
@@ -103,98 +113,64 @@ class Estimator:
             units = sum(k - 1 for k in space.categories)
         return None if self._design.exhausts and s >= units else s
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
-        """Whether the same data give the same estimate: the sum is exact."""
-        return self.num_draws(energy, space) is None
+    def is_deterministic(self, model: Any, state_space: StateSpace | None = None) -> bool:
+        """Whether the same data give the same estimate: the sum is exact.
 
-    def __call__(
-        self, energy: Energy, space: StateSpace, value: Tensor, context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Estimates for each datum, ``batch_shape``; parameters as for :meth:`terms`."""
-        return self.terms(energy, space, value, context, active).value
+        :param model: An energy, a model or a target.
+        :param state_space: The space, where the energy does not say it.
+        """
+        return self.num_draws(Target.of(model, state_space)) is None
 
-    def terms(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Terms:
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
+        """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
+        return self.terms(target, target.bind(value)).value
+
+    def terms(self, target: Target, encoded: Tensor) -> Terms:
         """Contributions and weights, whose sum of products is the estimate.
 
-        :param energy: The energy.
-        :param space: Its state space.
-        :param value: Data, ``batch_shape + (D,)``.
-        :param context: Tensors of full batch rank.
-        :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are
-            False are never flipped or counted. They keep their value if it is a state, else
-            (NaN, padding) they are in the first one; for missing cells see
-            :class:`~pyro_rm.infer.GibbsFill`.
+        :param target: The energy, its space, its context and its active sites.
+        :param encoded: What :meth:`Target.bind <pyro_rm.Target.bind>` makes of the data.
         :returns: Shapes ``units + batch_shape``.
-        :raises ValueError: If the data are not of the space, or an energy or a contribution
-            is not finite, where validation is on.
+        :raises EnergyError: If an energy or a contribution is not finite, where validation is
+            on.
         """
-        if is_validating():
-            space.validate(value, active)
-            check_energy(energy, space)
-        if active is not None:
-            value = torch.where(active | space.contains(value), value, float(space.states[0]))
-        encoded = space.encode(value, energy_dtype(energy, value))
-        draws = self.num_draws(energy, space)
+        draws = self.num_draws(target)
         if draws is None:
-            return self._exact(energy, space, encoded, context, active)
-        return self._sampled(energy, space, encoded, context, active, draws)
+            return self._exact(target, encoded)
+        return self._sampled(target, encoded, draws)
 
-    def _exact(
-        self, energy: Energy, space: StateSpace, x: Tensor, context: Context, active: Tensor | None
-    ) -> Terms:
-        if has_gap_table(energy):
-            gaps, mask = gap_table(energy, x, context), candidates(space, x, None)
-            gaps = gaps[None] if space.is_binary else gaps.movedim(-1, 0)
-            mask = None if mask is None else mask.movedim(-1, 0)
-        else:
-            neighbors, exists = all_neighbors(space, x)
-            flat = energy_gaps(energy, space, x, neighbors, context, self.max_neighbors_per_chunk)
-            gaps = flat.unflatten(0, (-1, space.num_sites)).movedim(1, -1)
-            mask = None
-            if not space.is_binary:
-                mask = exists.unflatten(0, (-1, space.num_sites)).movedim(1, -1)
-        terms = self._contributions(gaps, mask)
-        weights = torch.ones_like(terms[..., :1]) if active is None else active.to(terms.dtype)
-        if active is not None:
-            terms = torch.where(active, terms, 0.0)
-        return Terms(terms.movedim(-1, 0), weights.expand(terms.shape).movedim(-1, 0))
+    def _exact(self, target: Target, x: Tensor) -> Terms:
+        table = target.gap_table(x, self.max_neighbors_per_chunk)
+        mask = self._candidates(target, x)
+        terms = self._contributions(unit_gaps(target.space, x, table, self._objective), mask)
+        weights = torch.ones_like(terms[..., :1]) if mask is None else mask.to(terms.dtype)
+        rank = len(target.batch_shape(x))
+        weights = weights.expand(terms.shape).flatten(rank).movedim(-1, 0)
+        return Terms(terms.flatten(rank).movedim(-1, 0), weights)
 
-    def _sampled(
-        self, energy: Energy, space: StateSpace, x: Tensor, context: Context,
-        active: Tensor | None, draws: int,
-    ) -> Terms:  # fmt: skip
+    def _sampled(self, target: Target, x: Tensor, draws: int) -> Terms:
         phi, chunk = self._objective, self.max_neighbors_per_chunk
-        energy = prepared_at(energy, x, context)
+        target = target.prepared(x)
         with torch.no_grad():
-            mask = candidates(space, x, active, sites=phi.sampling_unit == "site")
-            sizes = self._proposal.sizes(energy, space, x, context, phi, mask)
-            draw = self._design.draw(sizes, draws)
-        gaps = drawn_gaps(energy, space, x, context, phi, draw, chunk)
-        terms = torch.where(draw.weights > 0, self._contributions(gaps[None], None), 0.0)
+            mask = self._candidates(target, x)
+            draw = self._design.draw(self._proposal.sizes(target, x, phi, mask), draws)
+        gaps = drawn_gaps(target, x, phi, draw, chunk)
+        terms = self._contributions(gaps, draw.weights > 0)
         correction = None
         if self.control_variate:
-            correction = taylor_correction(energy, space, x, context, phi, mask, draw, chunk)
+            correction = taylor_correction(target, x, phi, mask, draw, chunk)
         return Terms(terms, draw.weights, correction)
 
-    def _contributions(self, gaps: Tensor, exists: Tensor | None) -> Tensor:
-        """Contributions of gaps ``(substitutions, ...)``, summed over the substitutions."""
-        if self._objective.sampling_unit == "site":
-            if exists is not None:
-                gaps = gaps.masked_fill(~exists, -torch.inf)
-            terms = self._objective(gaps.logsumexp(0) if gaps.shape[0] > 1 else gaps[0])
-        else:
-            terms = self._objective(gaps)
-            terms = (terms if exists is None else torch.where(exists, terms, 0.0)).sum(0)
+    def _candidates(self, target: Target, x: Tensor) -> Tensor | None:
+        """Which sampling units there are; None for all."""
+        sites = self._objective.sampling_unit == "site"
+        return candidates(target.space, x, target.active, sites=sites)
+
+    def _contributions(self, gaps: Tensor, counted: Tensor | None) -> Tensor:
+        """Contributions of gaps, 0 where they do not count."""
+        terms = self._objective(gaps)
+        if counted is not None:
+            terms = torch.where(counted, terms, 0.0)
         if is_validating() and not terms.detach().isfinite().all():
             raise EnergyError(
                 f"Expected finite contributions, but {self._objective!r} overflowed at a gap of "
@@ -205,33 +181,25 @@ class Estimator:
 
 
 def estimate(
-    energy: Energy,
+    model: Any,
     x: Tensor,
     *,
-    objective: str | Objective = "pseudolikelihood",
-    num_neighbors: NumNeighbors = None,
-    proposal: str | Proposal = "uniform",
-    design: str | Design = "proportional_to_size",
     state_space: StateSpace | None = None,
     context: Tensor | Context = (),
     active: Tensor | None = None,
-    max_neighbors_per_chunk: int | None = None,
-    control_variate: bool = False,
+    **options: Unpack[EstimatorOptions],
 ) -> Tensor:
     """Estimate of the objective for each datum, without a Pyro program.
 
-    :param energy: A callable on encoded data; see :mod:`pyro_rm.energy_gaps`.
+    :param model: An energy (see :mod:`pyro_rm.energy_protocol`), an
+        :class:`~pyro_rm.distributions.EnergyModel` or a :class:`~pyro_rm.Target`.
     :param x: Data, ``batch_shape + (D,)``.
-    :param objective: Name or :class:`~pyro_rm.objectives.Objective`; see :class:`Estimator`.
-    :param num_neighbors: Visited neighbors of each datum, or ``"all"``.
-    :param proposal: Name or :class:`~pyro_rm.proposals.Proposal`.
-    :param design: Name or :class:`~pyro_rm.designs.Design`.
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
-    :param max_neighbors_per_chunk: Bounds the states evaluated at once.
-    :param control_variate: Whether first-order contributions correct sampled sums.
+    :param options: Those of an :class:`Estimator`, such as ``objective`` and ``num_neighbors``.
     :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
+    :raises TypeError: If an argument is of another type.
     :raises ValueError: If an option is out of range, the data are not of the space, or the
         energy is not finite, of the wrong shape, or not differentiable where that is needed.
 
@@ -243,40 +211,27 @@ def estimate(
     .. note:: Costs what the estimator visits, and is as unbiased as it: see :class:`Estimator`.
     """
     return estimate_terms(
-        energy, x,
-        objective=objective, num_neighbors=num_neighbors, proposal=proposal, design=design,
-        state_space=state_space, context=context, active=active,
-        max_neighbors_per_chunk=max_neighbors_per_chunk, control_variate=control_variate,
-    ).value  # fmt: skip
+        model, x, state_space=state_space, context=context, active=active, **options
+    ).value
 
 
 def estimate_terms(
-    energy: Energy,
+    model: Any,
     x: Tensor,
     *,
-    objective: str | Objective = "pseudolikelihood",
-    num_neighbors: NumNeighbors = None,
-    proposal: str | Proposal = "uniform",
-    design: str | Design = "proportional_to_size",
     state_space: StateSpace | None = None,
     context: Tensor | Context = (),
     active: Tensor | None = None,
-    max_neighbors_per_chunk: int | None = None,
-    control_variate: bool = False,
+    **options: Unpack[EstimatorOptions],
 ) -> Terms:
     """What :func:`estimate` sums: contributions, weights and their effective sample size.
 
-    :param energy: As for :func:`estimate`, also the others.
+    :param model: As for :func:`estimate`, like all other arguments.
     :param x: Data, ``batch_shape + (D,)``.
-    :param objective: What a gap costs.
-    :param num_neighbors: Visited neighbors of each datum, or ``"all"``.
-    :param proposal: Where to look.
-    :param design: How to draw and to weigh.
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
-    :param max_neighbors_per_chunk: Bounds the states evaluated at once.
-    :param control_variate: Whether first-order contributions correct sampled sums.
+    :param options: Those of an :class:`Estimator`.
     :returns: Shapes ``units + batch_shape``.
     :raises ValueError: As :func:`estimate`.
 
@@ -289,12 +244,7 @@ def estimate_terms(
 
     .. note:: Costs what the estimator visits: see :class:`Estimator`.
     """
-    estimator = Estimator(objective, num_neighbors, proposal=proposal, design=design,
-                          max_neighbors_per_chunk=max_neighbors_per_chunk,
-                          control_variate=control_variate)  # fmt: skip
-    space = space_of(energy, state_space)
-    space.validate_shape(x)
-    wide = as_context(context)
-    if is_validating():
-        check_context(wide, x.shape[:-1])
-    return estimator.terms(energy, space, x, wide, active)
+    estimator = Estimator(**options)
+    check_real(x)
+    target = Target.of(model, state_space, context=context, active=active, batch_shape=x.shape[:-1])
+    return estimator.terms(target, target.bind(x))

@@ -14,6 +14,7 @@ __all__ = [
     "all_neighbors",
     "at_neighbors",
     "candidates",
+    "linear_gaps",
     "neighbor_states",
     "substitutions",
 ]
@@ -120,6 +121,24 @@ def at_neighbors(table: Tensor, neighbors: Neighbors) -> Tensor:
         table = table.flatten(-2)
     table = table.expand((*index.shape[1:], table.shape[-1]))
     return table.gather(-1, index.movedim(0, -1)).movedim(-1, 0)
+
+
+def linear_gaps(space: StateSpace, encoded: Tensor, table: Tensor) -> Tensor:
+    r"""Gaps to all neighbors under the linear energy :math:`-\langle x, t \rangle`.
+
+    :param space: The state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param table: :math:`t`, which broadcasts to ``encoded``.
+    :returns: Shape of ``encoded``; 0 at current categories.
+
+    Example:
+
+        >>> linear_gaps(StateSpace(2), torch.tensor([0.0, 1.0]), torch.tensor([3.0, 5.0]))
+        tensor([ 3., -5.])
+    """
+    if space.is_binary:
+        return torch.rsub(encoded, sum(space.states), alpha=2) * table
+    return table - (encoded * table).sum(-1, keepdim=True)
 
 
 def candidates(

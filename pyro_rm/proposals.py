@@ -15,11 +15,9 @@ from torch import Tensor
 
 from pyro_rm.checks import look_up
 from pyro_rm.drawn_gaps import unit_gaps
-from pyro_rm.energy_gaps import exact_gap_table
-from pyro_rm.energy_protocol import Context, Energy, wide
+from pyro_rm.energy_protocol import wide
 from pyro_rm.objectives import Objective
-from pyro_rm.state_space import StateSpace
-from pyro_rm.taylor_gaps import taylor_gaps
+from pyro_rm.target import Target
 
 __all__ = ["Activity", "GradientGuided", "Oracle", "Proposal", "Uniform", "as_proposal"]
 
@@ -41,33 +39,18 @@ class Proposal(ABC):
         self.uniform_share = uniform_share
 
     @abstractmethod
-    def log_sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-    ) -> Tensor:
+    def log_sizes(self, target: Target, encoded: Tensor, objective: Objective) -> Tensor:
         """Log sizes of all candidates.
 
-        :param energy: The energy.
-        :param space: Its state space.
+        :param target: The energy and its space.
         :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-        :param context: Tensors of full batch rank.
         :param objective: The objective to match.
         :returns: ``batch_shape + (D,)``, or ``batch_shape + (D, K_max)`` if categorical
             and the objective's sampling unit is the neighbor.
         """
 
     def sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-        candidates: Tensor | None,
+        self, target: Target, encoded: Tensor, objective: Objective, candidates: Tensor | None
     ) -> Tensor:
         """Normalized sizes of all candidates, flattened.
 
@@ -75,9 +58,8 @@ class Proposal(ABC):
         :returns: ``batch_shape + (candidates,)``, zero where nothing may be visited. Sizes
             below 2e-9 of the largest are raised to it, so that none is lost to rounding.
         """
-        batch_rank = encoded.dim() - len(space.encoded_shape)
-        log_sizes = self.log_sizes(energy, space, encoded, context, objective).detach()
-        log_sizes = wide(log_sizes).flatten(batch_rank)
+        log_sizes = self.log_sizes(target, encoded, objective).detach()
+        log_sizes = wide(log_sizes).flatten(len(target.batch_shape(encoded)))
         if candidates is not None:
             candidates = candidates.reshape(log_sizes.shape)
             log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
@@ -96,7 +78,7 @@ class Proposal(ABC):
 
 
 class Uniform(Proposal):
-    """Every candidate alike. Costs nothing.
+    """Every candidate alike. Free.
 
     Example:
 
@@ -112,31 +94,18 @@ class Uniform(Proposal):
     def __repr__(self) -> str:
         return "Uniform()"
 
-    def log_sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-    ) -> Tensor:
+    def log_sizes(self, target: Target, encoded: Tensor, objective: Objective) -> Tensor:
         """Zeros."""
-        return torch.zeros_like(_per_unit(space, encoded, objective))
+        return torch.zeros_like(_per_unit(target, encoded, objective))
 
     def sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-        candidates: Tensor | None,
+        self, target: Target, encoded: Tensor, objective: Objective, candidates: Tensor | None
     ) -> Tensor:
         """Normalized sizes; where all may be visited, one number in memory."""
         if candidates is not None:
-            return super().sizes(energy, space, encoded, context, objective, candidates)
-        table = _per_unit(space, encoded, objective)
-        table = table.flatten(encoded.dim() - len(space.encoded_shape))
+            return super().sizes(target, encoded, objective, candidates)
+        table = _per_unit(target, encoded, objective)
+        table = table.flatten(len(target.batch_shape(encoded)))
         return wide(table.new_ones(()) / table.shape[-1]).expand(table.shape)
 
 
@@ -167,22 +136,16 @@ class Activity(Proposal):
     def __repr__(self) -> str:
         return f"Activity({self.active_share}, uniform_share={self.uniform_share})"
 
-    def log_sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-    ) -> Tensor:
+    def log_sizes(self, target: Target, encoded: Tensor, objective: Objective) -> Tensor:
         """Each site's part of the mass of its group."""
+        space = target.space
         first = encoded if space.is_binary else 1 - encoded[..., 0]
         on = first != space.states[0]
         count = on.sum(-1, keepdim=True)
         each_on = self.active_share / count.clamp(min=1)
         each_off = (1 - self.active_share) / (space.num_sites - count).clamp(min=1)
         sizes = torch.where(on, each_on, each_off).log().to(encoded.dtype)
-        table = _per_unit(space, encoded, objective)
+        table = _per_unit(target, encoded, objective)
         return sizes if table.dim() == sizes.dim() else sizes[..., None].expand(table.shape)
 
 
@@ -204,18 +167,11 @@ class GradientGuided(Proposal):
         for learning binary energy-based models", ICLR.
     """
 
-    def log_sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-    ) -> Tensor:
+    def log_sizes(self, target: Target, encoded: Tensor, objective: Objective) -> Tensor:
         """Logarithm of the objective's derivative at the Taylor gaps."""
         with torch.no_grad():
-            gaps = taylor_gaps(energy, space, encoded, context)
-            return objective.log_derivative(unit_gaps(space, encoded, gaps, objective))
+            gaps = target.taylor_gaps(encoded)
+            return objective.log_derivative(unit_gaps(target.space, encoded, gaps, objective))
 
 
 class Oracle(Proposal):
@@ -229,23 +185,16 @@ class Oracle(Proposal):
     def __init__(self, uniform_share: float = 0.0) -> None:
         super().__init__(uniform_share)
 
-    def log_sizes(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context,
-        objective: Objective,
-    ) -> Tensor:
+    def log_sizes(self, target: Target, encoded: Tensor, objective: Objective) -> Tensor:
         """Logarithm of the objective's derivative at the exact gaps."""
         with torch.no_grad():
-            gaps = exact_gap_table(energy, space, encoded, context)
-            return objective.log_derivative(unit_gaps(space, encoded, gaps, objective))
+            gaps = target.gap_table(encoded)
+            return objective.log_derivative(unit_gaps(target.space, encoded, gaps, objective))
 
 
-def _per_unit(space: StateSpace, encoded: Tensor, objective: Objective) -> Tensor:
+def _per_unit(target: Target, encoded: Tensor, objective: Objective) -> Tensor:
     """A tensor of the shape of the candidates."""
-    sitewise = objective.sampling_unit == "site" and not space.is_binary
+    sitewise = objective.sampling_unit == "site" and not target.space.is_binary
     return encoded[..., 0] if sitewise else encoded
 
 

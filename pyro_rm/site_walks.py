@@ -1,38 +1,57 @@
 r"""Walks over the sites of chains: what one block of sites could become, then the move.
 
-A sweep looks at block after block of sites. Energies that can follow such a walk cheaply
-(local fields, hidden features) offer ``site_walk(encoded, *context)``, which returns a
-:class:`SiteWalk` of their own; everything else gets the generic one.
+A sweep looks at block after block of sites. Energies that can follow such a walk cheaply (local
+fields, hidden features) return a :class:`SiteWalk` of their own by ``site_walk(encoded,
+*context)``; every other energy gets the generic one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import energy_gaps, gap_table, has_gap_table
-from pyro_rm.energy_protocol import Context, Energy, fast_path
-from pyro_rm.neighborhoods import substitutions
+from pyro_rm.neighborhoods import Neighbors, substitutions
 from pyro_rm.state_space import StateSpace
 
-__all__ = ["SiteWalk", "site_walk"]
+__all__ = ["SiteWalk"]
 
 Block = slice | Tensor  # indices of sites, the same in all chains
+
+
+class Gaps(Protocol):
+    """What a generic walk needs of a :class:`~pyro_rm.Target`."""
+
+    @property
+    def space(self) -> StateSpace:
+        """The state space."""
+        ...
+
+    @property
+    def has_gap_table(self) -> bool:
+        """Whether all gaps cost about one energy."""
+        ...
+
+    def gap_table(self, encoded: Tensor) -> Tensor:
+        """Gaps to all flips or categories."""
+        ...
+
+    def gaps(self, encoded: Tensor, neighbors: Neighbors) -> Tensor:
+        """Gaps to given neighbors."""
+        ...
 
 
 class SiteWalk:
     """Chains whose sites are looked at and moved, block after block; the generic way.
 
-    :param energy: The energy.
-    :param space: Its state space.
+    :param target: What gives the gaps.
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``; copied.
-    :param context: Tensors of full batch rank.
 
     Example:
 
-        >>> walk = SiteWalk(lambda x: x.sum(-1), StateSpace(3), torch.zeros(3))
+        >>> from pyro_rm import Target
+        >>> walk = SiteWalk(Target.of(lambda x: x.sum(-1), StateSpace(3)), torch.zeros(3))
         >>> walk.gaps(slice(0, 2))
         tensor([-1., -1.])
         >>> walk.move(slice(0, 2), torch.ones(2))
@@ -40,13 +59,11 @@ class SiteWalk:
         tensor([1., 1., 0.])
 
     .. note:: A block of ``m`` sites costs one energy and ``m * (K - 1)`` neighbors, or one
-        gap table where the energy has it.
+        gap table if the energy has it.
     """
 
-    def __init__(
-        self, energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-    ) -> None:
-        self.energy, self.space, self.context = energy, space, context
+    def __init__(self, target: Gaps, encoded: Tensor) -> None:
+        self.target, self.space = target, target.space
         self.encoded = encoded.clone(memory_format=torch.contiguous_format)
 
     def gaps(self, block: Block) -> Tensor:
@@ -56,14 +73,14 @@ class SiteWalk:
         :returns: ``batch_shape + (m,)`` for the flips of binary sites, else
             ``batch_shape + (m, K_max)`` with 0 at the current and at missing categories.
         """
-        if has_gap_table(self.energy):
-            return self.at(gap_table(self.energy, self.encoded, self.context), block)
+        if self.target.has_gap_table:
+            return self.at(self.target.gap_table(self.encoded), block)
         rank = self.encoded.dim() - len(self.space.encoded_shape)
         batch_shape = self.encoded.shape[:rank]
         sites = torch.arange(self.space.num_sites, device=self.encoded.device)[block]
         sites = sites.view((-1,) + (1,) * rank).expand((-1, *batch_shape))
         neighbors, exists = substitutions(self.space, self.encoded, sites)
-        gaps = energy_gaps(self.energy, self.space, self.encoded, neighbors, self.context)
+        gaps = self.target.gaps(self.encoded, neighbors)
         if neighbors.categories is None:
             return gaps.movedim(0, -1)
         split = (self.space.max_categories - 1, sites.shape[0])
@@ -82,20 +99,3 @@ class SiteWalk:
 
     def _index(self, block: Block) -> tuple[Any, ...]:
         return (..., block) if self.space.is_binary else (..., block, slice(None))
-
-
-def site_walk(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> SiteWalk:
-    """The energy's own walk from given chains, or the generic one.
-
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
-    :returns: A walk on a copy of the chains.
-
-    .. note:: Costs one energy a datum to start, and what each visit costs: see :class:`SiteWalk`.
-    """
-    own = fast_path(energy, "site_walk")
-    return SiteWalk(energy, space, encoded, context) if own is None else own(encoded, *context)

@@ -241,6 +241,38 @@ class StateSpace:
                 f"{tuple(value.shape)}."
             )
 
+    def validate_encoded(self, encoded: Tensor) -> None:
+        """Check the shape and the values of encoded data.
+
+        :param encoded: What should be of shape ``batch_shape + encoded_shape``.
+        :raises ValueError: If a shape or a value is not of this space.
+
+        Example:
+
+            >>> StateSpace(2).validate_encoded(torch.zeros(5, 3))
+            Traceback (most recent call last):
+                ...
+            ValueError: Expected encoded data of shape batch_shape + (2,), but got (5, 3).
+        """
+        rank, shape = len(self.encoded_shape), tuple(encoded.shape)
+        if encoded.dim() < rank or encoded.shape[encoded.dim() - rank :] != self.encoded_shape:
+            expected = tuple(self.encoded_shape)
+            hint = "" if self.is_binary else " Encode categories by StateSpace.encode."
+            raise ValueError(
+                f"Expected encoded data of shape batch_shape + {expected}, but got {shape}.{hint}"
+            )
+        low, high = self.states
+        fits = ((encoded == low) | (encoded == high)).all()
+        if not self.is_binary:
+            exists = self.category_mask(encoded.device)
+            fits = fits & ((encoded.sum(-1) == 1) & ((encoded * ~exists).sum(-1) == 0)).all()
+        if not fits:
+            kind = f"states {self.states}" if self.is_binary else "one-hot rows of categories"
+            raise ValueError(
+                f"Expected encoded data of {kind}, but got other values. Clamped sites need a "
+                "value too; encode data by StateSpace.encode."
+            )
+
     def _is_one_hot(self, value: Tensor) -> bool:
         """Whether floats look like encoded categories."""
         if (

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rm.checks import as_context, check_active
-from pyro_rm.energy_protocol import Context, Energy, space_of
+from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 class IntractableLikelihoodError(NotImplementedError, ValueError):
@@ -46,8 +47,7 @@ class EnergyModel(TorchDistribution):
         >>> EnergyModel(conditional, state_space=StateSpace(3), context=field).batch_shape
         torch.Size([7])
 
-    .. note:: Costs nothing until it is fitted or drawn from: an energy is evaluated by losses and
-        samplers only.
+    .. note:: Free until it is fitted or drawn from: only losses and samplers evaluate an energy.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
@@ -66,7 +66,9 @@ class EnergyModel(TorchDistribution):
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        space = space_of(energy, state_space)
+        if hasattr(energy, "target_at"):
+            raise TypeError(f"Expected an energy, but got the model {energy!r}; pass its .energy.")
+        space = Target.of(energy, state_space).space
         self.energy = energy
         self.state_space: StateSpace = space
         self.active, self.sampler = active, sampler
@@ -106,6 +108,17 @@ class EnergyModel(TorchDistribution):
         )
         new._validate_args = self._validate_args
         return new
+
+    def target_at(self, batch_shape: torch.Size | None = None) -> Target:
+        """What estimators, steps and evaluation receive: the energy, its context, its active sites.
+
+        :param batch_shape: Shape of the data, which ``batch_shape`` broadcasts with.
+        :returns: With context of full rank, without copies.
+        """
+        shape = self.batch_shape
+        if batch_shape is not None:
+            shape = torch.broadcast_shapes(shape, batch_shape)
+        return Target(self.energy, self.state_space, self.wide_context(shape), self.active)
 
     def wide_context(self, batch_shape: torch.Size) -> Context:
         """The context at the full rank of a batch shape, as energies take it.
@@ -148,9 +161,7 @@ class EnergyModel(TorchDistribution):
                 "its exact draws are intractable. Pass obs=, or say how long to run a chain: "
                 "sampler=pyro_rm.MarkovSampler(num_steps=100)."
             )
-        shape = torch.Size(sample_shape) + self.batch_shape
-        context = self.wide_context(shape)
-        return self.sampler(self.energy, self.state_space, shape, context, self.active)
+        return self.sampler(self, sample_shape=sample_shape)
 
 
 def _per_tensor(event_dim: int | tuple[int, ...], context: Context) -> tuple[int, ...]:

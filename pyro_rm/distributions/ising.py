@@ -10,7 +10,7 @@ from torch.distributions import constraints
 
 from pyro_rm.checks import check_real
 from pyro_rm.distributions.energy_model import EnergyModel
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
@@ -26,7 +26,7 @@ class Ising(EnergyModel):
     :param states: Values of a site, ``(0, 1)`` or ``(-1, 1)``.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``; see :class:`EnergyModel`.
     :param sampler: How to draw; see :class:`EnergyModel`.
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If the couplings are not square, symmetric and zero on the diagonal.
 
     Example:
@@ -71,7 +71,7 @@ class Ising(EnergyModel):
         if validate and not torch.allclose(couplings, couplings.mT):
             raise ValueError("Expected symmetric couplings, but got others; use (J + J.mT) / 2.")
         self.couplings, self.fields = couplings, fields
-        function = IsingFunction(couplings, fields, StateSpace(size, states=states))
+        function = PairwiseFunction(couplings, fields, StateSpace(size, states=states))
         super().__init__(function, active=active, sampler=sampler, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Ising:

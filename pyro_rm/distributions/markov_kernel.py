@@ -10,17 +10,9 @@ from pyro.infer.mcmc.mcmc_kernel import MCMCKernel
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import energy_dtype, evaluate_energy
-from pyro_rm.markov_steps import (
-    GibbsSweep,
-    MarkovStep,
-    add_replicas,
-    check_chains,
-    first_replica,
-    move,
-    starting_data,
-)
+from pyro_rm.distributions.energy_model import EnergyModel
+from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.markov_steps.chains import starting_data
 
 
 class MarkovKernel(MCMCKernel):
@@ -34,13 +26,14 @@ class MarkovKernel(MCMCKernel):
     current chain; processes of ``num_chains`` take theirs with them).
 
     :param model: The model.
-    :param step: The Markov step; replicas of parallel tempering stay inside.
+    :param step: The Markov step, that of the energy if None; replicas of parallel tempering stay
+        inside.
     :param sample_shape: Parallel chains.
     :param initial: Where chains start, data that broadcast to ``sample_shape + batch_shape +
         (D,)``; they also hold the values of clamped sites. NaN, or None, starts at random.
     :param steps_per_sample: Steps from one draw to the next.
     :param name: What the draws are called.
-    :raises TypeError: If ``model`` is no :class:`~pyro_rm.distributions.EnergyModel`.
+    :raises TypeError: If ``model`` is not an :class:`~pyro_rm.distributions.EnergyModel`.
 
     Example:
 
@@ -73,7 +66,7 @@ class MarkovKernel(MCMCKernel):
                 "EnergyModel(energy); for latent variables of a program use NUTS."
             )
         check_counts(steps_per_sample=steps_per_sample)
-        self.ebm, self.step, self.name = model, step or GibbsSweep(), name
+        self.ebm, self.step, self.name = model, step, name
         self.batch_shape = torch.Size(sample_shape) + model.batch_shape
         self.steps_per_sample = steps_per_sample
         self.transforms: dict[str, Any] = {}
@@ -93,11 +86,8 @@ class MarkovKernel(MCMCKernel):
     @property
     def initial_params(self) -> dict[str, Tensor]:
         """Where chains start, ``{name: batch_shape + (D,)}``; drawn at each run if random."""
-        model = self.ebm
-        start = starting_data(
-            model.energy, model.state_space, self.batch_shape, self._initial, model.active
-        )
-        return {self.name: start}
+        target = self.ebm.target_at(self.batch_shape)
+        return {self.name: starting_data(target, self.batch_shape, self._initial)}
 
     @initial_params.setter
     def initial_params(self, params: dict[str, Tensor]) -> None:
@@ -105,17 +95,12 @@ class MarkovKernel(MCMCKernel):
 
     def sample(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
         """The next draw."""
-        model, value = self.ebm, params[self.name]
+        value = params[self.name]
         if value is not self._last:
             self._chains = self._start(value)
-        context = model.wide_context(self.batch_shape)
-        for _ in range(self.steps_per_sample):
-            self._chains, acceptance = move(
-                self.step, model.energy, model.state_space, self._chains, context, model.active
-            )
-            self._count(acceptance)
-        encoded = first_replica(self.step, self._chains)
-        self._last = model.state_space.decode(encoded).to(encoded.dtype)
+        self._chains.run(self.steps_per_sample, observe=self._count)
+        encoded = self._chains.encoded
+        self._last = self.ebm.state_space.decode(encoded).to(encoded.dtype)
         if self._warmup_left > 0:
             self._warmup_left -= 1
             if self._warmup_left == 0:
@@ -124,17 +109,16 @@ class MarkovKernel(MCMCKernel):
             self._kept.append(self._last)
         return {self.name: self._last}
 
-    def _start(self, value: Tensor) -> Tensor:
-        energy, space = self.ebm.energy, self.ebm.state_space
-        encoded = space.encode(value, energy_dtype(energy, value))
-        check_chains(energy, space, encoded, self.ebm.active)
+    def _start(self, value: Tensor) -> Chains:
+        target = self.ebm.target_at(self.batch_shape)
         with torch.no_grad(), pyro.validation_enabled():  # MCMC runs without, too late to see
-            context = self.ebm.wide_context(torch.Size([1]) + self.batch_shape)
-            evaluate_energy(energy, space, encoded[None], context)
-        return add_replicas(self.step, encoded)
+            chains = Chains(target, target.encode(value), self.step)
+            target(chains.encoded)
+        return chains
 
-    def _count(self, acceptance: Tensor) -> None:
-        self._acceptance += float(acceptance.mean())
+    def _count(self, number: int) -> None:
+        acceptance = self._chains.acceptance
+        self._acceptance += 0.0 if acceptance is None else float(acceptance.mean())
         self._num_steps += 1
 
     def _acceptance_rate(self) -> float:

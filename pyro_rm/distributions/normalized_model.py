@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_rm.distributions.energy_model import EnergyModel
-from pyro_rm.energy_protocol import energy_dtype, evaluate_energy
 from pyro_rm.enumeration import Enumeration, states_at
+from pyro_rm.target import Target
 
 
 class NormalizedModel(TorchDistribution):
@@ -20,7 +20,7 @@ class NormalizedModel(TorchDistribution):
     :param model: An :class:`EnergyModel` without batch dimensions.
     :param max_states: Refuse larger supports.
     :param chunk_size: States to evaluate at once, about.
-    :raises TypeError: If ``model`` is an energy and not yet a model.
+    :raises TypeError: If ``model`` is an energy rather than a model.
     :raises ValueError: If the support is larger, or the model has a batch shape.
 
     Example:
@@ -62,10 +62,14 @@ class NormalizedModel(TorchDistribution):
         if model.batch_shape:
             raise ValueError(f"Expected an empty batch shape, but got {tuple(model.batch_shape)}.")
         self.model = model
-        self._enumeration = Enumeration(model.energy, space, chunk_size=chunk_size)
+        self._enumeration = Enumeration(model.target_at(), chunk_size=chunk_size)
         self._log_block_sums = self._enumeration.log_block_sums()
         self.log_partition = self._log_block_sums.logsumexp(0)
         super().__init__(torch.Size(), model.event_shape, validate_args=False)
+
+    def target_at(self, batch_shape: torch.Size | None = None) -> Target:
+        """The target of the model underneath."""
+        return self.model.target_at(batch_shape)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
@@ -85,10 +89,9 @@ class NormalizedModel(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Exact log probabilities, of the broadcast batch shape; differentiable in the energy."""
-        space, energy = self.model.state_space, self.model.energy
-        space.validate(value)
-        encoded = space.encode(value, energy_dtype(energy, value))
-        log_prob = -evaluate_energy(energy, space, encoded) - self.log_partition
+        target = self._enumeration.target
+        target.space.validate(value)
+        log_prob = -target(target.encode(value)) - self.log_partition
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

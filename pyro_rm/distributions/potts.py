@@ -10,7 +10,7 @@ from torch.distributions import constraints
 
 from pyro_rm.checks import check_real
 from pyro_rm.distributions.energy_model import EnergyModel
-from pyro_rm.energies import PottsFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
 
@@ -25,7 +25,7 @@ class Potts(EnergyModel):
     :param fields: ``batch_shape + (D, K)``; zeros if None.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``; see :class:`EnergyModel`.
     :param sampler: How to draw; see :class:`EnergyModel`.
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If a shape does not fit, there are only two categories, or the couplings
         are not symmetric and zero within a site.
 
@@ -78,7 +78,7 @@ class Potts(EnergyModel):
                 "couplings[j, l, i, k], but got others."
             )
         self.couplings, self.fields = couplings, fields
-        function = PottsFunction(couplings, fields, StateSpace(shape[0], shape[1]))
+        function = PairwiseFunction(couplings, fields, StateSpace(shape[0], shape[1]))
         super().__init__(function, active=active, sampler=sampler, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Potts:

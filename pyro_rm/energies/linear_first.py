@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies.sums import Summable
 from pyro_rm.energy_protocol import Energy, wide
-from pyro_rm.neighborhoods import Neighbors, at_neighbors
+from pyro_rm.generic_paths import recordable, recording
+from pyro_rm.neighborhoods import Neighbors, at_neighbors, linear_gaps
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
-from pyro_rm.taylor_gaps import recordable, recording
+from pyro_rm.target import Target
 
 
-class LinearFirstEnergy(nn.Module):
+class LinearFirstEnergy(Summable, nn.Module):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
 
     Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
@@ -174,7 +176,7 @@ class LinearFirstWalk(SiteWalk):
     def __init__(
         self, energy: LinearFirstEnergy, encoded: Tensor, fields: Tensor | None = None
     ) -> None:
-        super().__init__(energy, energy.state_space, encoded)
+        super().__init__(Target(energy, energy.state_space), encoded)
         self.trunk_gaps, self.fields = energy.trunk_gaps, fields
         self.scale = 2 if energy.centered else 1
         self.weight = energy.weight.view(*self.space.encoded_shape, -1)
@@ -186,13 +188,12 @@ class LinearFirstWalk(SiteWalk):
         if self.space.is_binary:
             step = torch.rsub(now, sum(self.space.states), alpha=2)
             gaps = self._gaps_of((self.scale * step)[..., None] * rows)
-            return gaps if self.fields is None else gaps + step * self.fields[block]
-        change = rows - now[..., None, :] @ rows
-        gaps = self._gaps_of(change.flatten(-3, -2)).view(now.shape)
+        else:
+            change = rows - now[..., None, :] @ rows
+            gaps = self._gaps_of(change.flatten(-3, -2)).view(now.shape)
         if self.fields is None:
             return gaps
-        fields = self.fields[block]
-        return gaps + fields - (fields * now).sum(-1, keepdim=True)
+        return gaps + linear_gaps(self.space, now, self.fields[block])
 
     def _gaps_of(self, change: Tensor) -> Tensor:
         """Gaps that changes of the features make: ``batch + (n, H)`` to ``batch + (n,)``."""

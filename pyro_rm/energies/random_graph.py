@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from pyro_rm.checks import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs, pair_ends
+from pyro_rm.energies.sums import Summable
 from pyro_rm.state_space import StateSpace
 
 _STATISTICS = ("edges", "two_stars", "triangles", "degrees")
 
 
-class RandomGraphEnergy(nn.Module):
+class RandomGraphEnergy(Summable, nn.Module):
     r"""An exponential-family random graph model (ERGM, p*), :math:`E(x) = -\theta^\top s(x)`.
 
     The statistics of an undirected graph with degrees :math:`d_v` [1, 2]:

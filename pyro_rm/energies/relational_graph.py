@@ -10,12 +10,13 @@ from torch.nn.functional import silu
 
 from pyro_rm.checks import check_counts
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
+from pyro_rm.energies.sums import Summable
 from pyro_rm.state_space import StateSpace
 
 _TYPICAL_NODES = 8.0
 
 
-class RelationalGraphEnergy(nn.Module):
+class RelationalGraphEnergy(Summable, nn.Module):
     r"""An energy of graphs: graph convolutions over edges and over non-edges [1].
 
     With the adjacency matrix :math:`A` of :math:`n` nodes and that of its complement

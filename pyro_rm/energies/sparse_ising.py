@@ -6,14 +6,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pyro_rm.energies.pairwise import PairwiseFunction
+from pyro_rm.energies.pairwise_trees import log_partition_of_forest
+from pyro_rm.energies.sums import Summable
+from pyro_rm.neighborhoods import linear_gaps
+from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
+_LARGEST_MATRIX = 4096  # sites
 # Before 2.7, torch differentiates embedding_bag by its weights only where it also
 # differentiates by its input: pytorch/pytorch#136457.
 _INPUT_MUST_DIFFERENTIATE = torch.__version__ < "2.7"
 
 
-class SparseIsingEnergy(nn.Module):
+class SparseIsingEnergy(Summable, nn.Module):
     r"""Ising model with trainable fields, and trainable couplings on given edges only.
 
     .. math::
@@ -80,7 +87,34 @@ class SparseIsingEnergy(nn.Module):
 
     def gap_table(self, x: Tensor) -> Tensor:
         """Gaps of all flips, ``batch_shape + (D,)``."""
-        return (sum(self.state_space.states) - 2 * x) * self.local_fields(x)
+        return linear_gaps(self.state_space, x, self.local_fields(x))
+
+    def pairwise(self) -> PairwiseFunction:
+        """The function with a matrix of all couplings, ``(D, D)``."""
+        first, second = self.edges.unbind(1)
+        size = self.state_space.num_sites
+        upper = self.weight.new_zeros(size, size).index_put((first, second), self.weight)
+        return PairwiseFunction(upper + upper.mT, self.fields, self.state_space)
+
+    def site_walk(self, x: Tensor) -> SiteWalk:
+        """A walk from given chains, on the matrix of couplings where that is not large."""
+        if self.state_space.num_sites > _LARGEST_MATRIX:
+            return SiteWalk(Target(self, self.state_space), x)
+        return self.pairwise().site_walk(x)
+
+    def log_partition(self, max_states: int) -> Tensor | None:
+        """By elimination if the edges form a forest; else None."""
+        if len(self.edges) >= self.state_space.num_sites or self.weight.is_meta:
+            return None
+        pairs = self.edges.sort(1).values.tolist()
+        number = {(i, j): n for n, (i, j) in enumerate(pairs)}
+        values = self.fields.new_tensor(self.state_space.states)
+        products = values[:, None] * values
+        return log_partition_of_forest(
+            self.fields[:, None] * values,
+            pairs,
+            lambda i, j: self.weight[number[min(i, j), max(i, j)]] * products,
+        )
 
 
 def _checked_edges(edges: Tensor, num_sites: int) -> Tensor:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.checks import check_counts
-from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
-from pyro_rm.evaluation.log_partition import energy_and_space
-from pyro_rm.markov_steps import BlockGibbs, GibbsSweep, MarkovStep, num_replicas
-from pyro_rm.markov_steps.block_gibbs import has_hidden_units
+from pyro_rm.evaluation.log_partition import single_target
+from pyro_rm.markov_steps import Chains, MarkovStep, default_step
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 def annealed_importance_sampling(
-    model: EnergyModel | Energy,
+    model: Any,
     base: BaseDistribution,
     *,
     exact_samples: Tensor | None = None,
@@ -42,13 +41,12 @@ def annealed_importance_sampling(
     they overestimate it: a stochastic upper bound. From data or from chains they are a
     diagnostic only, and the result says so.
 
-    :param model: An energy, or an :class:`~pyro_rm.distributions.EnergyModel` of one.
+    :param model: An energy, a model or a :class:`~pyro_rm.Target`.
     :param base: Where chains start, e.g. ``IndependentSites.fit(data, space)``.
     :param exact_samples: Independent, exact draws from the model, ``(R, D)``, as
         :func:`exact_samples` gives them.
     :param approximate_samples: Instead: data, or the last states of chains.
-    :param step: A step that leaves each energy of the path invariant; :func:`default_step`
-        if None.
+    :param step: A step that leaves each energy of the path invariant; that of the energy if None.
     :param num_chains: Forward chains.
     :param inverse_temperatures: How many, evenly spaced, or increasing ones from 0 to 1.
     :param chunk_size: Chains that are annealed together.
@@ -84,15 +82,17 @@ def annealed_importance_sampling(
     [3] Roger Grosse, Zoubin Ghahramani, Ryan Adams (2015) "Sandwiching the marginal
         likelihood using bidirectional Monte Carlo", arXiv:1511.02543.
     """
-    energy, space = energy_and_space(model, state_space)
+    target = single_target(model, state_space)
     samples = approximate_samples if exact_samples is None else exact_samples
-    _check_options(space, exact_samples, approximate_samples, num_chains, chunk_size)
-    path = annealing_path(base, energy, space)
-    step = step or default_step(path.energy_at(1.0))
-    if num_replicas(step) is not None:
+    _check_options(target.space, exact_samples, approximate_samples, num_chains, chunk_size)
+    if hasattr(base, "to"):
+        base = base.to(target.device)
+    path = annealing_path(base, target)
+    step = step or default_step(path.at(1.0))
+    if step.num_replicas is not None:
         raise ValueError(
             f"Expected a step that moves single chains, but got {step!r} with replicas: annealing "
-            "tempers already. Hand over the step underneath."
+            "tempers already. Pass the step underneath."
         )
     betas = _temperatures(inverse_temperatures)
     batches = [(starts, betas) for starts in base.sample(num_chains).split(chunk_size)]
@@ -104,8 +104,7 @@ def annealed_importance_sampling(
     with tqdm(total=total, desc="annealing", disable=not progress, leave=False) as bar:
         try:
             for starts, schedule in batches:
-                encoded = space.encode(starts, energy_dtype(energy, starts))
-                weights.append(_log_weights(path, space, step, encoded, schedule, bar))
+                weights.append(_log_weights(path, step, target.encode(starts), schedule, bar))
         except KeyboardInterrupt:
             if not weights:
                 raise
@@ -122,41 +121,28 @@ def annealed_importance_sampling(
     return result
 
 
-def default_step(energy: Energy) -> MarkovStep:
-    """Block Gibbs where an energy has hidden units, else a Gibbs sweep.
-
-    :returns: A step without options.
-
-    :param energy: The energy to move chains under.
-
-    Example:
-
-        >>> default_step(lambda x: x.sum(-1))
-        GibbsSweep()
-
-    .. note:: Costs no energy.
-    """
-    return BlockGibbs() if has_hidden_units(energy) else GibbsSweep()
-
-
 @torch.no_grad()
 def _log_weights(
-    path: AnnealingPath,
-    space: StateSpace,
-    step: MarkovStep,
-    encoded: Tensor,
-    betas: list[float],
-    bar: tqdm,
+    path: AnnealingPath, step: MarkovStep, encoded: Tensor, betas: list[float], bar: tqdm
 ) -> Tensor:
     """Log weights of a batch of chains along a schedule, in double precision."""
-    total = torch.zeros(len(encoded), dtype=torch.float64, device=encoded.device)
-    for before, after in pairwise(betas):
-        total += evaluate_energy(path.energy_at(before), space, encoded)
-        energy = path.energy_at(after)
-        total -= evaluate_energy(energy, space, encoded)
-        if after != betas[-1]:
-            encoded = step(energy, space, encoded).encoded
+    total = path.at(betas[0])(encoded).double()
+    ahead = path.at(betas[1])
+    total -= ahead(encoded)
+    chains = Chains(ahead, encoded, step)
+    bar.update()
+
+    def weigh(number: int) -> None:
+        nonlocal ahead
+        total.add_(ahead(chains.encoded))
+        ahead = path.at(betas[number + 2])
+        total.sub_(ahead(chains.encoded))
         bar.update()
+
+    def current(number: int) -> Target:
+        return ahead
+
+    chains.run(len(betas) - 2, schedule=current, observe=weigh)
     return total
 
 

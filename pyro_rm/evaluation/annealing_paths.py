@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pyro_rm.energies import IsingEnergy, IsingFunction, PottsEnergy, RBMEnergy
-from pyro_rm.energy_gaps import gap_table, has_gap_table
-from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy, fast_path
-from pyro_rm.evaluation.independent_sites import IndependentSites
+from pyro_rm.energies import SumEnergy
+from pyro_rm.energy_protocol import Energy, fast_path
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @runtime_checkable
@@ -44,123 +42,61 @@ class BaseDistribution(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class MixedEnergy:
-    r"""The geometric path's energy, :math:`(1 - \beta) E_0(x) + \beta E_1(x)`.
-
-    :param base: :math:`E_0`.
-    :param target: :math:`E_1`.
-    :param beta: How far along the path.
-    :param state_space: The space.
-    """
-
-    base: Energy
-    target: Energy
-    beta: float
-    state_space: StateSpace
-
-    @property
-    def has_gap_table(self) -> bool:
-        """Whether both ends give all their gaps at once."""
-        return has_gap_table(self.base) and has_gap_table(self.target)
-
-    def __call__(self, encoded: Tensor) -> Tensor:
-        """Energies, ``batch_shape``."""
-        return (1 - self.beta) * self.base(encoded) + self.beta * self.target(encoded)
-
-    def gap_table(self, encoded: Tensor) -> Tensor:
-        """All gaps, where both ends have them."""
-        base, target = gap_table(self.base, encoded), gap_table(self.target, encoded)
-        return (1 - self.beta) * base + self.beta * target
-
-
-@dataclass(frozen=True, eq=False)
 class AnnealingPath:
-    r"""Energies :math:`E_\beta` from a base (:math:`\beta = 0`) to a target (1).
+    r"""Targets of energies :math:`E_\beta` from a base (:math:`\beta = 0`) to a target (1).
 
-    :param energy_at: :math:`\beta` to an energy, valid until the next call.
+    :param at: :math:`\beta` to a target, valid until the next call.
     :param log_partition_at_base: :math:`\log Z_0`, exactly.
     """
 
-    energy_at: Callable[[float], Energy]
+    at: Callable[[float], Target]
     log_partition_at_base: float
 
 
-def annealing_path(base: BaseDistribution, target: Energy, space: StateSpace) -> AnnealingPath:
-    """The path that keeps the target's family where it can, so that its own kernels apply.
+def annealing_path(base: BaseDistribution, target: Target) -> AnnealingPath:
+    r"""The path between two energies that keeps the target's fast steps.
 
-    From independent sites to an Ising, Potts or restricted Boltzmann energy the parameters
-    are interpolated [1]; everything else is mixed geometrically.
+    What the energy's own ``path_from(base)`` gives, else the geometric path
+    :math:`(1 - \beta) E_0 + \beta E_1`, which is an Ising or Potts model if both ends are.
 
     :param base: Where the path starts.
     :param target: Where it ends.
-    :param space: The space of both.
     :raises ValueError: If the spaces differ.
 
     Example:
 
+        >>> from pyro_rm.energies import IsingEnergy
+        >>> from pyro_rm.evaluation import IndependentSites
         >>> base = IndependentSites.uniform(StateSpace(3))
-        >>> path = annealing_path(base, IsingEnergy(3), StateSpace(3))
+        >>> path = annealing_path(base, Target.of(IsingEnergy(3)))
         >>> round(path.log_partition_at_base, 4)
-        2.0794
-
-    **References**
-
-    [1] Ruslan Salakhutdinov, Iain Murray (2008) "On the quantitative analysis of deep belief
-        networks", ICML.
+        0.0
     """
-    if base.state_space != space:
+    if base.state_space != target.space:
         raise ValueError(
-            f"Expected a base on the target's {space}, but got one on {base.state_space}: "
+            f"Expected a base on the target's {target.space}, but got one on {base.state_space}: "
             "they do not overlap."
         )
-    energy_at = _family_path(base, target, space)
+    own = fast_path(target.energy, "path_from")
+    energy_at = None if own is None else own(base)
     if energy_at is None:
+        energy_at = _geometric_path(base, target)
 
-        def energy_at(beta: float) -> Energy:
-            return MixedEnergy(base, target, beta, space)
+    def at(beta: float) -> Target:
+        return replace(target, energy=energy_at(beta))
 
-    lowest = torch.full((1, space.num_sites), float(space.states[0]))
-    anywhere = space.encode(lowest, energy_dtype(target, lowest))
+    lowest = torch.full((1, target.space.num_sites), float(target.space.states[0]))
+    anywhere = target.encode(lowest)
     with torch.no_grad():  # at beta = 0 the two energies differ by a constant
-        evaluate_energy(target, space, anywhere)  # refuses what is no energy
-        constant = base(anywhere) - energy_at(0.0)(anywhere)
-    return AnnealingPath(energy_at, float(constant))
+        target(anywhere)  # refuses what is not an energy
+        constant = base(anywhere) - at(0.0)(anywhere)
+    return AnnealingPath(at, float(constant))
 
 
-def _family_path(
-    base: BaseDistribution, target: Energy, space: StateSpace
-) -> Callable[[float], Energy] | None:
-    """Members of the target's family on the straight line of parameters, if it has one."""
-    if not isinstance(base, IndependentSites):
-        return None
-    known = fast_path(target, "couplings") is not None
-    if known and isinstance(target, IsingEnergy | IsingFunction) and target.fields.dim() == 1:
-        couplings, fields = target.couplings.detach(), target.fields.detach()
-        start = base.fields.to(fields)
-
-        def ising(beta: float) -> Energy:
-            return IsingFunction(beta * couplings, start.lerp(fields, beta), space)
-
-        return ising
-    if type(target) is PottsEnergy or type(target) is RBMEnergy:
-        return _module_path(
-            target, "fields" if type(target) is PottsEnergy else "visible_bias", base
-        )
-    return None
-
-
-def _module_path(
-    target: nn.Module, field_name: str, base: IndependentSites
-) -> Callable[[float], Energy]:
-    """A module whose parameters are set anew at each call; its fields start at the base's."""
-    member = deepcopy(target).requires_grad_(False)
-    ends = {name: parameter.detach().clone() for name, parameter in target.named_parameters()}
-
+def _geometric_path(base: BaseDistribution, target: Target) -> Callable[[float], Energy]:
     def at(beta: float) -> Energy:
-        for name, parameter in member.named_parameters():
-            parameter.copy_(beta * ends[name])
-            if name == field_name:
-                parameter.add_((1 - beta) * base.fields.to(parameter))
-        return member
+        mixed = SumEnergy((1 - beta, base), (beta, target.energy), state_space=target.space)
+        merged = mixed.pairwise()
+        return mixed if merged is None else merged
 
     return at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies import Summable
 from pyro_rm.state_space import StateSpace
 
 
 @dataclass(frozen=True, eq=False)
-class ChowLiuTree:
+class ChowLiuTree(Summable):
     r"""A density :math:`\prod_i p(x_i \mid x_{\text{parent}(i)})`; an energy with log Z = 0.
 
     :param parents: Parent of each site, ``(D,)``; the root is its own.
@@ -60,7 +61,7 @@ class ChowLiuTree:
         log_marginal = torch.where(marginal > 0, marginal, 1).log()
         excess = log_joint - log_marginal[:, :, None, None] - log_marginal
         parents, order = _spanning_tree((joint * excess).sum((1, 3)))
-        sites = torch.arange(len(parents))
+        sites = torch.arange(len(parents), device=log_joint.device)
         tables = log_joint[parents, :, sites] - log_marginal[parents, :, None]
         tables[order[0]] = log_marginal[order[0]]
         return cls(parents, order, tables.to(torch.get_default_dtype()), state_space)
@@ -75,6 +76,10 @@ class ChowLiuTree:
         given = torch.einsum("...dl,dlk->...dk", hot[..., self.parents, :], self.log_tables.to(hot))
         return -(given * hot).sum((-2, -1))
 
+    def to(self, device: torch.device | None) -> ChowLiuTree:
+        """The same on another device; where it is if None."""
+        return replace(self, parents=self.parents.to(device), log_tables=self.log_tables.to(device))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probabilities of data, ``batch_shape``."""
         self.state_space.validate(value)
@@ -83,8 +88,9 @@ class ChowLiuTree:
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, D)``."""
         check_counts(0, num_samples=num_samples)
-        codes = torch.zeros(num_samples, len(self.parents), dtype=torch.long)
-        exists = self.state_space.category_mask()
+        device = self.log_tables.device
+        codes = torch.zeros(num_samples, len(self.parents), dtype=torch.long, device=device)
+        exists = self.state_space.category_mask(device)
         for site in self.order:
             logits = self.log_tables[site].masked_fill(~exists[site], -torch.inf)
             rows = logits.softmax(-1)[codes[:, self.parents[site]]]
@@ -110,7 +116,7 @@ def _joint_probabilities(data: Tensor, space: StateSpace, smoothing: float) -> T
 
 def _spanning_tree(information: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Parents of the sites in the heaviest spanning tree, and an order from its root."""
-    size = len(information)
+    size, device = len(information), information.device
     graph = nx.from_numpy_array(information.clamp(min=1e-300).fill_diagonal_(0).cpu().numpy())
     tree = nx.maximum_spanning_tree(graph)
     parents = torch.arange(size)
@@ -118,4 +124,4 @@ def _spanning_tree(information: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     for parent, child in nx.bfs_edges(tree, 0):
         parents[child] = parent
         order.append(child)
-    return parents, tuple(order)
+    return parents.to(device), tuple(order)

@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies import PairwiseFunction, Summable
+from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.state_space import StateSpace
 
 
 @dataclass(frozen=True, eq=False)
-class IndependentSites:
+class IndependentSites(Summable):
     r"""A product of Bernoulli or categorical sites; an energy with :math:`\log Z = 0`.
 
     :param logits: Binary: :math:`\log p(x_i = \text{high}) - \log p(x_i = \text{low})`,
@@ -87,14 +89,26 @@ class IndependentSites:
         """Energies, here ``-log p``, of encoded data; ``batch_shape``."""
         if not self.state_space.is_binary:
             return -(encoded * self.logits).sum((-2, -1))
-        constant = softplus(self.logits) + self.state_space.states[0] * self.fields
-        return (constant - encoded * self.fields).sum(-1)
+        return (self._constants() - encoded * self.fields).sum(-1)
+
+    def _constants(self) -> Tensor:
+        """What normalizes each binary site."""
+        return softplus(self.logits) + self.state_space.states[0] * self.fields
 
     def gap_table(self, encoded: Tensor) -> Tensor:
         """Gaps of all flips or substitutions, in the shape of ``encoded``."""
-        if self.state_space.is_binary:
-            return (sum(self.state_space.states) - 2 * encoded) * self.fields
-        return self.logits - (encoded * self.logits).sum(-1, keepdim=True)
+        return linear_gaps(self.state_space, encoded, self.fields)
+
+    def pairwise(self) -> PairwiseFunction:
+        """A function without couplings."""
+        space = self.state_space
+        none = self.logits.new_zeros(()).expand(*space.encoded_shape, *space.encoded_shape)
+        constant = self._constants().sum() if space.is_binary else 0.0
+        return PairwiseFunction(none, self.fields, space, constant)
+
+    def to(self, device: torch.device | None) -> IndependentSites:
+        """The same on another device; where it is if None."""
+        return IndependentSites(self.logits.to(device), self.state_space)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probabilities of data, ``batch_shape``."""

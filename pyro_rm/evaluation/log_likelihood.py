@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import trange
 
 from pyro_rm.checks import check_counts
-from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import Energy, energy_dtype, evaluate_energy
+from pyro_rm.enumeration import TooManyStatesError
 from pyro_rm.evaluation.ais_estimate import AISEstimate
-from pyro_rm.evaluation.annealed_importance_sampling import (
-    annealed_importance_sampling,
-    default_step,
-)
+from pyro_rm.evaluation.annealed_importance_sampling import annealed_importance_sampling
 from pyro_rm.evaluation.independent_sites import IndependentSites
-from pyro_rm.evaluation.log_partition import TooManyStatesError, energy_and_space, log_partition
-from pyro_rm.markov_steps import MarkovStep
+from pyro_rm.evaluation.log_partition import log_partition, single_target
+from pyro_rm.markov_steps import Chains, MarkovStep
 from pyro_rm.state_space import StateSpace
 
 
@@ -62,7 +58,7 @@ class LogLikelihood:
 
 @torch.no_grad()
 def log_likelihood(
-    model: EnergyModel | Energy,
+    model: Any,
     data: Tensor,
     *,
     partition: AISEstimate | float | None = None,
@@ -82,7 +78,7 @@ def log_likelihood(
     data, and in reverse from the data after ``num_steps`` steps under the model. The larger
     end counts.
 
-    :param model: An energy, or an :class:`~pyro_rm.distributions.EnergyModel` of one.
+    :param model: An energy, a model or a :class:`~pyro_rm.Target`.
     :param data: Held-out data, ``(N, D)``.
     :param partition: The partition function, where it is known or bracketed already.
     :param step: A step for annealing; :func:`default_step` if None.
@@ -106,28 +102,24 @@ def log_likelihood(
     """
     check_counts(2, num_chains=num_chains)
     check_counts(0, num_steps=num_steps)
-    energy, space = energy_and_space(model, state_space)
-    space.validate(data)
-    encoded = space.encode(data, energy_dtype(energy, data))
+    target = single_target(model, state_space)
+    encoded = target.bind(data)
     if partition is None:
         try:
-            partition = float(log_partition(energy, state_space=space, max_states=max_states))
+            partition = float(log_partition(target, max_states=max_states))
         except TooManyStatesError:
-            kernel = step or default_step(energy)
-            chains = encoded[torch.randperm(len(encoded))[:num_chains]]
-            for _ in trange(num_steps, desc="chains", disable=not progress, leave=False):
-                chains = kernel(energy, space, chains).encoded
+            chains = Chains(target, encoded[torch.randperm(len(encoded))[:num_chains]], step)
+            chains.run(num_steps, progress=progress, description="chains")
             partition = annealed_importance_sampling(
-                energy,
-                IndependentSites.fit(data, space),
-                approximate_samples=space.decode(chains),
+                target,
+                IndependentSites.fit(target.decode(encoded), target.space),
+                approximate_samples=target.decode(chains.encoded),
                 step=step,
                 num_chains=num_chains,
                 inverse_temperatures=inverse_temperatures,
-                state_space=space,
                 progress=progress,
             )
-    free = -evaluate_energy(energy, space, encoded)
+    free = -target(encoded)
     if isinstance(partition, AISEstimate):
         return LogLikelihood(free - partition.pessimistic, partition.pessimistic, partition)
     return LogLikelihood(free - partition, partition)

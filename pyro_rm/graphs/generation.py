@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import networkx as nx
@@ -13,16 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_sizes
-from pyro_rm.energies import TemperedEnergy
 from pyro_rm.energies.node_pairs import num_nodes_of
-from pyro_rm.energy_protocol import Context, energy_dtype
+from pyro_rm.energy_protocol import energy_device, energy_dtype
 from pyro_rm.graphs.codec import active_pairs, decode_graphs
-from pyro_rm.markov_steps import GibbsSweep, MarkovStep
+from pyro_rm.markov_steps import Chains, MarkovStep, default_step
 from pyro_rm.markov_steps.noise_levels import background_draw, sample_by_levels
+from pyro_rm.target import Target, energy_of
 
 
 def generate_graphs(
-    energy: Any,
+    model: Any,
     num_nodes: Tensor,
     *,
     num_levels: int | None = None,
@@ -41,14 +40,14 @@ def generate_graphs(
     through inverse temperatures. Graphs of equal size move together, without padding where
     the energy has ``resized``.
 
-    :param energy: Called as ``energy(pairs, num_nodes)``, with features and then a level as
-        further arguments where they are given.
+    :param model: An energy, called as ``energy(pairs, num_nodes)``, with features and then a level
+        as further arguments where they are given; or a model or :class:`~pyro_rm.Target` of one.
     :param num_nodes: Nodes of each graph, ``(N,)``: draw them from the data.
     :param num_levels: Noise levels of the energy; see
         :func:`~pyro_rm.infer.sample_by_levels`. None: the energy takes none.
     :param inverse_temperatures: What the energy is multiplied by, one after the other; for
         energies without levels. The last one should be 1.
-    :param step: What moves the chains, :class:`~pyro_rm.markov_steps.GibbsSweep` by default.
+    :param step: What moves the chains; that of the energy if None.
     :param num_steps: Steps at each level or temperature.
     :param densities: Edge densities of the starts by number of nodes, as of
         :meth:`~pyro_rm.graphs.GraphBatch.densities`: the background of the noise that the
@@ -58,7 +57,7 @@ def generate_graphs(
     :param max_rounds: How often, before those that still fail are left out with a warning.
     :param progress: Whether to show a progress bar.
     :returns: Graphs in the order of ``num_nodes``.
-    :raises TypeError: If the numbers of nodes are no integers.
+    :raises TypeError: If the numbers of nodes are not integers.
     :raises ValueError: If a size is below 1, or levels and temperatures are both given.
 
     Example:
@@ -88,11 +87,17 @@ def generate_graphs(
     check_counts(0, num_steps=num_steps)
     if num_levels is not None:
         check_counts(num_levels=num_levels)
-    step = GibbsSweep() if step is None else step
-    if num_levels is None:
-        walk = partial(_anneal, step, num_steps, inverse_temperatures)
-    else:
-        walk = partial(_walk_down, step, num_steps, num_levels)
+    energy = energy_of(model)
+    step = default_step(energy) if step is None else step
+
+    def walk(target: Target, start: Tensor) -> Tensor:
+        if num_levels is not None:
+            return sample_by_levels(
+                target, start, num_levels=num_levels, step=step, num_steps=num_steps,
+                progress=False,
+            )  # fmt: skip
+        return _anneal(target, start, step, num_steps, inverse_temperatures)
+
     found: list[nx.Graph | None] = [None] * len(num_nodes)
     with tqdm(total=len(found), desc="generate", disable=not progress) as bar:
         for _ in range(max_rounds if is_valid else 1):
@@ -114,36 +119,18 @@ def generate_graphs(
     return graphs
 
 
-def _walk_down(
-    step: MarkovStep,
-    num_steps: int,
-    num_levels: int,
-    energy: Any,
-    start: Tensor,
-    context: Context,
-    active: Tensor,
-) -> Tensor:
-    return sample_by_levels(
-        energy, energy.state_space, start,
-        num_levels=num_levels, step=step, num_steps=num_steps, context=context, active=active,
-        progress=False,
-    )  # fmt: skip
-
-
 def _anneal(
+    target: Target,
+    start: Tensor,
     step: MarkovStep,
     num_steps: int,
     inverse_temperatures: Sequence[float],
-    energy: Any,
-    chains: Tensor,
-    context: Context,
-    active: Tensor,
 ) -> Tensor:
-    for beta in inverse_temperatures:
-        tempered = TemperedEnergy(energy, beta)
-        for _ in range(num_steps):
-            chains = step(tempered, tempered.state_space, chains, context, active).encoded
-    return chains
+    encoded = target.encode(start)
+    heated = [step.tempered(target, encoded.new_tensor(beta)) for beta in inverse_temperatures]
+    chains = Chains(target, encoded, step)
+    chains.run(num_steps * len(heated), schedule=lambda number: heated[number // num_steps])
+    return target.decode(chains.encoded)
 
 
 @torch.no_grad()
@@ -153,7 +140,7 @@ def _graphs_of_size(
     rows: Tensor,
     densities: Tensor | None,
     features: Tensor | None,
-    walk: Callable[..., Tensor],
+    walk: Callable[[Target, Tensor], Tensor],
 ) -> list[nx.Graph]:
     directed = getattr(energy, "directed", False)
     if size == 1:
@@ -161,11 +148,15 @@ def _graphs_of_size(
     if hasattr(energy, "resized"):
         energy = energy.resized(size)
     padding = num_nodes_of(energy.state_space.num_sites, directed=directed)
-    counts = torch.full_like(rows, size)
+    device = energy_device(energy)
+    counts = torch.full_like(rows, size, device=device)
     active = active_pairs(counts, padding, directed=directed)
-    density = 0.5 if densities is None else densities[size]
+    density = 0.5 if densities is None else densities[size].to(device)
     dtype = energy_dtype(energy, torch.empty(0))
     empty = torch.zeros(active.shape, dtype=dtype, device=active.device)
     start = background_draw(energy.state_space, empty, density * active)
-    context = (counts,) if features is None else (counts, features[rows, :padding])
-    return decode_graphs(walk(energy, start, context, active), counts, directed=directed)
+    context: tuple[Tensor, ...] = (counts,)
+    if features is not None:
+        context = (counts, features[rows, :padding].to(device))
+    target = Target(energy, energy.state_space, context, active)
+    return decode_graphs(walk(target, start), counts, directed=directed)

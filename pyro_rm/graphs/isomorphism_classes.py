@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pyro_rm.checks import check_graphs
 from pyro_rm.constants import constant
+from pyro_rm.energy_protocol import energy_device, energy_dtype
 from pyro_rm.graphs.codec import encode_graphs
+from pyro_rm.target import energy_of
 
 _LARGEST = 7  # the atlas of networkx ends here
 
@@ -23,7 +25,7 @@ def uniqueness(graphs: Sequence[nx.Graph]) -> float:
 
     :param graphs: Undirected graphs.
     :returns: A share in (0, 1]; it falls with the number of graphs.
-    :raises TypeError: If it is no list of undirected graphs.
+    :raises TypeError: If it is not a list of undirected graphs.
     :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
@@ -58,7 +60,7 @@ def novelty(graphs: Sequence[nx.Graph], train: Sequence[nx.Graph]) -> float:
 
 @torch.no_grad()
 def class_log_likelihoods(
-    energy: Callable[..., Tensor], graphs: Sequence[nx.Graph], *, max_nodes: int | None = None
+    model: Any, graphs: Sequence[nx.Graph], *, max_nodes: int | None = None
 ) -> Tensor:
     r"""Exact log-likelihoods of the isomorphism classes of small graphs, given their sizes.
 
@@ -69,12 +71,13 @@ def class_log_likelihoods(
 
         \log p([g] \mid n) = \log m(g) - E(g) - \log \sum_{g'} m(g') e^{-E(g')} .
 
-    :param energy: An energy of vectors over node pairs that does not depend on the order of
-        nodes; it is called with the vectors and the numbers of nodes.
+    :param model: An energy of vectors over node pairs that does not depend on the order of
+        nodes, or a model or :class:`~pyro_rm.Target` of one; the energy is called with the vectors
+        and the numbers of nodes.
     :param graphs: Undirected graphs of at most 7 nodes.
     :param max_nodes: Nodes of the padding that the energy needs; no padding by default.
     :returns: Shape ``(len(graphs),)``.
-    :raises TypeError: If it is no list of undirected graphs.
+    :raises TypeError: If it is not a list of undirected graphs.
     :raises ValueError: If there is no graph, or one has no nodes, self-loops, or more than 7
         nodes.
 
@@ -91,6 +94,8 @@ def class_log_likelihoods(
     [1] Ronald Read, Robin Wilson (1998) "An atlas of graphs", Oxford University Press.
     """
     check_graphs(graphs)
+    energy = energy_of(model)
+    device = energy_device(energy)
     largest = max(len(graph) for graph in graphs)
     if largest > _LARGEST:
         raise ValueError(f"Expected graphs of at most {_LARGEST} nodes, but got {largest}.")
@@ -98,7 +103,9 @@ def class_log_likelihoods(
     for size in {len(graph) for graph in graphs} - {1}:
         atlas = _atlas(size)
         batch = encode_graphs(atlas.graphs, max_nodes=max_nodes)
-        log_class = torch.log(atlas.num_labelings) - energy(batch.pairs, batch.num_nodes).double()
+        pairs = batch.pairs.to(device, energy_dtype(energy, batch.pairs))
+        energies = energy(pairs, batch.num_nodes.to(device)).double().to("cpu")
+        log_class = torch.log(atlas.num_labelings) - energies
         log_class = log_class.log_softmax(0)
         rows = [row for row, graph in enumerate(graphs) if len(graph) == size]
         pairs = encode_graphs([graphs[row] for row in rows]).pairs.double()

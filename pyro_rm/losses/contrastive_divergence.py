@@ -10,17 +10,9 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import (
-    Context,
-    Energy,
-    check_energy,
-    energy_dtype,
-    evaluate_energy,
-    is_validating,
-)
 from pyro_rm.losses.surrogate_loss import NONLINEAR, SurrogateLoss
-from pyro_rm.markov_steps import GibbsSweep, MarkovStep, add_replicas, first_replica, move
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.target import Target
 
 
 class ContrastiveDivergence(SurrogateLoss):
@@ -33,8 +25,7 @@ class ContrastiveDivergence(SurrogateLoss):
     bound on anything, and hovers about zero at the optimum.
 
     :param num_steps: Markov steps of each chain in a training step.
-    :param step: The Markov step, :class:`~pyro_rm.markov_steps.GibbsSweep` if None; for RBMs
-        :class:`~pyro_rm.markov_steps.BlockGibbs` is much cheaper.
+    :param step: The Markov step; that of the energy if None, such as block Gibbs for RBMs.
     :param persistent: Whether chains persist. They are ``chains``, part of
         :meth:`state_dict`, and advance in training only.
     :param num_chains: Persistent chains; as many as the first batch has data if None.
@@ -98,21 +89,21 @@ class ContrastiveDivergence(SurrogateLoss):
                 raise ValueError(
                     f"Expected persistent=True beside num_chains={num_chains}, but got False."
                 )
-        self.chain_steps, self.step = num_steps, step or GibbsSweep()
+        self.num_steps, self.step = num_steps, step
         self.persistent, self.num_chains = persistent, num_chains
         self.chains: dict[str, Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """The persistent chains by site, encoded, and the number of training steps."""
         chains = {site: chain.clone() for site, chain in self.chains.items()}
-        return {"chains": chains, "num_steps": self.num_steps}
+        return {"chains": chains, "steps_taken": self.steps_taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.chains = {site: chain.clone() for site, chain in state["chains"].items()}
-        self.num_steps = state["num_steps"]
+        self.steps_taken = state["steps_taken"]
 
-    def _estimator_at(self, site: str) -> _Contrast:
+    def _loss_at(self, site: str) -> _Contrast:
         return _Contrast(self, site)
 
 
@@ -123,61 +114,34 @@ class _Contrast:
     loss: ContrastiveDivergence
     site: str
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
+    def is_deterministic(self, target: Target) -> bool:
         """Never: chains are random."""
         return False
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Differences for each datum, ``batch_shape``."""
-        if is_validating():
-            space.validate(value, active)
-            check_energy(energy, space)
-        if active is not None:
-            value = torch.where(active | space.contains(value), value, float(space.states[0]))
-        encoded = space.encode(value, energy_dtype(energy, value))
-        positive = evaluate_energy(energy, space, encoded, context)
+        encoded = target.bind(value)
+        positive = target(encoded)
         if not self.loss.persistent:
-            chains = add_replicas(self.loss.step, encoded)
-            chains = self._advanced(energy, space, chains, context, active)
-            negative = first_replica(self.loss.step, chains)
-            return positive - evaluate_energy(energy, space, negative, context)
-        if context or active is not None:
+            chains = Chains(target, encoded, self.loss.step).run(self.loss.num_steps)
+            return positive - target(chains.encoded)
+        if target.context or target.active is not None:
             raise ValueError(
                 f"Expected a model without context and inactive sites at site {self.site!r}, as "
                 "persistent chains belong to no datum. Use persistent=False."
             )
-        chains = self._advanced(energy, space, self._kept(energy, space, encoded))
+        chains = self._persistent(target, encoded).run(self.loss.num_steps)
         if torch.is_grad_enabled():  # evaluation leaves the chains alone
-            self.loss.chains[self.site] = chains
-        negative = first_replica(self.loss.step, chains)
-        return positive - evaluate_energy(energy, space, negative).mean(0)
+            self.loss.chains[self.site] = chains.state.encoded
+        return positive - target(chains.encoded).mean(0)
 
-    def _advanced(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        chains: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
-        for _ in range(self.loss.chain_steps):
-            chains = move(self.loss.step, energy, space, chains, context, active).encoded
-        return chains
-
-    def _kept(self, energy: Energy, space: StateSpace, encoded: Tensor) -> Tensor:
+    def _persistent(self, target: Target, encoded: Tensor) -> Chains:
         """The chains so far; at first, random data, for each of the energy's own batch."""
-        if self.site in self.loss.chains:
-            return self.loss.chains[self.site].to(encoded)
-        rows = encoded.reshape(-1, *space.encoded_shape)
-        shape = (self.loss.num_chains or len(rows), *getattr(energy, "batch_shape", ()))
-        chosen = torch.randint(len(rows), shape, device=encoded.device)
-        return add_replicas(self.loss.step, rows[chosen])
+        kept = self.loss.chains.get(self.site)
+        if kept is not None:
+            return Chains.resumed(target, kept.to(encoded), self.loss.step)
+        rows = encoded.reshape(-1, *target.space.encoded_shape)
+        shape = (self.loss.num_chains or len(rows), *getattr(target.energy, "batch_shape", ()))
+        return Chains(
+            target, rows[torch.randint(len(rows), shape, device=rows.device)], self.loss.step
+        )

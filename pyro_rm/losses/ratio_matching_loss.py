@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pyro.infer import ELBO
 
-from pyro_rm.designs import Design
-from pyro_rm.estimators import Estimator, NumNeighbors
+from pyro_rm.estimators import Estimator, KeywordOptions, NumNeighbors
 from pyro_rm.losses.surrogate_loss import SurrogateLoss
 from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.objectives import Objective
-from pyro_rm.poutine import SiteEstimator
-from pyro_rm.proposals import Proposal
+from pyro_rm.poutine import SiteLoss
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class RatioMatchingLoss(SurrogateLoss):
@@ -28,15 +30,12 @@ class RatioMatchingLoss(SurrogateLoss):
     sum over states is 1 without couplings and grows with them: classes are told apart,
     but weights :math:`\pi` lean to strongly coupled ones.
 
-    :param objective: See :class:`~pyro_rm.estimators.Estimator`, also for the next three.
+    :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
     :param num_neighbors: Neighbors visited a datum, None or ``"all"``.
-    :param proposal: Where to look.
-    :param design: How to draw and to weigh.
     :param weight: Learning rate of the generalized posterior.
     :param elbo: The inner ELBO, :class:`pyro.infer.Trace_ELBO` by default.
-    :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
-    :param control_variate: Whether first-order contributions correct sampled sums.
-    :param estimators: Estimators of their own for some sites, by name.
+    :param estimators: Estimators for some sites by name, in place of this one.
+    :param options: The other options of an :class:`~pyro_rm.Estimator`.
     :raises ValueError: If the ELBO is a Jit one, or an option is out of range.
 
     Example:
@@ -76,27 +75,17 @@ class RatioMatchingLoss(SurrogateLoss):
         objective: str | Objective = "pseudolikelihood",
         num_neighbors: NumNeighbors = None,
         *,
-        proposal: str | Proposal = "uniform",
-        design: str | Design = "proportional_to_size",
         weight: float = 1.0,
         elbo: ELBO | None = None,
-        max_neighbors_per_chunk: int | None = None,
-        control_variate: bool = False,
-        estimators: Mapping[str, SiteEstimator] | None = None,
+        estimators: Mapping[str, SiteLoss] | None = None,
+        **options: Unpack[KeywordOptions],
     ) -> None:
         super().__init__(weight, elbo)
-        self.estimator = Estimator(
-            objective,
-            num_neighbors,
-            proposal=proposal,
-            design=design,
-            max_neighbors_per_chunk=max_neighbors_per_chunk,
-            control_variate=control_variate,
-        )
+        self.estimator = Estimator(objective, num_neighbors, **options)
         self.estimators = dict(estimators or {})
         self._fills: dict[str, GibbsFill] = {}
 
-    def _estimator_at(self, site: str) -> SiteEstimator:
+    def _loss_at(self, site: str) -> SiteLoss:
         chosen = self.estimators.get(site, self.estimator)
         if not isinstance(chosen, Estimator):
             return chosen

@@ -15,7 +15,7 @@ from pyro.poutine import trace
 from torch import Tensor, nn
 
 from pyro_rm.energy_protocol import EnergyError, is_validating
-from pyro_rm.poutine import RatioMatchingMessenger, SiteEstimator, handle
+from pyro_rm.poutine import RatioMatchingMessenger, SiteLoss, handle
 
 NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)
 
@@ -44,10 +44,10 @@ class SurrogateLoss(ELBO):
             vectorize_particles=self.elbo.vectorize_particles,
         )
         self.weight = weight
-        self.num_steps = 0
+        self.steps_taken = 0
 
     @abstractmethod
-    def _estimator_at(self, site: str) -> SiteEstimator:
+    def _loss_at(self, site: str) -> SiteLoss:
         """What scores the energy-based site of a name."""
 
     def __call__(self, model: Any, guide: Any) -> ELBOModule:
@@ -57,7 +57,7 @@ class SurrogateLoss(ELBO):
     def _handled(self, model: Any, used: list[RatioMatchingMessenger] | None = None) -> Any:
         def make() -> RatioMatchingMessenger:
             messenger = RatioMatchingMessenger(
-                self._estimator_at,
+                self._loss_at,
                 self.weight,
                 stochastic=True,
                 strict=True,
@@ -72,11 +72,11 @@ class SurrogateLoss(ELBO):
     @contextmanager
     def _step(self) -> Iterator[None]:
         """Count training steps, and say in which of them an energy failed."""
-        self.num_steps += 1
+        self.steps_taken += 1
         try:
             yield
         except EnergyError as error:
-            raise EnergyError(f"At step {self.num_steps}: {error}") from error
+            raise EnergyError(f"At step {self.steps_taken}: {error}") from error
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         return self.elbo._get_trace(self._handled(model), guide, args, kwargs)

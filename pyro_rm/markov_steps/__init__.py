@@ -1,23 +1,19 @@
-"""Markov steps on energies, batched over chains."""
+"""Markov steps on energies, the chains that they move, and draws by them."""
 
-from pyro_rm.markov_steps.block_gibbs import BlockGibbs, HasHiddenUnits, TemperedLayers
+from pyro_rm.markov_steps.block_gibbs import BlockGibbs, HasHiddenUnits
+from pyro_rm.markov_steps.chains import Chains, default_step
 from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
-from pyro_rm.markov_steps.gibbs import GibbsSweep, gibbs_sweep
+from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
-from pyro_rm.markov_steps.sampler import MarkovSampler, move, starting_data
-from pyro_rm.markov_steps.transition import (
-    MarkovStep,
-    Transition,
-    add_replicas,
-    check_chains,
-    first_replica,
-    num_replicas,
-)
+from pyro_rm.markov_steps.sampler import MarkovSampler
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 
 __all__ = [
     "BlockGibbs",
+    "ChainState",
+    "Chains",
     "ColoredGibbs",
     "DiscreteLangevin",
     "GibbsSweep",
@@ -26,13 +22,5 @@ __all__ = [
     "MarkovSampler",
     "MarkovStep",
     "ParallelTempering",
-    "TemperedLayers",
-    "Transition",
-    "add_replicas",
-    "check_chains",
-    "first_replica",
-    "gibbs_sweep",
-    "move",
-    "num_replicas",
-    "starting_data",
+    "default_step",
 ]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, fast_path, is_validating
+from pyro_rm.energy_protocol import EnergyError, fast_path
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot
-from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.target import Target
 
 
 @runtime_checkable
@@ -43,19 +43,19 @@ class HasHiddenUnits(Protocol):
 
 
 @dataclass(frozen=True)
-class BlockGibbs:
+class BlockGibbs(MarkovStep):
     """Draw all hidden units given the visible ones, then all visible ones given the hidden [1].
 
-    For energies with hidden units (:class:`HasHiddenUnits`). A
-    :class:`~pyro_rm.energies.TemperedEnergy` has none: a free energy times a number is no
-    free energy of such a machine. Parallel tempering therefore tempers both layers together,
-    see :class:`TemperedLayers`.
+    For energies with hidden units (:class:`HasHiddenUnits`). A free energy times a number is
+    not a free energy of such a machine; tempering therefore tempers both layers together, see
+    :class:`TemperedLayers`.
 
     Example:
 
         >>> from pyro_rm.energies import RBMEnergy
         >>> energy = RBMEnergy(num_sites=6, num_hidden=3)
-        >>> BlockGibbs()(energy, energy.state_space, torch.zeros(2, 6)).encoded.shape
+        >>> from pyro_rm.markov_steps import Chains
+        >>> Chains(energy, torch.zeros(2, 6), BlockGibbs()).run(3).encoded.shape
         torch.Size([2, 6])
 
     .. note:: Costs two matrix products, whatever the number of sites.
@@ -67,33 +67,26 @@ class BlockGibbs:
     """
 
     @torch.no_grad()
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
+    def __call__(self, target: Target, state: ChainState) -> ChainState:
         """One step over all hidden units and all active sites."""
-        layers = _with_hidden_units(energy)
-        if is_validating():
-            check_chains(energy, space, encoded, active)
-        hidden = randomness.flip_coins(layers.hidden_logits(encoded, *context).sigmoid())
-        logits = layers.visible_logits(hidden.to(encoded.dtype), *context)
+        layers, space, encoded = _with_hidden_units(target.energy), target.space, state.encoded
+        hidden = randomness.flip_coins(layers.hidden_logits(encoded, *target.context).sigmoid())
+        logits = layers.visible_logits(hidden.to(encoded.dtype), *target.context)
         if space.is_binary:
             low, high = space.states
             moved = low + (high - low) * randomness.flip_coins(logits.sigmoid()).to(encoded.dtype)
         else:
             missing = ~space.category_mask(encoded.device)
             moved = one_hot(randomness.choose(logits.masked_fill(missing, -torch.inf)), encoded)
-        if active is not None:
-            moved = torch.where(active if space.is_binary else active[..., None], moved, encoded)
-        return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))
+        if target.active is not None:
+            active = target.active if space.is_binary else target.active[..., None]
+            moved = torch.where(active, moved, encoded)
+        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))
 
-    def tempered(self, energy: Energy, inverse_temperature: Tensor) -> TemperedLayers:
-        """How this step's energy is tempered, in place of multiplying the free energy."""
-        return TemperedLayers(_with_hidden_units(energy), inverse_temperature)
+    def tempered(self, target: Target, inverse_temperature: Tensor) -> Target:
+        """Both layers tempered together, in place of multiplying the free energy."""
+        layers = TemperedLayers(_with_hidden_units(target.energy), inverse_temperature)
+        return replace(target, energy=layers)
 
 
 class TemperedLayers:
@@ -141,7 +134,7 @@ class TemperedLayers:
 
 
 def has_hidden_units(energy: Any) -> TypeGuard[HasHiddenUnits]:
-    """Whether an energy is one of :class:`HasHiddenUnits`, and no subclass says otherwise.
+    """Whether an energy is one of :class:`HasHiddenUnits`, unless a subclass overrides it.
 
     :param energy: Any energy.
     :returns: Whether :class:`BlockGibbs` can move it.

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_graph
-from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps.gibbs import redraw_blocks
-from pyro_rm.markov_steps.transition import Transition, batch_shape_of
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.target import Target
 
 
 @dataclass(frozen=True)
-class ColoredGibbs:
+class ColoredGibbs(MarkovStep):
     """A Gibbs sweep, color by color: sites of one color are redrawn in parallel [1].
 
     Exact if and only if sites of one color do not interact, which makes them independent
@@ -65,7 +64,7 @@ class ColoredGibbs:
 
         :param graph: A :class:`networkx.Graph`; its nodes in their order are the sites.
         :returns: The step.
-        :raises TypeError: If it is no undirected graph.
+        :raises TypeError: If it is not an undirected graph.
         :raises ValueError: If it has self-loops.
         """
         check_graph(graph)
@@ -88,20 +87,14 @@ class ColoredGibbs:
         return cls.from_graph(nx.from_numpy_array(connected.cpu().numpy()))
 
     @torch.no_grad()
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
+    def __call__(self, target: Target, state: ChainState) -> ChainState:
         """One sweep over all active sites."""
-        if len(self.colors) != space.num_sites:
+        if len(self.colors) != target.space.num_sites:
             raise ValueError(
-                f"Expected a color for each of {space.num_sites} sites, but got {len(self.colors)}."
+                f"Expected a color for each of {target.space.num_sites} sites, but got "
+                f"{len(self.colors)}."
             )
-        colors = torch.tensor(self.colors, device=encoded.device)
+        colors = torch.tensor(self.colors, device=state.encoded.device)
         blocks = [(colors == color).nonzero()[:, 0] for color in range(self.num_colors)]
-        moved = redraw_blocks(energy, space, encoded, blocks, context, active)
-        return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))
+        moved = redraw_blocks(target, state.encoded, blocks)
+        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))

@@ -9,16 +9,14 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.gibbs import one_hot
-from pyro_rm.markov_steps.metropolis import metropolis
-from pyro_rm.markov_steps.transition import Transition
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps.metropolis import InformedStep
+from pyro_rm.target import Target
 
 
 @dataclass(frozen=True)
-class DiscreteLangevin:
+class DiscreteLangevin(InformedStep):
     r"""Discrete Langevin proposals [1], Metropolis adjusted: all sites may change at once.
 
     Site by site, :math:`q(x_i' \mid x) \propto \exp(\delta_i / 2 - |x_i' - x_i|^2 / 2 \alpha)`
@@ -33,12 +31,13 @@ class DiscreteLangevin:
     Example:
 
         >>> from pyro_rm.energies import MLPEnergy
+        >>> from pyro_rm.markov_steps import Chains
         >>> energy = MLPEnergy(num_sites=8, hidden_sizes=(16,))
-        >>> moved, acceptance = DiscreteLangevin()(energy, energy.state_space, torch.zeros(2, 8))
-        >>> acceptance.shape
+        >>> chains = Chains(energy, torch.zeros(2, 8), DiscreteLangevin()).run(1)
+        >>> chains.acceptance.shape
         torch.Size([2])
 
-    .. note:: Costs ``num_proposals + 1`` energies with their gap table or gradient.
+    .. note:: A step costs ``num_proposals`` energies with their gap table or gradient.
 
     **References**
 
@@ -55,21 +54,9 @@ class DiscreteLangevin:
         if not self.step_size > 0:
             raise ValueError(f"Expected step_size above 0, but got {self.step_size}.")
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
-        """Propose changes of all active sites."""
-        return metropolis(self, self.num_proposals, energy, space, encoded, context, active)
-
-    def table(
-        self, space: StateSpace, encoded: Tensor, gaps: Tensor, active: Tensor | None
-    ) -> Tensor:
+    def table(self, target: Target, encoded: Tensor, gaps: Tensor) -> Tensor:
         """Log odds of each flip, or log probabilities of the categories of each site."""
+        space, active = target.space, target.active
         if space.is_binary:
             low, high = space.states
             logits = gaps / 2 - (high - low) ** 2 / (2 * self.step_size)
@@ -81,19 +68,19 @@ class DiscreteLangevin:
             impossible = impossible | (other & ~active[..., None])
         return logits.masked_fill(impossible, -torch.inf).log_softmax(-1)
 
-    def propose(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, active: Tensor | None
-    ) -> Tensor:
+    def propose(self, target: Target, encoded: Tensor, table: Tensor) -> Tensor:
         """Draw every site."""
+        space = target.space
         if space.is_binary:
             flips = randomness.flip_coins(table.sigmoid())
             return torch.where(flips, sum(space.states) - encoded, encoded)
         return one_hot(randomness.choose(table), encoded)
 
     def log_density(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, proposed: Tensor
+        self, target: Target, encoded: Tensor, table: Tensor, proposed: Tensor
     ) -> Tensor:
         """The sum over sites."""
+        space = target.space
         if space.is_binary:
             return logsigmoid(torch.where(proposed != encoded, table, -table)).sum(-1)
         return torch.where(proposed > 0.5, table, 0.0).sum((-2, -1))

@@ -8,35 +8,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import Context, Energy, EnergyError, is_validating
+from pyro_rm.energy_protocol import EnergyError, is_validating
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.transition import Transition, batch_shape_of, check_chains
-from pyro_rm.site_walks import Block, SiteWalk, site_walk
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.site_walks import Block, SiteWalk
+from pyro_rm.target import Target
 
 
-@torch.no_grad()
-def gibbs_sweep(
-    energy: Energy,
-    space: StateSpace,
-    encoded: Tensor,
-    context: Context = (),
-    active: Tensor | None = None,
-) -> Tensor:
-    """Redraw every site once from its conditional, in a random order [1].
-
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
-    :param active: Booleans that broadcast to ``batch_shape + (D,)``; others are clamped.
-    :returns: New chains, of the same shape. Leaves the model invariant.
+@dataclass(frozen=True)
+class GibbsSweep(MarkovStep):
+    """Redraw every active site once from its conditional, in a random order [1].
 
     Example:
 
-        >>> space = StateSpace(4)
-        >>> gibbs_sweep(lambda x: -9 * x.sum(-1), space, torch.zeros(2, 4)).shape
-        torch.Size([2, 4])
+        >>> from pyro_rm import StateSpace
+        >>> from pyro_rm.markov_steps import Chains
+        >>> target = Target.of(lambda x: -99 * x.sum(-1), StateSpace(4))
+        >>> Chains(target, torch.zeros(1, 4), GibbsSweep()).run(1).encoded
+        tensor([[1., 1., 1., 1.]])
 
     .. note:: Costs ``1 + (K - 1)`` energies a site; for pairwise energies one matrix product
         in all, and for a linear first layer the rest of the network only. The order is the
@@ -47,32 +36,30 @@ def gibbs_sweep(
     [1] Stuart Geman, Donald Geman (1984) "Stochastic relaxation, Gibbs distributions, and
         the Bayesian restoration of images", IEEE PAMI 6(6).
     """
-    sites = [slice(site, site + 1) for site in range(space.num_sites)]
-    return redraw_blocks(energy, space, encoded, sites, context, active)
+
+    @torch.no_grad()
+    def __call__(self, target: Target, state: ChainState) -> ChainState:
+        """One sweep over all active sites."""
+        sites = [slice(site, site + 1) for site in range(target.space.num_sites)]
+        moved = redraw_blocks(target, state.encoded, sites)
+        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))
 
 
-def redraw_blocks(
-    energy: Energy,
-    space: StateSpace,
-    encoded: Tensor,
-    blocks: Sequence[Block],
-    context: Context = (),
-    active: Tensor | None = None,
-) -> Tensor:
+def redraw_blocks(target: Target, encoded: Tensor, blocks: Sequence[Block]) -> Tensor:
     """Redraw the sites of each block from their conditionals at once, in a random order.
 
+    :param target: What the chains follow.
+    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
     :param blocks: Slices of one site, or index tensors of conditionally independent sites.
     :returns: New chains.
     :raises EnergyError: If validation is on and gaps are not finite, or the sites of a block
         are seen to interact.
     """
-    validating = is_validating()
-    if validating:
-        check_chains(energy, space, encoded, active)
-    if active is not None:
+    space, active, validating = target.space, target.active, is_validating()
+    if active is not None and not active.is_meta:
         moving = active.reshape(-1, space.num_sites).any(0)
         blocks = [block for block in blocks if moving[block].any()]
-    walk = site_walk(energy, space, encoded, context)
+    walk = target.walk(encoded)
     largest: list[Tensor] = []
     exists = None if space.is_binary else space.category_mask(encoded.device)
     for number in randomness.shuffle(len(blocks)):
@@ -125,27 +112,3 @@ def _check_independence(walk: SiteWalk, block: Tensor, before: Tensor, gaps: Ten
 def one_hot(categories: Tensor, table: Tensor) -> Tensor:
     """One-hot floats of chosen categories, like a table over them."""
     return torch.zeros_like(table).scatter_(-1, categories[..., None], 1.0)
-
-
-@dataclass(frozen=True)
-class GibbsSweep:
-    """:func:`gibbs_sweep` as a :class:`~pyro_rm.markov_steps.MarkovStep`.
-
-    Example:
-
-        >>> space = StateSpace(4)
-        >>> GibbsSweep()(lambda x: x.sum(-1), space, torch.zeros(2, 4)).acceptance
-        tensor([1., 1.])
-    """
-
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
-        """One sweep over all active sites."""
-        moved = gibbs_sweep(energy, space, encoded, context, active)
-        return Transition(moved, moved.new_ones(batch_shape_of(space, moved)))

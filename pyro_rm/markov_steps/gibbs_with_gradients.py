@@ -8,16 +8,14 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.metropolis import metropolis
-from pyro_rm.markov_steps.transition import Transition
+from pyro_rm.markov_steps.metropolis import InformedStep
 from pyro_rm.neighborhoods import Neighbors, candidates, neighbor_states
-from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @dataclass(frozen=True)
-class GibbsWithGradients:
+class GibbsWithGradients(InformedStep):
     r"""Gibbs with gradients [1]: propose one change with probability :math:`\propto e^{\delta/2}`.
 
     The gap :math:`\delta` to every neighbor is the exact one where the energy has a gap
@@ -29,12 +27,13 @@ class GibbsWithGradients:
     Example:
 
         >>> from pyro_rm.energies import MLPEnergy
+        >>> from pyro_rm.markov_steps import Chains
         >>> energy = MLPEnergy(num_sites=8, hidden_sizes=(16,))
-        >>> moved, acceptance = GibbsWithGradients()(energy, energy.state_space, torch.zeros(2, 8))
-        >>> (moved != 0).sum(-1).max() <= 1
+        >>> chains = Chains(energy, torch.zeros(2, 8), GibbsWithGradients()).run(1)
+        >>> (chains.encoded != 0).sum(-1).max() <= 1
         tensor(True)
 
-    .. note:: Costs ``num_proposals + 1`` energies with their gap table or gradient. Where all
+    .. note:: A step costs ``num_proposals`` energies with their gap table or gradient. Where all
         proposals are accepted (a flat energy) the number of changes has a fixed parity: the
         model is invariant, but a chain does not forget its start.
 
@@ -52,35 +51,21 @@ class GibbsWithGradients:
     def __post_init__(self) -> None:
         check_counts(num_proposals=self.num_proposals)
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
-        """Propose changes of active sites."""
-        return metropolis(self, self.num_proposals, energy, space, encoded, context, active)
-
-    def table(
-        self, space: StateSpace, encoded: Tensor, gaps: Tensor, active: Tensor | None
-    ) -> Tensor:
+    def table(self, target: Target, encoded: Tensor, gaps: Tensor) -> Tensor:
         """Log probabilities of all changes; uniform where no site is active."""
-        rank = encoded.dim() - len(space.encoded_shape)
+        rank = len(target.batch_shape(encoded))
         logits = (gaps / 2).flatten(rank)
-        possible = candidates(space, encoded, active)
+        possible = candidates(target.space, encoded, target.active)
         if possible is not None:
             possible = possible.flatten(rank)
             logits = logits.masked_fill(~possible, -torch.inf)
             logits = logits.masked_fill(~possible.any(-1, keepdim=True), 0.0)
         return logits.log_softmax(-1).view(encoded.shape)
 
-    def propose(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, active: Tensor | None
-    ) -> Tensor:
+    def propose(self, target: Target, encoded: Tensor, table: Tensor) -> Tensor:
         """Change one site."""
-        index = randomness.choose(table.flatten(table.dim() - len(space.encoded_shape)))[None]
+        space, active = target.space, target.active
+        index = randomness.choose(table.flatten(len(target.batch_shape(table))))[None]
         if space.is_binary:
             neighbors = Neighbors(index)
         else:
@@ -92,9 +77,10 @@ class GibbsWithGradients:
         return torch.where(active if space.is_binary else active[..., None], proposed, encoded)
 
     def log_density(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, proposed: Tensor
+        self, target: Target, encoded: Tensor, table: Tensor, proposed: Tensor
     ) -> Tensor:
         """The entry of the one change; 0 where nothing could change."""
+        space = target.space
         entered = proposed != encoded if space.is_binary else proposed > encoded
         sites = tuple(range(-len(space.encoded_shape), 0))
         return torch.where(entered, table, 0.0).sum(sites)

@@ -2,93 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import gap_table, has_gap_table
-from pyro_rm.energy_protocol import Context, Energy, evaluate_energy, is_validating
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.transition import Transition, check_chains
-from pyro_rm.state_space import StateSpace
-from pyro_rm.taylor_gaps import energy_and_taylor_gaps
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.target import Target
 
 
-class LocalProposal(Protocol):
-    """Where to go from a state, judged by its gaps; all tables follow ``encoded``'s shape."""
+class InformedStep(MarkovStep):
+    """Where to go from a state is judged by its gaps; all tables follow ``encoded``'s shape.
 
-    def table(
-        self, space: StateSpace, encoded: Tensor, gaps: Tensor, active: Tensor | None
-    ) -> Tensor:
+    Exact gaps where the energy has a gap table, else those of first order. Energies and tables of
+    the state that a step ends in are kept for the next one.
+    """
+
+    num_proposals: int
+
+    @abstractmethod
+    def table(self, target: Target, encoded: Tensor, gaps: Tensor) -> Tensor:
         """What the proposal rests on, from the gaps to all flips or categories."""
-        ...
 
-    def propose(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, active: Tensor | None
-    ) -> Tensor:
+    @abstractmethod
+    def propose(self, target: Target, encoded: Tensor, table: Tensor) -> Tensor:
         """Draw new states, by :mod:`~pyro_rm.markov_steps.randomness` alone."""
-        ...
 
+    @abstractmethod
     def log_density(
-        self, space: StateSpace, encoded: Tensor, table: Tensor, proposed: Tensor
+        self, target: Target, encoded: Tensor, table: Tensor, proposed: Tensor
     ) -> Tensor:
         """Log probability of proposing given states, ``batch_shape``."""
-        ...
 
+    @torch.no_grad()
+    def init(self, target: Target, encoded: Tensor) -> ChainState:
+        """Energies and tables of the chains.
 
-@torch.no_grad()
-def metropolis(
-    proposal: LocalProposal,
-    num_proposals: int,
-    energy: Energy,
-    space: StateSpace,
-    encoded: Tensor,
-    context: Context = (),
-    active: Tensor | None = None,
-) -> Transition:
-    """Propose, and accept by the Metropolis-Hastings ratio, several times.
+        :raises EnergyError: If the gradient is needed and does not reach the data.
+        """
+        value, gaps = target.energy_and_gaps(encoded)
+        return ChainState(encoded, None, (value, self.table(target, encoded, gaps)))
 
-    :param proposal: Where to go.
-    :param num_proposals: How many times.
-    :returns: New chains, and the mean acceptance probability.
-    :raises EnergyError: If the gradient is needed and does not reach ``x``.
-
-    .. note:: Costs ``num_proposals + 1`` energies with their gap table or their gradient.
-    """
-    if is_validating():
-        check_chains(energy, space, encoded, active)
-    value, gaps = energy_and_gaps(energy, space, encoded, context)
-    table = proposal.table(space, encoded, gaps, active)
-    acceptance = torch.zeros_like(value)
-    for _ in range(num_proposals):
-        proposed = proposal.propose(space, encoded, table, active)
-        new_value, gaps = energy_and_gaps(energy, space, proposed, context)
-        new_table = proposal.table(space, proposed, gaps, active)
-        forward = proposal.log_density(space, encoded, table, proposed)
-        backward = proposal.log_density(space, proposed, new_table, encoded)
-        probability = (value - new_value + backward - forward).clamp(max=0.0).exp()
-        accepted = randomness.flip_coins(probability)
-        acceptance += probability / num_proposals
-        value = torch.where(accepted, new_value, value)
-        inner = accepted.view(accepted.shape + (1,) * len(space.encoded_shape))
-        encoded = torch.where(inner, proposed, encoded)
-        table = torch.where(inner, new_table, table)
-    return Transition(encoded, acceptance)
-
-
-def energy_and_gaps(
-    energy: Energy, space: StateSpace, encoded: Tensor, context: Context = ()
-) -> tuple[Tensor, Tensor]:
-    """Energies and the gaps to all neighbors: exact ones from a gap table, else of first order.
-
-    :param energy: The energy.
-    :param space: Its state space.
-    :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
-    :param context: Tensors of full batch rank.
-    :returns: Shapes ``batch_shape`` and ``batch_shape + encoded_shape``.
-    """
-    if has_gap_table(energy):
-        value = evaluate_energy(energy, space, encoded, context)
-        return value, gap_table(energy, encoded, context)
-    return energy_and_taylor_gaps(energy, space, encoded, context)
+    @torch.no_grad()
+    def __call__(self, target: Target, state: ChainState) -> ChainState:
+        """Propose, and accept by the Metropolis-Hastings ratio, ``num_proposals`` times."""
+        encoded, _, (value, table) = state
+        acceptance = torch.zeros_like(value)
+        for _ in range(self.num_proposals):
+            proposed = self.propose(target, encoded, table)
+            new_value, gaps = target.energy_and_gaps(proposed)
+            new_table = self.table(target, proposed, gaps)
+            forward = self.log_density(target, encoded, table, proposed)
+            backward = self.log_density(target, proposed, new_table, encoded)
+            probability = (value - new_value + backward - forward).clamp(max=0.0).exp()
+            accepted = randomness.flip_coins(probability)
+            acceptance += probability / self.num_proposals
+            value = torch.where(accepted, new_value, value)
+            inner = accepted.view(accepted.shape + (1,) * len(target.space.encoded_shape))
+            encoded = torch.where(inner, proposed, encoded)
+            table = torch.where(inner, new_table, table)
+        return ChainState(encoded, acceptance, (value, table))

@@ -12,22 +12,25 @@ random level and to tell the energy the level, as its last context::
 or ``pyro.sample("x", EnergyModel(energy, context=level, context_event_dim=0), obs=noisy)``
 in a Pyro program. Level 0 is the model of the data; :func:`sample_by_levels` walks down
 to it. For an energy that takes no level there is
-:class:`~pyro_rm.energies.LeveledEnergy`.
+:func:`~pyro_rm.energies.with_levels`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype, is_validating
-from pyro_rm.markov_steps import GibbsSweep, MarkovStep
+from pyro_rm.energy_protocol import Context, is_validating
+from pyro_rm.markov_steps.chains import Chains
+from pyro_rm.markov_steps.transition import MarkovStep
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class NoiseLevels:
             ``value``), or of all categories (``... + (D, K_max)``). None: uniform.
         :param active: Booleans that broadcast to ``value``; other sites are left alone.
         :returns: Corrupted data, of the shape of ``value``.
-        :raises TypeError: If the data are no tensor of real numbers.
+        :raises TypeError: If the data are not a tensor of real numbers.
         :raises ValueError: If their shape or an active value is not of the space.
         """
         if is_validating():
@@ -117,7 +120,7 @@ def background_draw(space: StateSpace, like: Tensor, background: Tensor | None =
     :param like: Data, for the shape and the type.
     :param background: As for :meth:`NoiseLevels.corrupt`.
     :returns: Of the shape of ``like``.
-    :raises TypeError: If ``like`` is no tensor of real numbers.
+    :raises TypeError: If ``like`` is not a tensor of real numbers.
     :raises ValueError: If its shape is not of the space.
 
     Example:
@@ -140,39 +143,39 @@ def background_draw(space: StateSpace, like: Tensor, background: Tensor | None =
 
 
 def sample_by_levels(
-    energy: Energy,
-    space: StateSpace,
+    model: Any,
     start: Tensor,
     *,
     num_levels: int,
+    state_space: StateSpace | None = None,
     step: MarkovStep | None = None,
     num_steps: int = 2,
-    context: Context = (),
+    context: Tensor | Context = (),
     active: Tensor | None = None,
     progress: bool = True,
 ) -> Tensor:
     """Walk chains from full noise to the data, some Markov steps at each level [1].
 
-    :param energy: An energy that takes a level as its last context.
-    :param space: Its state space.
+    :param model: An energy that takes a level as its last context, or a model or
+        :class:`~pyro_rm.Target` of one, without the level.
     :param start: Data at the highest level, ``batch_shape + (D,)``, as of
         :func:`background_draw`.
     :param num_levels: Number of levels; the last one visited is 0.
-    :param step: What moves the chains, :class:`~pyro_rm.markov_steps.GibbsSweep` by default.
+    :param state_space: The space, where the energy does not say it.
+    :param step: What moves the chains; that of the energy if None.
     :param num_steps: Steps at each level.
     :param context: Tensors that come before the level, ``batch_shape + ...``.
     :param active: Booleans that broadcast to ``start``; other sites are clamped.
-    :param progress: Whether to show a progress bar.
+    :param progress: Whether to show a bar, if it takes longer than two seconds.
     :returns: Data, of the shape of ``start``.
-    :raises TypeError: If ``start`` is no tensor of real numbers.
+    :raises TypeError: If ``start`` is not a tensor of real numbers.
     :raises ValueError: If its shape or a value is not of the space.
 
     Example:
 
         >>> def energy(x, level):
         ...     return -99 * (x.sum(-1) - level).abs()
-        >>> start = torch.zeros(1, 3)
-        >>> sample_by_levels(energy, StateSpace(3), start, num_levels=1, progress=False)
+        >>> sample_by_levels(energy, torch.zeros(1, 3), num_levels=1, state_space=StateSpace(3))
         tensor([[1., 1., 1.]])
 
     .. note:: Costs ``num_levels * num_steps`` Markov steps. Approximate: the steps leave
@@ -185,13 +188,21 @@ def sample_by_levels(
     """
     check_counts(num_levels=num_levels)
     check_counts(0, num_steps=num_steps)
-    step = GibbsSweep() if step is None else step
-    space.validate(start)
-    batch_shape = start.shape[:-1]
-    encoded = space.encode(start, energy_dtype(energy, start))
-    with torch.no_grad():
-        for index in tqdm(range(num_levels * num_steps), desc="sample", disable=not progress):
-            level = torch.full(batch_shape, num_levels - 1 - index // num_steps)
-            here = (*context, level.to(start.device))
-            encoded = step(energy, space, encoded, here, active).encoded
-    return space.decode(encoded)
+    target = Target.of(
+        model, state_space, context=context, active=active, batch_shape=start.shape[:-1]
+    )
+    target.space.validate(start)
+    encoded = target.encode(start)
+
+    @lru_cache(maxsize=1)  # one target for all steps of a level
+    def at(level: int) -> Target:
+        levels = torch.full(start.shape[:-1], level, device=encoded.device)
+        return target.on(levels)
+
+    chains = Chains(at(num_levels - 1), encoded, step)
+    chains.run(
+        num_levels * num_steps,
+        schedule=lambda number: at(num_levels - 1 - number // num_steps),
+        progress=progress,
+    )
+    return target.decode(chains.encoded)

@@ -9,14 +9,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import Context, Energy, evaluate_energy, is_validating
+from pyro_rm.energy_protocol import is_validating
 from pyro_rm.markov_steps import randomness
-from pyro_rm.markov_steps.transition import MarkovStep, Transition, check_chains, tempered
-from pyro_rm.state_space import StateSpace
+from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.target import Target
 
 
 @dataclass(frozen=True)
-class ParallelTempering:
+class ParallelTempering(MarkovStep):
     r"""Parallel tempering [1] on top of any step.
 
     Chains have the temperatures as their first dimension, ``(T,) + batch_shape +
@@ -35,11 +35,12 @@ class ParallelTempering:
 
     Example:
 
-        >>> from pyro_rm.markov_steps import GibbsSweep
+        >>> from pyro_rm.energies import IsingEnergy
+        >>> from pyro_rm.markov_steps import Chains, GibbsSweep
         >>> step = ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.0))
-        >>> space = StateSpace(4)
-        >>> step(lambda x: x.sum(-1), space, torch.zeros(3, 7, 4)).acceptance.shape
-        torch.Size([3, 7])
+        >>> chains = Chains(IsingEnergy(4), torch.zeros(7, 4), step).run(2)
+        >>> chains.encoded.shape, chains.acceptance.shape
+        (torch.Size([7, 4]), torch.Size([3, 7]))
 
     .. note:: Costs ``T`` times the step and three energies a replica.
 
@@ -67,47 +68,46 @@ class ParallelTempering:
         """The number of temperatures."""
         return len(self.inverse_temperatures)
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        encoded: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Transition:
-        """Move all replicas, then swap."""
+    def init(self, target: Target, encoded: Tensor) -> ChainState:
+        """Refuse chains that are not replicas of the same clamped sites.
+
+        :raises ValueError: If there are other numbers of them, or swaps would exchange values
+            of clamped sites.
+        """
         if is_validating():
-            check_chains(energy, space, encoded, active)
-            self._check_replicas(space, encoded, active)
-        rank = encoded.dim() - len(space.encoded_shape)
-        betas = encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
-        energies = tempered(self.step, energy, space, betas)
-        encoded = self.step(energies, space, encoded, context, active).encoded
-        values = evaluate_energy(energies, space, encoded, context)
+            self._check_replicas(target, encoded)
+        return ChainState(encoded)
+
+    @torch.no_grad()
+    def __call__(self, target: Target, state: ChainState) -> ChainState:
+        """Move all replicas, then swap."""
+        rank = len(target.batch_shape(state.encoded))
+        betas = state.encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
+        replicas = self.step.tempered(target, betas)
+        encoded = self.step(replicas, self.step.init(replicas, state.encoded)).encoded
+        values = replicas(encoded)
         acceptance, pairs = torch.zeros_like(values), torch.zeros_like(betas)
         for first in (0, 1):
             low = torch.arange(first, self.num_replicas - 1, 2, device=encoded.device)
             if len(low) == 0:
                 continue
-            probability, encoded, values = _swap(energies, space, encoded, values, low, context)
+            probability, encoded, values = _swap(replicas, encoded, values, low)
             for side in (low, low + 1):
                 acceptance[side] += probability
                 pairs[side] += 1
-        return Transition(encoded, acceptance / pairs)
+        return ChainState(encoded, acceptance / pairs)
 
-    def _check_replicas(self, space: StateSpace, encoded: Tensor, active: Tensor | None) -> None:
-        rank = encoded.dim() - len(space.encoded_shape)
-        if rank == 0 or encoded.shape[0] != self.num_replicas:
+    def _check_replicas(self, target: Target, encoded: Tensor) -> None:
+        batch_shape, space, active = target.batch_shape(encoded), target.space, target.active
+        if not batch_shape or batch_shape[0] != self.num_replicas:
             raise ValueError(
                 f"Expected chains with {self.num_replicas} temperatures as their first dimension, "
-                f"but got shape {tuple(encoded.shape)}. Start from "
-                "chains.expand((T, *chains.shape))."
+                f"but got shape {tuple(encoded.shape)}. Run them by Chains, which adds it."
             )
         if active is None:
             return
-        active = active.expand((*encoded.shape[:rank], space.num_sites))
-        values = encoded if space.is_binary else encoded.argmax(-1)
+        active = active.expand((*batch_shape, space.num_sites))
+        values = space.decode(encoded)
         if not ((active == active[:1]) & (active | (values == values[:1]))).all():
             raise ValueError(
                 "Expected the same clamped sites and values in all replicas, but got different "
@@ -116,12 +116,7 @@ class ParallelTempering:
 
 
 def _swap(
-    energies: Energy,
-    space: StateSpace,
-    encoded: Tensor,
-    values: Tensor,
-    low: Tensor,
-    context: Context,
+    replicas: Target, encoded: Tensor, values: Tensor, low: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Propose to swap each replica of ``low`` with the next one.
 
@@ -131,10 +126,10 @@ def _swap(
     order = torch.arange(len(encoded), device=encoded.device)
     order[low], order[high] = high, low
     proposed = encoded[order]
-    new = evaluate_energy(energies, space, proposed, context)
+    new = replicas(proposed)
     drop = values - new
     probability = (drop[low] + drop[high]).clamp(max=0.0).exp()
     swapped = torch.zeros_like(values, dtype=torch.bool)
     swapped[low] = swapped[high] = randomness.flip_coins(probability)
-    inner = swapped.view(swapped.shape + (1,) * len(space.encoded_shape))
+    inner = swapped.view(swapped.shape + (1,) * len(replicas.space.encoded_shape))
     return probability, torch.where(inner, proposed, encoded), torch.where(swapped, new, values)

@@ -14,20 +14,14 @@ from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
-from pyro_rm.checks import check_counts
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import check_energy, energy_dtype
-from pyro_rm.markov_steps import (
-    GibbsSweep,
-    MarkovStep,
-    add_replicas,
-    first_replica,
-    move,
-    starting_data,
-)
-from pyro_rm.missing.missing_data import same_memory
+from pyro_rm.energy_protocol import check_energy
+from pyro_rm.markov_steps import MarkovStep
+from pyro_rm.markov_steps.chains import starting_data
+from pyro_rm.missing.fill import Fill
 from pyro_rm.poutine import RatioMatchingMessenger
 from pyro_rm.poutine.messenger import unwrap
+from pyro_rm.target import Target
 
 
 class LatentFill(nn.Module):
@@ -36,22 +30,22 @@ class LatentFill(nn.Module):
     With a prior :math:`p(z) \propto e^{-E(z)}` and a likelihood :math:`p(y \mid z)` the
     posterior of :math:`z` is an energy-based model too, of energy
     :math:`E(z) - \log p(y \mid z)`. Each run moves chains by Markov steps on it, at the current
-    parameters, and takes their states for data: :class:`~pyro_rm.RatioMatchingLoss` then
+    parameters, and takes their states as data: :class:`~pyro_rm.RatioMatchingLoss` then
     trains energy and likelihood together, by a Monte Carlo EM algorithm [1]. At the true
     parameters :math:`z` and :math:`y` are a draw of the model, so that the gradient has mean
     zero for every consistent objective. Draws are noisy: average the last iterations.
 
-    The likelihood is that of all sites in the plates of :math:`z`; further dimensions of theirs
-    belong into ``to_event``. Refused where the same parameters must give the same score
+    The likelihood is that of all sites in the plates of :math:`z`; their further dimensions
+    belong in ``to_event``. Refused where the same parameters must give the same score
     (NUTS, :func:`~pyro_rm.infer.calibrate`).
 
     :param model: A Pyro program or module.
     :param site: Name of the latent energy-based site.
     :param num_steps: Steps from a random start. Data that come again as the same tensors go on
         from their last draw, by one step.
-    :param step: The Markov step, :class:`~pyro_rm.markov_steps.GibbsSweep` if None.
-    :raises ValueError: If ``num_steps`` is not positive; at a run, if the site is no latent
-        energy-based one, or its likelihood is not one of each datum.
+    :param step: The Markov step; a Gibbs sweep if None.
+    :raises ValueError: If ``num_steps`` is not positive; at a run, if the site is not a
+        latent energy-based one, or its likelihood is not one of each datum.
 
     Example:
 
@@ -81,10 +75,8 @@ class LatentFill(nn.Module):
         self, model: Any, site: str, *, num_steps: int = 10, step: MarkovStep | None = None
     ) -> None:
         super().__init__()
-        check_counts(num_steps=num_steps)
-        self.model, self.site, self.num_steps = model, site, num_steps
-        self.step: MarkovStep = GibbsSweep() if step is None else step
-        self._last: tuple[list[Tensor], Tensor] | None = None
+        self.model, self.site = model, site
+        self._fill = Fill(num_steps, step)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Redraw the latent site, and run the program with it observed."""
@@ -118,17 +110,9 @@ class LatentFill(nn.Module):
     def _drawn(self, energy: _PosteriorEnergy, model: EnergyModel) -> Tensor:
         """The chains after some steps."""
         check_energy(model.energy, model.state_space)
-        value, num_steps = energy.before.nodes[self.site]["value"], self.num_steps
-        last = self._last
-        if last is not None and all(map(same_memory, last[0], energy.data)):
-            value, num_steps = last[1], 1
-        space = model.state_space
-        chains = add_replicas(self.step, space.encode(value, energy_dtype(model.energy, value)))
-        for _ in range(num_steps):
-            chains = move(self.step, energy, space, chains, (), model.active).encoded
-        drawn = space.decode(first_replica(self.step, chains)).to(value.dtype)
-        self._last = (energy.data, drawn)
-        return drawn
+        target = Target(energy, model.state_space, active=model.active)
+        value = energy.before.nodes[self.site]["value"]
+        return self._fill.draw(target, value, energy.data)
 
 
 def _looks_on(messenger: Messenger) -> bool:
@@ -150,12 +134,12 @@ class _Start(Messenger):
         model = unwrap(msg["fn"])
         if msg["is_observed"] or not isinstance(model, EnergyModel):
             raise ValueError(
-                f"Expected a latent energy-based site {self.site!r}, but it is observed or no "
+                f"Expected a latent energy-based site {self.site!r}, but it is observed or not an "
                 "EnergyModel. Observed sites need no fill; Pyro's guides are for others."
             )
         self.model = model
         shape = msg["fn"].batch_shape
-        msg["value"] = starting_data(model.energy, model.state_space, shape, None, model.active)
+        msg["value"] = starting_data(model.target_at(shape), shape)
         msg["is_observed"] = True
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_gaps import gap_table, has_gap_table
-from pyro_rm.energy_protocol import Context, Energy, evaluate_energy
+from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 def most_missing(missing: Tensor, limit: int) -> int:
@@ -55,30 +55,26 @@ class MarginalEnergy:
     @property
     def has_gap_table(self) -> bool:
         """Whether the energy has one."""
-        return has_gap_table(self.energy)
+        return Target(self.energy, self.state_space).has_gap_table
 
     def __call__(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies of the observed sites, ``batch_shape``; missing ones may be anything."""
-        states, log_exists = self._completions(x)
-        wide = self._wide(context, len(states))
-        energies = evaluate_energy(self.energy, self.state_space, states, wide)
-        return -(log_exists - energies).logsumexp(0)
+        target, states, log_exists = self._completions(x, context)
+        return -(log_exists - target(states)).logsumexp(0)
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """Gaps of the marginal, in the shape of ``x``."""
-        states, log_exists = self._completions(x)
-        wide = self._wide(context, len(states))
-        energies = evaluate_energy(self.energy, self.state_space, states, wide)
-        log_weights = log_exists - energies
-        gaps = gap_table(self.energy, states, wide)
+        target, states, log_exists = self._completions(x, context)
+        log_weights = log_exists - target(states)
         log_shares = log_weights - log_weights.logsumexp(0)
-        return (log_shares.view(*log_shares.shape, *(1,) * self._rank) + gaps).logsumexp(0)
+        shares = log_shares.view(*log_shares.shape, *(1,) * self._rank)
+        return (shares + target.gap_table(states)).logsumexp(0)
 
     @property
     def _rank(self) -> int:
         return len(self.state_space.encoded_shape)
 
-    def _completions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _completions(self, x: Tensor, context: Context) -> tuple[Target, Tensor, Tensor]:
         """All completions in front, encoded, and 0, or -inf where a category does not exist.
 
         Rows with fewer missing cells meet each of theirs equally often: a constant.
@@ -98,7 +94,5 @@ class MarginalEnergy:
         filled = space.encode(values, x.dtype)
         there = missing if space.is_binary else missing[..., None]
         log_exists = torch.zeros_like(absent, dtype=x.dtype).masked_fill(absent, -torch.inf)
-        return torch.where(there, filled, x), log_exists
-
-    def _wide(self, context: Context, count: int) -> Context:
-        return tuple(c.expand(count, *c.shape) for c in context)
+        wide = tuple(c.expand(len(codes), *c.shape) for c in context)
+        return Target(self.energy, space, wide), torch.where(there, filled, x), log_exists

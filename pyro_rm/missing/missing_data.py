@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import check_counts
-from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import Context, Energy, check_energy, energy_dtype
+from pyro_rm.checks import check_counts, check_real
+from pyro_rm.energy_protocol import Context
 from pyro_rm.estimators import Estimator
-from pyro_rm.markov_steps import (
-    GibbsSweep,
-    MarkovSampler,
-    MarkovStep,
-    add_replicas,
-    first_replica,
-    move,
-    starting_data,
-)
+from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.markov_steps.chains import starting_data
+from pyro_rm.missing.fill import Fill
 from pyro_rm.missing.marginal_energy import MarginalEnergy, most_missing
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @dataclass(eq=False)
@@ -50,7 +45,7 @@ class GibbsFill:
         >>> x = torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
         >>> def energy(x):
         ...     return -99 * x[..., 0] * x[..., 1]
-        >>> fill.filled(energy, StateSpace(2), x, x.isnan())[0]
+        >>> fill.filled(Target.of(energy, StateSpace(2)), x)[0]
         tensor([1., 1.])
 
     .. note:: Costs ``num_steps`` Markov steps, or one, more than ``estimator``.
@@ -64,73 +59,36 @@ class GibbsFill:
     estimator: Estimator = field(default_factory=Estimator)
     _: KW_ONLY
     num_steps: int = 3
-    step: MarkovStep = field(default_factory=GibbsSweep)
-    _last: tuple[Tensor, Tensor] | None = field(default=None, init=False, repr=False)
+    step: MarkovStep | None = None
+    _fill: Fill = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_counts(num_steps=self.num_steps)
+        self._fill = Fill(self.num_steps, self.step)
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
+    def is_deterministic(self, target: Target) -> bool:
         """Not where cells may be missing."""
-        return active is None and self.estimator.is_deterministic(energy, space)
+        return target.active is None and self.estimator.is_deterministic(target)
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Estimates for each datum, ``batch_shape``."""
-        if active is not None:
-            missing = value.isnan() & ~active
+        if target.active is not None:
+            missing = value.isnan() & ~target.active
             if missing.any():
-                check_energy(energy, space)
-                value = self.filled(energy, space, value, missing, context)
-        return self.estimator(energy, space, value, context, active)
+                value = self.filled(target, value, missing)
+        return self.estimator(target, value)
 
-    def filled(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        missing: Tensor,
-        context: Context = (),
-    ) -> Tensor:
+    def filled(self, model: Any, value: Tensor, missing: Tensor | None = None) -> Tensor:
         """Data with missing cells drawn.
 
-        :param energy: The energy.
-        :param space: Its state space.
+        :param model: An energy, a model or a :class:`~pyro_rm.Target`.
         :param value: Data, ``batch_shape + (D,)``.
-        :param missing: Booleans of that shape.
-        :param context: Tensors of full batch rank.
+        :param missing: Booleans of that shape; where the data are NaN if None.
         :returns: Data as floats, of the same shape.
         """
-        space.validate_shape(value)
-        num_steps, last = self.num_steps, self._last
-        if last is not None and same_memory(last[0], value):
-            start, num_steps = torch.where(missing, last[1], value), 1
-        else:
-            start = starting_data(energy, space, value.shape[:-1], value)
-        encoded = space.encode(start, energy_dtype(energy, start))
-        chains = add_replicas(self.step, encoded)
-        for _ in range(num_steps):
-            chains = move(self.step, energy, space, chains, context, missing).encoded
-        filled = space.decode(first_replica(self.step, chains)).to(start.dtype)
-        self._last = (value, filled)
-        return filled
-
-
-def same_memory(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are the same memory."""
-    return (
-        first.data_ptr() == second.data_ptr()
-        and first.shape == second.shape
-        and first.stride() == second.stride()
-    )
+        target = Target.of(model, batch_shape=value.shape[:-1])
+        target.space.validate_shape(value)
+        missing = value.isnan() if missing is None else missing
+        return self._fill.draw(replace(target, active=missing), value)
 
 
 @dataclass(frozen=True)
@@ -150,7 +108,8 @@ class Marginalized:
     Example:
 
         >>> x = torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
-        >>> Marginalized()(lambda x: -x.sum(-1), StateSpace(2), x, active=~x.isnan())
+        >>> target = Target.of(lambda x: -x.sum(-1), StateSpace(2), active=~x.isnan())
+        >>> Marginalized()(target, x)
         tensor([0.3133, 1.6265])
 
     .. note:: Costs as much as :math:`K^m` complete data, with the largest number :math:`m` of
@@ -164,51 +123,52 @@ class Marginalized:
     def __post_init__(self) -> None:
         check_counts(0, max_missing=self.max_missing)
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
+    def is_deterministic(self, target: Target) -> bool:
         """Where the estimator is."""
-        return self.estimator.is_deterministic(energy, space)
+        return self.estimator.is_deterministic(target)
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Estimates for each datum, ``batch_shape``."""
-        if active is None:
-            return self.estimator(energy, space, value, context)
-        missing = value.isnan() & ~active
-        count = most_missing(missing, self.max_missing)
-        if count > 0:
-            check_energy(energy, space)
-            energy = MarginalEnergy(energy, space, missing, count)
-        return self.estimator(energy, space, value, context, active)
+        if target.active is not None:
+            missing = value.isnan() & ~target.active
+            count = most_missing(missing, self.max_missing)
+            if count > 0:
+                marginal = MarginalEnergy(target.energy, target.space, missing, count)
+                target = replace(target, energy=marginal)
+        return self.estimator(target, value)
 
 
 def impute(
-    model: EnergyModel, value: Tensor, *, num_fills: int = 100, num_steps: int = 20
+    model: Any,
+    value: Tensor,
+    *,
+    num_fills: int = 100,
+    num_steps: int = 20,
+    step: MarkovStep | None = None,
+    state_space: StateSpace | None = None,
+    context: Tensor | Context = (),
+    progress: bool = True,
 ) -> Tensor:
     """Draw missing cells given the observed ones: multiple imputation [1].
 
-    :param model: The fitted model.
+    :param model: The fitted energy, model or :class:`~pyro_rm.Target`.
     :param value: Data, ``batch_shape + (D,)``, NaN where missing.
     :param num_fills: Completions of each datum, one chain each.
-    :param num_steps: Gibbs sweeps of each chain.
+    :param num_steps: Steps of each chain.
+    :param step: The Markov step; that of the energy if None.
+    :param state_space: The space, where the energy does not say it.
+    :param context: Tensors whose leading dimensions are ``batch_shape``.
+    :param progress: Whether to show a bar, if it takes longer than two seconds.
     :returns: Completed data, ``(num_fills,) + batch_shape + (D,)``. Their mean over draws
         imputes a binary cell by its probability.
-    :raises TypeError: If the data are no tensor of real numbers.
+    :raises TypeError: If the data are not a tensor of real numbers.
     :raises ValueError: If their shape or a value is not of the model's space.
 
     Example:
 
         >>> def energy(x):
         ...     return -99 * x[..., 0] * x[..., 1]
-        >>> model = EnergyModel(energy, state_space=StateSpace(2))
-        >>> impute(model, torch.tensor([1.0, torch.nan]), num_fills=3)
+        >>> impute(energy, torch.tensor([1.0, torch.nan]), num_fills=3, state_space=StateSpace(2))
         tensor([[1., 1.],
                 [1., 1.],
                 [1., 1.]])
@@ -219,16 +179,16 @@ def impute(
 
     [1] Donald Rubin (1987) "Multiple imputation for nonresponse in surveys", Wiley.
     """
-    check_counts(num_fills=num_fills)
-    model.state_space.validate_shape(value)
-    batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
-    missing = value.isnan() if model.active is None else value.isnan() & model.active
-    clamped = EnergyModel(
-        model.energy,
-        state_space=model.state_space,
-        context=model.context,
-        context_event_dim=model.context_event_dim,
-        active=missing,
-        sampler=MarkovSampler(num_steps, initial=value),
-    )
-    return clamped.expand(batch_shape).sample((num_fills,))
+    check_counts(num_fills=num_fills, num_steps=num_steps)
+    check_real(value)
+    target = Target.of(model, state_space, context=context, batch_shape=value.shape[:-1])
+    target.space.validate_shape(value)
+    missing = value.isnan() if target.active is None else value.isnan() & target.active
+    own = getattr(model, "batch_shape", ()) if hasattr(model, "target_at") else ()
+    shape = torch.Size((num_fills, *torch.broadcast_shapes(torch.Size(own), value.shape[:-1])))
+    copies = tuple(c[None] for c in target.context)
+    target = replace(target, context=copies, active=missing)
+    start = starting_data(target, shape, value)
+    chains = Chains(target, target.encode(start), step)
+    chains.run(num_steps, progress=progress, description="impute")
+    return target.decode(chains.encoded)

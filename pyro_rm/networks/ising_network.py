@@ -218,7 +218,7 @@ class IsingNetwork(Parameters):
         step = ColoredGibbs.from_graph(graph_of(self.energy_))
         check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, step)
-        return sampler(self.energy_, self.energy_.state_space, torch.Size([num_samples])).numpy()
+        return sampler(self.energy_, sample_shape=(num_samples,)).numpy()
 
     def to_networkx(self, *, level: float = 0.9) -> nx.Graph:
         """The network as a graph whose nodes are the column names.

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import SparseIsingEnergy
-from pyro_rm.markov_steps import ColoredGibbs
+from pyro_rm.markov_steps import Chains, ColoredGibbs
 from pyro_rm.networks.observations import Observations
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 def with_fills(
@@ -58,8 +59,8 @@ def refill(
         return observations
     step = ColoredGibbs.from_graph(graph_of(energy))
     values = observations.values
-    for _ in range(num_steps):
-        values = step(energy, observations.space, values, active=~observations.active).encoded
+    target = Target.of(energy, active=~observations.active)
+    values = Chains(target, values, step).run(num_steps).encoded
     return replace(observations, values=values)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyro_rm.energy_protocol import Energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 _ENTRIES_PER_CHUNK = 2**20  # temporaries of this size are reused by the allocator
 
@@ -75,10 +76,11 @@ def mean_objective(
     sites = observations.space.encoded_shape.numel()
     rows = max(256, _ENTRIES_PER_CHUNK // sites)
     total = 0.0
+    target = Target.of(energy, observations.space)
     with torch.set_grad_enabled(backward):
         for start in range(0, len(observations.values), rows):
             chunk = slice(start, start + rows)
-            terms = estimator.terms(energy, observations.space, observations.values[chunk])
+            terms = estimator.terms(target, target.bind(observations.values[chunk]))
             weights = observations.weights[chunk]
             if observations.active is None:
                 mean = terms.value @ weights

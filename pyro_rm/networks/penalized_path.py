@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_rm.energies import IsingFunction, PottsFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.proximal import proximal_minimize
@@ -20,7 +20,7 @@ class PathPoint(NamedTuple):
     """A penalized fit: the penalty, the model, and the sites that it connects, ``(E, 2)``."""
 
     penalty: float
-    energy: IsingFunction | PottsFunction
+    energy: PairwiseFunction
     edges: Tensor
 
 
@@ -120,15 +120,15 @@ class PenalizedPath:
         factors = factors.repeat_interleave(self.block, 0).repeat_interleave(self.block, 1)
         return torch.cat([pairs * factors.flatten(), fields])
 
-    def _energy(self, theta: Tensor) -> IsingFunction | PottsFunction:
+    def _energy(self, theta: Tensor) -> PairwiseFunction:
         space, size = self.observations.space, self.mean.numel()
         upper = theta[: self._num_pairs].view(size, size)
         couplings = upper + upper.mT
         fields = theta[self._num_pairs :] - couplings @ self.mean
         if self.block == 1:
-            return IsingFunction(couplings, fields, space)
+            return PairwiseFunction(couplings, fields, space)
         shape = space.encoded_shape
-        return PottsFunction(couplings.view(*shape, *shape), fields.view(shape), space)
+        return PairwiseFunction(couplings.view(*shape, *shape), fields.view(shape), space)
 
     def _smooth(self, theta: Tensor, with_gradient: bool) -> tuple[float, Tensor | None]:
         energy = self._energy(theta)

@@ -177,8 +177,7 @@ class PottsNetwork(Parameters):
         self._check_fitted()
         check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, GibbsSweep())
-        space = self.energy_.state_space
-        return sampler(self.energy_, space, torch.Size([num_samples])).numpy()
+        return sampler(self.energy_, sample_shape=(num_samples,)).numpy()
 
     def to_networkx(self, *, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.

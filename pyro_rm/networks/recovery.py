@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_graph
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.markov_steps import ColoredGibbs, MarkovSampler
 from pyro_rm.state_space import StateSpace
 
@@ -41,7 +41,7 @@ def simulate_ising(
     couplings = torch.tensor(nx.to_numpy_array(graph), dtype=torch.float64)
     size = len(couplings)
     space = StateSpace(size, states=(-1, 1))
-    energy = IsingFunction(couplings, couplings.new_zeros(size), space)
+    energy = PairwiseFunction(couplings, couplings.new_zeros(size), space)
     sampler = MarkovSampler(num_steps, ColoredGibbs.from_graph(graph), progress=progress)
     return sampler(energy, space, torch.Size([num_samples]))
 

@@ -17,7 +17,7 @@ from pyro_rm.posteriors.affine_adjustment import affine_adjustment
 from pyro_rm.posteriors.posterior_modes import bootstrap_modes, posterior_mode
 from pyro_rm.posteriors.sandwich import Sandwich, sandwich_at
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
-from pyro_rm.poutine import Estimators, ratio_matching
+from pyro_rm.poutine import SiteLosses, ratio_matching
 
 Method = Literal["affine", "scalar", "bootstrap"]
 Sampler = Callable[..., Mapping[str, Tensor]]
@@ -63,7 +63,7 @@ def calibrate(
     model_args: tuple[Any, ...] = (),
     model_kwargs: Mapping[str, Any] | None = None,
     *,
-    estimator: Estimators | None = None,
+    estimator: SiteLosses | None = None,
     sampler: Sampler | None = None,
     method: Method = "affine",
     units: tuple[str, ...] | None = None,

@@ -11,12 +11,11 @@ from torch import Tensor
 from tqdm import trange
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import Context, Energy, energy_dtype, evaluate_energy
 from pyro_rm.estimators import Estimator
 from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.posteriors.sandwich import gradient, jacobian, symmetric, variability_of
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
-from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 _STEPS_TO_FORGET = 20
 
@@ -69,10 +68,11 @@ def filled_posterior(
 
         >>> import pyro, pyro.distributions as dist
         >>> from pyro_rm.distributions import EnergyModel
-        >>> from pyro_rm.energies import IsingFunction
+        >>> from pyro_rm import StateSpace
+        >>> from pyro_rm.energies import PairwiseFunction
         >>> def model(x):
         ...     field = pyro.sample("field", dist.Normal(0, 9).expand([2]).to_event(1))
-        ...     energy = IsingFunction(torch.zeros(2, 2), field, StateSpace(2))
+        ...     energy = PairwiseFunction(torch.zeros(2, 2), field, StateSpace(2))
         ...     with pyro.plate("data", len(x)):
         ...         pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
         >>> x = torch.tensor([0.0, 1.0, torch.nan, torch.nan]).repeat(50).view(-1, 2)
@@ -172,30 +172,16 @@ class _Chain:
     gives_energies: bool = False
     _filled: Tensor | None = field(default=None, init=False)
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
+    def is_deterministic(self, target: Target) -> bool:
         """Between moves it is."""
-        return self.fill.estimator.is_deterministic(energy, space)
+        return self.fill.estimator.is_deterministic(target)
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Losses or energies of the filled data, ``batch_shape``."""
-        if active is not None and (self.moves or self._filled is None):
-            missing = value.isnan() & ~active
-            self._filled, self.moves = (
-                self.fill.filled(energy, space, value, missing, context),
-                False,
-            )
+        if target.active is not None and (self.moves or self._filled is None):
+            missing = value.isnan() & ~target.active
+            self._filled, self.moves = self.fill.filled(target, value, missing), False
         filled = value if self._filled is None else self._filled
-        if not self.gives_energies:
-            return self.fill.estimator(energy, space, filled, context, active)
-        return evaluate_energy(
-            energy, space, space.encode(filled, energy_dtype(energy, filled)), context
-        )
+        if self.gives_energies:
+            return target(target.encode(filled))
+        return self.fill.estimator(target, filled)

@@ -14,7 +14,7 @@ from pyro.poutine.subsample_messenger import _Subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
-from pyro_rm.poutine import Estimators, RatioMatchingMessenger
+from pyro_rm.poutine import RatioMatchingMessenger, SiteLosses
 
 
 class UnconstrainedProgram:
@@ -54,7 +54,7 @@ class UnconstrainedProgram:
     def __init__(
         self,
         model: Any,
-        estimators: Estimators,
+        estimators: SiteLosses,
         model_args: tuple[Any, ...] = (),
         model_kwargs: Mapping[str, Any] | None = None,
         *,

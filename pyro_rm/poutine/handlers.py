@@ -10,7 +10,7 @@ from pyro.poutine.messenger import Messenger
 from torch import nn
 
 from pyro_rm.estimators import Estimator
-from pyro_rm.poutine.messenger import Estimators, RatioMatchingMessenger
+from pyro_rm.poutine.messenger import RatioMatchingMessenger, SiteLosses
 
 
 class _HandledModule(nn.Module):
@@ -47,7 +47,7 @@ def handle(model: Any, make: Callable[[], Messenger]) -> Any:
 
 def ratio_matching(
     model: Any,
-    estimator: Estimators | None = None,
+    loss: SiteLosses | None = None,
     *,
     weight: float = 1.0,
     stochastic: bool = False,
@@ -57,15 +57,15 @@ def ratio_matching(
     The first call checks the data, because :class:`pyro.infer.MCMC` turns validation off.
 
     :param model: A Pyro program or module.
-    :param estimator: How the objective is estimated: one estimator, or a mapping or a
+    :param loss: How the objective is estimated: one estimator, or a mapping or a
         function from a site's name to its own. The exact sum of the pseudolikelihood if None.
     :param weight: Learning rate of the generalized posterior; to be calibrated.
-    :param stochastic: Allow estimators with sampling noise. NUTS fails silently with them.
+    :param stochastic: Allow sampling noise. NUTS fails silently with them.
     :returns: The handled model, a module if ``model`` is one.
 
     .. note:: Costs what the estimator visits at each call: by default every neighbor.
     """
-    chosen = estimator or Estimator(num_neighbors="all")
+    chosen = loss or Estimator(num_neighbors="all")
     calls = count()
 
     def make() -> RatioMatchingMessenger:

@@ -14,7 +14,7 @@ from pyro.poutine.plate_messenger import PlateMessenger
 
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import EnergyError
-from pyro_rm.poutine.surrogate import SiteEstimator, Surrogate
+from pyro_rm.poutine.surrogate import SiteLoss, Surrogate
 
 
 def unwrap(fn: Any) -> Any:
@@ -25,31 +25,31 @@ def unwrap(fn: Any) -> Any:
 
 
 _OF_DATA = (MaskMessenger, PlateMessenger)
-Estimators = SiteEstimator | Mapping[str, SiteEstimator] | Callable[[str], SiteEstimator]
-"""One estimator for all sites, or a mapping or a function from a site's name to its own."""
+SiteLosses = SiteLoss | Mapping[str, SiteLoss] | Callable[[str], SiteLoss]
+"""One loss for all sites, or a mapping or a function from a site's name to its own."""
 
 
-def _estimator_at(estimators: Estimators, site: str) -> SiteEstimator:
-    """The estimator of a site: one for all, or looked up by the site's name."""
-    if isinstance(estimators, SiteEstimator):
-        return estimators
-    if isinstance(estimators, Mapping):
-        if site not in estimators:
+def _loss_at(losses: SiteLosses, site: str) -> SiteLoss:
+    """The loss of a site: one for all, or looked up by the site's name."""
+    if isinstance(losses, SiteLoss):
+        return losses
+    if isinstance(losses, Mapping):
+        if site not in losses:
             raise ValueError(
-                f"Expected an estimator for the energy-based site {site!r}, but got some for "
-                f"{sorted(estimators)} only."
+                f"Expected a loss for the energy-based site {site!r}, but got some for "
+                f"{sorted(losses)} only."
             )
-        return estimators[site]
-    chosen = estimators(site)
-    if not isinstance(chosen, SiteEstimator):
+        return losses[site]
+    chosen = losses(site)
+    if not isinstance(chosen, SiteLoss):
         raise TypeError(f"Expected an Estimator for site {site!r}, but got {chosen!r}.")
     return chosen
 
 
-def _replace(fn: Any, estimator: SiteEstimator, weight: float) -> Any:
+def _replace(fn: Any, loss: SiteLoss, weight: float) -> Any:
     if isinstance(fn, EnergyModel):
-        return Surrogate(fn, estimator, weight)
-    inner = _replace(fn.base_dist, estimator, weight)
+        return Surrogate(fn, loss, weight)
+    inner = _replace(fn.base_dist, loss, weight)
     if isinstance(fn, MaskedDistribution):
         return inner.mask(fn._mask)
     if isinstance(fn, Independent):
@@ -67,10 +67,10 @@ def _is_enumerated(msg: Any) -> bool:
 class RatioMatchingMessenger(Messenger):
     """Replaces the distribution at every observed energy-based site by a :class:`Surrogate`.
 
-    :param estimator: How the objective is estimated: one estimator for all sites, or a
+    :param losses: How the objective is estimated: one loss for all sites, or a
         mapping or a function from a site's name to its own.
     :param weight: Learning rate of the generalized posterior.
-    :param stochastic: Whether estimators with sampling noise are allowed.
+    :param stochastic: Whether losses with sampling noise are allowed.
     :param strict: Whether an unobserved energy-based site is an error.
     :param validate: Whether to check data even where validation is off, as in
         :class:`pyro.infer.MCMC`.
@@ -80,7 +80,7 @@ class RatioMatchingMessenger(Messenger):
 
     def __init__(
         self,
-        estimator: Estimators,
+        losses: SiteLosses,
         weight: float = 1.0,
         *,
         stochastic: bool,
@@ -89,14 +89,14 @@ class RatioMatchingMessenger(Messenger):
         linear: bool = True,
     ) -> None:
         super().__init__()
-        self.estimator, self.weight = estimator, weight
+        self.losses, self.weight = losses, weight
         self.stochastic, self.strict, self.linear = stochastic, strict, linear
         self.validate = validate
         self.models: dict[str, EnergyModel] = {}
 
     def _pyro_sample(self, msg: Any) -> None:
         model = unwrap(msg["fn"])
-        if isinstance(model, Surrogate):  # an inner handler was first, and its estimator stands
+        if isinstance(model, Surrogate):  # an inner handler was first, and its loss stands
             self.models[msg["name"]] = model.model
             return
         if not isinstance(model, EnergyModel):
@@ -111,26 +111,25 @@ class RatioMatchingMessenger(Messenger):
                     "likelihood where all parameters are known."
                 )
             return
-        estimator = _estimator_at(self.estimator, msg["name"])
-        deterministic = estimator.is_deterministic(model.energy, model.state_space, model.active)
+        loss = _loss_at(self.losses, msg["name"])
+        deterministic = loss.is_deterministic(model.target_at())
         if not (self.stochastic or deterministic):
             raise ValueError(
                 f"Expected a deterministic estimator at site {msg['name']!r}, but got "
-                f"{estimator}: fresh noise at each evaluation silently breaks NUTS and "
+                f"{loss}: fresh noise at each evaluation silently breaks NUTS and "
                 "biases nonlinear bounds. Use num_neighbors='all' (and Marginalized() for missing "
                 "cells), or say stochastic=True."
             )
         if self.validate:
             model.state_space.validate(msg["value"], model.active)
         self.models[msg["name"]] = model
-        msg["fn"] = _replace(msg["fn"], estimator, self.weight)
+        msg["fn"] = _replace(msg["fn"], loss, self.weight)
 
     def _pyro_post_sample(self, msg: Any) -> None:
         surrogate = unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
-        model = surrogate.model
-        exact = surrogate.estimator.is_deterministic(model.energy, model.state_space, model.active)
+        exact = surrogate.loss.is_deterministic(surrogate.model.target_at())
         if not exact and (not self.linear or _is_enumerated(msg)):
             warnings.warn(
                 f"The sampled estimate at site {msg['name']!r} enters a nonlinear objective "

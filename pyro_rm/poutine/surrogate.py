@@ -13,38 +13,29 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import Context, Energy
-from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @runtime_checkable
-class SiteEstimator(Protocol):
+class SiteLoss(Protocol):
     """What gives each datum of a site its contribution to a loss.
 
-    :class:`~pyro_rm.estimators.Estimator` is one.
+    :class:`~pyro_rm.Estimator` is one, and so are fills that estimate once they have drawn
+    missing cells.
 
     Example:
 
         >>> from pyro_rm import Estimator
-        >>> isinstance(Estimator(), SiteEstimator)
+        >>> isinstance(Estimator(), SiteLoss)
         True
     """
 
-    def is_deterministic(
-        self, energy: Energy, space: StateSpace, active: Tensor | None = None
-    ) -> bool:
-        """Whether the same data give the same estimate."""
+    def is_deterministic(self, target: Target) -> bool:
+        """Whether the same data give the same value."""
         ...
 
-    def __call__(
-        self,
-        energy: Energy,
-        space: StateSpace,
-        value: Tensor,
-        context: Context = (),
-        active: Tensor | None = None,
-    ) -> Tensor:
-        """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
+    def __call__(self, target: Target, value: Tensor) -> Tensor:
+        """Contributions of each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
         ...
 
 
@@ -55,18 +46,18 @@ class Surrogate(TorchDistribution):
     returns it, and of any other one computes it anew.
 
     :param model: The model whose place it takes.
-    :param estimator: How its objective is estimated.
+    :param loss: How its objective is estimated.
     :param weight: Learning rate of the generalized posterior.
 
-    .. note:: Costs what the estimator visits, once for each sample statement.
+    .. note:: Costs what the loss visits, once for each sample statement.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012
     has_rsample = False
     has_enumerate_support = False
 
-    def __init__(self, model: EnergyModel, estimator: SiteEstimator, weight: float) -> None:
-        self.model, self.estimator, self.weight = model, estimator, weight
+    def __init__(self, model: EnergyModel, loss: SiteLoss, weight: float) -> None:
+        self.model, self.loss, self.weight = model, loss, weight
         self._computed: tuple[Tensor, Tensor] | None = None
         super().__init__(model.batch_shape, model.event_shape, validate_args=False)
 
@@ -77,7 +68,7 @@ class Surrogate(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Surrogate:
         """The surrogate of the expanded model."""
-        return Surrogate(self.model.expand(batch_shape), self.estimator, self.weight)
+        return Surrogate(self.model.expand(batch_shape), self.loss, self.weight)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """A draw of the model."""
@@ -98,11 +89,8 @@ class Surrogate(TorchDistribution):
         model.state_space.validate_shape(value)
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
         wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
-        context = model.wide_context(batch_shape)
         with _cached_samples(model.energy):
-            return -self.weight * self.estimator(
-                model.energy, model.state_space, wide, context, model.active
-            )
+            return -self.weight * self.loss(model.target_at(batch_shape), wide)
 
 
 @contextmanager

@@ -1,0 +1,346 @@
+"""What everything works on: an energy on a space, with its context and its active sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_rm.checks import as_context, check_active
+from pyro_rm.energy_protocol import (
+    Context,
+    Energy,
+    EnergyError,
+    check_context,
+    check_energies,
+    check_energy,
+    energy_device,
+    energy_dtype,
+    fast_path,
+    is_validating,
+    space_of,
+)
+from pyro_rm.generic_paths import backward_gradient, evaluated_gaps, recomputed
+from pyro_rm.neighborhoods import Neighbors, all_neighbors, at_neighbors, linear_gaps
+from pyro_rm.site_walks import SiteWalk
+from pyro_rm.state_space import StateSpace
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    r"""An energy on a space: :math:`p(x) \propto e^{-E(x)}`, its context and its active sites.
+
+    The one argument of estimators, proposals, Markov steps, exact sums and evaluation. It asks
+    the energy for its fast ways (see :mod:`pyro_rm.energy_protocol`), and takes the generic ones
+    where there are none. :meth:`of` makes one of whatever a user has.
+
+    :param energy: The energy.
+    :param space: Its state space.
+    :param context: What the energy takes beside the data: tensors whose leading dimensions are
+        the batch shape of the data, or broadcast to it.
+    :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are False are
+        never flipped, drawn or counted. None: all are active.
+
+    Example:
+
+        >>> target = Target.of(lambda x: x.sum(-1), StateSpace(3))
+        >>> x = target.bind(torch.zeros(2, 3))
+        >>> target.gap_table(x)
+        tensor([[-1., -1., -1.],
+                [-1., -1., -1.]])
+
+    .. note:: A frozen value that costs nothing to make. Each method states its cost.
+    """
+
+    energy: Energy
+    space: StateSpace
+    context: Context = ()
+    active: Tensor | None = None
+
+    @staticmethod
+    def of(
+        model: Any,
+        state_space: StateSpace | None = None,
+        *,
+        context: Tensor | Context = (),
+        active: Tensor | None = None,
+        batch_shape: torch.Size | None = None,
+    ) -> Target:
+        """The target of an energy, of a distribution, or of a target.
+
+        :param model: A callable energy, an :class:`~pyro_rm.distributions.EnergyModel`, or a
+            target.
+        :param state_space: The space, where the energy does not say it.
+        :param context: A tensor or a tuple of them, where the model has none.
+        :param active: Booleans, where the model has none.
+        :param batch_shape: Shape of the data that the context of a model belongs to.
+        :returns: The target.
+        :raises TypeError: If ``model`` is none of these.
+        :raises ValueError: If the space is unknown or another one, or an argument is given twice.
+
+        Example:
+
+            >>> from pyro_rm.energies import IsingEnergy
+            >>> Target.of(IsingEnergy(3)).space.num_sites
+            3
+        """
+        context = as_context(context)
+        if isinstance(model, Target):
+            found = model
+        elif not isinstance(model, type) and hasattr(model, "target_at"):
+            found = model.target_at(batch_shape)
+        else:
+            _check_callable(model)
+            return Target(model, space_of(model, state_space), context, active)
+        if state_space is not None and state_space != found.space:
+            raise EnergyError(f"Expected a model on {state_space}, but got one on {found.space}.")
+        for name, given, own in (
+            ("context", context or None, found.context or None),
+            ("active", active, found.active),
+        ):
+            if given is not None and own is not None:
+                raise ValueError(
+                    f"Expected {name} once, but got it beside a model that has its own. Leave the "
+                    "argument out, or pass model.energy."
+                )
+        if not context and active is None:
+            return found
+        return replace(
+            found,
+            context=context or found.context,
+            active=found.active if active is None else active,
+        )
+
+    def on(self, *context: Tensor) -> Target:
+        """The same with further context, such as a level, after what it has."""
+        return replace(self, context=(*self.context, *context))
+
+    @cached_property
+    def device(self) -> torch.device | None:
+        """Where the energy computes; None if it does not say."""
+        return energy_device(self.energy)
+
+    @cached_property
+    def has_gap_table(self) -> bool:
+        """Whether the energy gives all its gaps at about the cost of one evaluation."""
+        exists = fast_path(self.energy, "gap_table") is not None
+        return exists and getattr(self.energy, "has_gap_table", True)
+
+    def bind(self, value: Tensor) -> Tensor:
+        """Data as the energy takes them: checked, encoded, on its device. Once, if they stay.
+
+        Inactive sites keep their value if it is a state; else (NaN, padding) they take the
+        first one.
+
+        :param value: Data, ``batch_shape + (D,)``.
+        :returns: Shape ``batch_shape + encoded_shape``.
+        :raises TypeError: If they are not a tensor of numbers.
+        :raises ValueError: If a shape, an active value or the context does not fit, or the
+            energy is random, where validation is on.
+        """
+        if is_validating():
+            self.space.validate(value, self.active)
+            check_energy(self.energy, self.space)
+            check_context(self.context, value.shape[:-1])
+        else:
+            self.space.validate_shape(value)
+        if self.active is not None:
+            known = self.active | self.space.contains(value)
+            value = torch.where(known, value, float(self.space.states[0]))
+        return self.encode(value)
+
+    def encode(self, value: Tensor) -> Tensor:
+        """Encoded data in the type and on the device of the energy, unchecked."""
+        dtype = energy_dtype(self.energy, value)
+        return self.space.encode(value if self.device is None else value.to(self.device), dtype)
+
+    def decode(self, encoded: Tensor) -> Tensor:
+        """Data, ``batch_shape + (D,)``: floats if binary, else integer codes."""
+        return self.space.decode(encoded)
+
+    def batch_shape(self, encoded: Tensor) -> torch.Size:
+        """Batch shape of encoded data."""
+        return encoded.shape[: encoded.dim() - len(self.space.encoded_shape)]
+
+    def check_states(self, encoded: Tensor) -> None:
+        """Refuse what is not encoded states of the space; reads them from the device.
+
+        :raises ValueError: If a shape or a value does not fit, or ``active`` does not.
+        :raises EnergyError: If the energy is random in training mode.
+        """
+        check_energy(self.energy, self.space)
+        self.space.validate_encoded(encoded)
+        if self.active is not None:
+            shape = torch.Size((*self.batch_shape(encoded), self.space.num_sites))
+            check_active(self.active, shape)
+
+    def __call__(self, encoded: Tensor) -> Tensor:
+        """Energies, ``batch_shape``, checked where validation is on."""
+        return self._evaluate(encoded, self.context)
+
+    def _evaluate(self, encoded: Tensor, context: Context) -> Tensor:
+        result = self.energy(encoded, *context)
+        if is_validating():
+            check_energies(result, self.batch_shape(encoded), tuple(encoded.shape))
+        return result
+
+    def gaps(
+        self, encoded: Tensor, neighbors: Neighbors, max_neighbors_per_chunk: int | None = None
+    ) -> Tensor:
+        r"""Gaps :math:`E(x) - E(x')` to given neighbors, by the cheapest way.
+
+        :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+        :param neighbors: Which neighbors, ``neighbors + batch_shape``, at least one.
+        :param max_neighbors_per_chunk: Neighbor states (summed over the batch) to evaluate at
+            once, forward and backward; at least one neighbor a datum. None: all.
+        :returns: Shape ``neighbors + batch_shape``.
+        :raises EnergyError: If a shape is wrong or a value is not finite.
+
+        .. note:: Costs one gap table, or ``len(neighbors)`` energies a datum and one more for
+            the datum; in chunks they are computed again in the backward pass.
+        """
+        if len(neighbors) == 0:
+            raise ValueError("Expected at least one neighbor, but got none.")
+        if fast_path(self.energy, "energy_gaps") is None and self.has_gap_table:
+            return at_neighbors(self.gap_table(encoded), neighbors)
+        if max_neighbors_per_chunk is None:
+            return self._visited_gaps(encoded, neighbors)
+        step = max(1, max_neighbors_per_chunk // max(1, neighbors.sites[0].numel()))
+        pieces = []
+        for start in range(0, len(neighbors), step):
+            chunk = neighbors.slice(start, start + step)
+            if torch.is_grad_enabled():
+                pieces.append(recomputed(self._visited_gaps, encoded, chunk))
+            else:
+                pieces.append(self._visited_gaps(encoded, chunk))
+        return torch.cat(pieces)
+
+    def _visited_gaps(self, encoded: Tensor, neighbors: Neighbors) -> Tensor:
+        own = fast_path(self.energy, "energy_gaps")
+        if own is None:
+            return evaluated_gaps(self._evaluate, self.space, encoded, neighbors, self.context)
+        gaps: Tensor = own(encoded, neighbors, *self.context)
+        if is_validating():
+            check_energies(gaps, neighbors.sites.shape, tuple(encoded.shape))
+        return gaps
+
+    def gap_table(self, encoded: Tensor, max_neighbors_per_chunk: int | None = None) -> Tensor:
+        """Gaps to all flips or categories, exactly; 0 at current categories.
+
+        :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+        :param max_neighbors_per_chunk: As of :meth:`gaps`, where there is no closed form.
+        :returns: Shape of ``encoded``.
+        :raises EnergyError: If a shape is wrong or a value is not finite.
+
+        .. note:: Costs about one energy where :attr:`has_gap_table`, else one a neighbor.
+        """
+        if self.has_gap_table:
+            table: Tensor = self.energy.gap_table(encoded, *self.context)  # type: ignore[attr-defined]
+            if is_validating():
+                check_energies(table, encoded.shape, tuple(encoded.shape), "gap table")
+            return table
+        neighbors, exists = all_neighbors(self.space, encoded)
+        gaps = self.gaps(encoded, neighbors, max_neighbors_per_chunk).movedim(0, -1)
+        if neighbors.categories is None:
+            return gaps
+        gaps = gaps * exists.movedim(0, -1)
+        index = neighbors.sites * self.space.max_categories + neighbors.categories
+        table = gaps.new_zeros((*gaps.shape[:-1], self.space.encoded_shape.numel()))
+        return table.scatter_add(-1, index.movedim(0, -1), gaps).view(encoded.shape)
+
+    def taylor_gaps(self, encoded: Tensor, *, differentiable: bool = False) -> Tensor:
+        r"""First-order gaps :math:`\langle x - x', \nabla_x E(x) \rangle` to all neighbors.
+
+        What guides the steps of [1]. Exact for energies that are affine in each site.
+
+        :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+        :param differentiable: Whether the gaps may be differentiated in the parameters; if not,
+            they are detached.
+        :returns: Shape of ``encoded``; the entry of a current category is 0.
+        :raises EnergyError: If the energy is not differentiable in the data.
+
+        .. note:: Costs one energy and its gradient in the data, whatever the number of sites.
+
+        **References**
+
+        [1] Will Grathwohl, Kevin Swersky, Milad Hashemi, David Duvenaud, Chris Maddison (2021)
+            "Oops I took a gradient: scalable sampling for discrete distributions", ICML.
+        """
+        _, gradient = self.energy_and_gradient(encoded, differentiable=differentiable)
+        return linear_gaps(self.space, encoded, -gradient)
+
+    def energy_and_gradient(
+        self, encoded: Tensor, *, differentiable: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Energies, detached, and their gradients in the data, as :meth:`taylor_gaps` takes them.
+
+        :returns: Shapes ``batch_shape`` and ``batch_shape + encoded_shape``.
+        """
+        own = fast_path(self.energy, "energy_and_gradient")
+        if own is None:
+            return backward_gradient(
+                self._evaluate, encoded, self.context, differentiable=differentiable
+            )
+        values, gradient = own(encoded, *self.context, differentiable=differentiable)
+        if is_validating():
+            check_energies(values, self.batch_shape(encoded), tuple(encoded.shape))
+        return values, gradient
+
+    def energy_and_gaps(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies and gaps to all neighbors: exact ones from a gap table, else of first order."""
+        if self.has_gap_table:
+            return self(encoded), self.gap_table(encoded)
+        values, gradient = self.energy_and_gradient(encoded)
+        return values, linear_gaps(self.space, encoded, -gradient)
+
+    def prepared(self, encoded: Tensor) -> Target:
+        """The same, with what the energy needs of these data computed once, if it offers that.
+
+        .. note:: Costs part of one energy, which gaps at these data then do not cost.
+        """
+        own = fast_path(self.energy, "prepared_at")
+        return self if own is None else replace(self, energy=own(encoded, *self.context))
+
+    def walk(self, encoded: Tensor) -> SiteWalk:
+        """The energy's own walk over the sites of a copy of the chains, or the generic one."""
+        own = fast_path(self.energy, "site_walk")
+        return SiteWalk(self, encoded) if own is None else own(encoded, *self.context)
+
+
+def energy_of(model: Any) -> Energy:
+    """The energy of an energy, of a distribution, or of a target, whatever its space.
+
+    :param model: One of these.
+    :returns: The energy.
+    :raises TypeError: If ``model`` is none of these.
+
+    Example:
+
+        >>> from pyro_rm.energies import IsingEnergy
+        >>> energy = IsingEnergy(3)
+        >>> energy_of(Target.of(energy)) is energy
+        True
+    """
+    if not isinstance(model, type) and hasattr(model, "target_at"):
+        model = model.target_at()
+    if isinstance(model, Target):
+        return model.energy
+    _check_callable(model)
+    return model
+
+
+def _check_callable(model: Any) -> None:
+    """Refuse what is not an energy, saying what to pass instead."""
+    if isinstance(model, type):
+        raise TypeError(f"Expected an energy, but got the class {model.__name__}; make one first.")
+    if isinstance(model, torch.distributions.Distribution) or not callable(model):
+        raise TypeError(
+            f"Expected an energy, an EnergyModel or a Target, but got {type(model).__name__}. "
+            "An energy is a callable on encoded data; wrap it by EnergyModel(energy) in a Pyro "
+            "program, and pass model.energy where a distribution is not taken."
+        )
