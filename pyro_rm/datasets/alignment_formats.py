@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _WHITE = " \t\n\v\f"
-_CLUSTAL = re.compile(r"(CLUSTAL|MUSCLE|MSAPROBS|PROBCONS|KALIGN)\b", re.IGNORECASE)
+_CLUSTAL = re.compile(r"(CLUSTAL[OWX]?|MUSCLE|MSAPROBS|PROBCONS|KALIGN)\b", re.IGNORECASE)
 _PIR = re.compile(r">[A-Z][A-Z0-9];")
 _WITH_HEADERS = (".fasta", ".fa", ".fas", ".afa", ".faa", ".fna", ".mfa", ".a2m", ".a3m")
 _ANNOTATIONS = (">ss_pred", ">ss_conf", ">ss_dssp", ">sa_dssp", ">aa_pred", ">aa_dssp")
