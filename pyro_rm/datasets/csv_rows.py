@@ -38,7 +38,7 @@ def split_rows(text: str, path: Path, separator: str | None) -> tuple[list[Row],
     if separator is not None:
         return _even_rows(text, path, separator, start), separator
     fits = {}
-    for candidate in _SEPARATORS:
+    for candidate in filter(text.__contains__, _SEPARATORS):
         try:
             rows = _even_rows(text, path, candidate, start)
         except ValueError:
