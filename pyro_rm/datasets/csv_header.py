@@ -10,22 +10,26 @@ from pyro_rm.datasets.csv_rows import Row
 _FEWEST = 3  # numbers that count up and are taken for names
 
 
-def column_names(rows: list[Row], header: bool | None, path: Path) -> tuple[list[str], list[Row]]:
-    """Names of columns, and the rows of data; unnamed columns without content are left out.
+def named_columns(
+    rows: list[Row], header: bool | None, path: Path
+) -> tuple[dict[str, tuple[str, ...]], list[int]]:
+    """Columns by name; those without a name or content are left out.
 
     :param rows: All rows.
     :param header: Whether the first holds names; None: it must look like names.
     :param path: The file, for messages.
-    :returns: Different names, and the rows below.
+    :returns: Cells of each column, of which one without a name counts rows; and their lines.
     :raises ValueError: If there are no rows of data, or names are missing, repeated or could
         be data.
     """
     if len(rows) < 1 + (header is not False):
         raise ValueError(f"Expected a header and rows in {path}, but got {len(rows)} lines.")
-    if header is False:
-        return [str(number) for number in range(len(rows[0].cells))], rows
-    names, body = rows[0].cells, rows[1:]
+    body = rows if header is False else rows[1:]
     columns = list(zip(*(row.cells for row in body), strict=True))
+    lines = [row.line for row in body]
+    if header is False:
+        return {str(number): column for number, column in enumerate(columns)}, lines
+    names = rows[0].cells
     if header is None and _may_be_data(names, columns):
         raise ValueError(
             f"Expected names of columns in line {rows[0].line} of {path}, but got {names[:5]}, "
@@ -46,7 +50,7 @@ def column_names(rows: list[Row], header: bool | None, path: Path) -> tuple[list
             f"Expected different names of columns in {path}, but got {twice!r} twice. Rename one, "
             "or say header=False if the file has no header."
         )
-    return names, [Row(row.line, [row.cells[i] for i in kept]) for row in body]
+    return dict(zip(names, (columns[i] for i in kept), strict=True)), lines
 
 
 def _count_rows(cells: Sequence[str]) -> bool:

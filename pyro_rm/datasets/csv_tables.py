@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_rm.datasets.csv_header import column_names
+from pyro_rm.datasets.csv_header import named_columns
 from pyro_rm.datasets.csv_rows import split_rows
 from pyro_rm.datasets.text_files import read_text
 
@@ -108,14 +108,13 @@ def read_csv_table(
     """
     path = Path(path)
     rows, separator = split_rows(read_text(path, "a CSV file"), path, separator)
-    names, rows = column_names(rows, header, path)
+    columns, lines = named_columns(rows, header, path)
     strange = {*labels, *(key for key, own in (codes or {}).items() if isinstance(own, Mapping))}
-    if isinstance(labels, str) or not strange <= set(names):
+    if isinstance(labels, str) or not strange <= set(columns):
         raise ValueError(
-            f"Expected labels and codes of columns among {names} of {path}, but got "
-            f"{labels if isinstance(labels, str) else sorted(strange - set(names))!r}."
+            f"Expected labels and codes of columns among {list(columns)} of {path}, but got "
+            f"{labels if isinstance(labels, str) else list(strange - set(columns))!r}."
         )
-    columns = dict(zip(names, zip(*(row.cells for row in rows), strict=True), strict=True))
     answers = {name: cells for name, cells in columns.items() if name and name not in labels}
     parse = _Parser(answers.values(), separator, codes or {})
     numbers: dict[str, list[float]] = {}
@@ -125,11 +124,11 @@ def read_csv_table(
         if not wrong:
             numbers[name] = [number for number in read if number is not None]
             _mention_codes(name, numbers[name], parse.codes(name))
-        elif any(number is not None and not math.isnan(number) for number in read):
+        elif any(number is not None and not math.isnan(number) for number in set(read)):
             cell = cells[wrong[0]]
             raise ValueError(
                 f"Expected numbers or blanks in column {name!r} of {path}, but got {cell!r} in "
-                f"line {rows[wrong[0]].line}. Say what it stands for, such as "
+                f"line {lines[wrong[0]]}. Say what it stands for, such as "
                 f"codes={{{cell!r}: float('nan')}} for a blank, or labels=[{name!r}] to set the "
                 "column aside."
             )
@@ -211,7 +210,7 @@ def _mention_text(text: list[str], numbers: Collection[str], path: Path, separat
 
 def _mention_codes(name: str, column: list[float], codes: Mapping[str | float, float]) -> None:
     """Warn of numbers that lie apart from the others and that many surveys give to blanks."""
-    values = {number for number in column if not math.isnan(number)}
+    values = {number for number in set(column) if not math.isnan(number)}
     odd = {number for number in values if abs(number) in _OFTEN_BLANK or number in (-7, -8)}
     rest = values - odd
     odd -= set(codes.values())
