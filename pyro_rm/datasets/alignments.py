@@ -70,7 +70,7 @@ def read_alignment(path: str | Path, *, alphabet: str = AMINO_ACIDS) -> Alignmen
                 [1, 2, 0, 3, 4]])
     """
     path = existing_file(path, "an alignment")
-    letters = str(alphabet).upper().replace(".", "-")
+    letters = "".join(alphabet).upper().replace(".", "-")
     printable = letters.isascii() and letters.isprintable() and not set(letters) & set(" >#")
     if not printable or len(set(letters)) < max(2, len(letters)):
         raise ValueError(

@@ -36,7 +36,7 @@ def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
 
 
 def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
-    """A random graph in which all sites have as many neighbors, by the algorithm of [1].
+    """A random graph in which all sites have the same number of neighbors, by the algorithm of [1].
 
     :param num_sites: Number of sites.
     :param degree: Neighbors a site.
@@ -59,7 +59,7 @@ def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
 
 
 def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Graph:
-    """A random graph in which each pair is connected alike, independently [1].
+    """A random graph in which each pair is connected with the same probability, independently [1].
 
     :param num_sites: Number of sites.
     :param mean_degree: Expected neighbors a site.

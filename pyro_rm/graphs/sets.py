@@ -7,9 +7,10 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.datasets.text_files import read_text
+from pyro_rm.datasets import read_csv_table
 
 _EGO_SMALL = 200
 _EGO_SMALL_SIZES = range(4, 19)
@@ -106,18 +107,12 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     )
 
 
-def _edges(path: Path) -> np.ndarray:
+def _edges(path: Path) -> Tensor:
     """Pairs of node numbers, at least one."""
-    lines = [line for line in read_text(path, "edges").splitlines() if line.strip()][1:]
-    try:
-        rows = np.array([line.split(",") for line in lines], dtype=int)
-    except ValueError as error:
+    table = read_csv_table(path).values
+    if table.shape[1] != 2 or not (table == table.round()).all():
         raise ValueError(
-            f"Expected a header and rows of two node numbers in {path}, but got: {error}."
-        ) from error
-    if rows.ndim != 2 or rows.shape[1] != 2:
-        raise ValueError(
-            f"Expected a header and rows of two node numbers in {path}, but got {len(rows)} rows "
-            f"of shape {rows.shape[1:]}."
+            f"Expected a header and rows of two node numbers in {path}, but got blanks, fractions "
+            f"or {table.shape[1]} columns."
         )
-    return rows
+    return table.long()
