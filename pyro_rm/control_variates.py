@@ -71,7 +71,7 @@ def taylor_correction(
     """
     first_order = target.taylor_gaps(encoded, differentiable=torch.is_grad_enabled())
     table = unit_gaps(target.space, encoded, first_order, objective)
-    table = table.flatten(len(target.batch_shape(encoded)))
+    table = table.flatten(len(target.batch_shape_of(encoded)))
     with torch.no_grad():
         if candidates is None:
             sizes = wide(table.new_ones(())).expand(table.shape)  # one number in memory

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import EnergyError, check_energy, fast_path
+from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_protocol import EnergyError, fast_path
 from pyro_rm.generic_paths import recomputed
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target

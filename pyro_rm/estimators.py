@@ -119,7 +119,8 @@ class Estimator:
         :param model: An energy, a model or a target.
         :param state_space: The space, where the energy does not say it.
         """
-        return self.num_draws(Target.of(model, state_space)) is None
+        target = model if isinstance(model, Target) else Target.of(model, state_space)
+        return self.num_draws(target) is None
 
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
@@ -144,7 +145,7 @@ class Estimator:
         mask = self._candidates(target, x)
         terms = self._contributions(unit_gaps(target.space, x, table, self._objective), mask)
         weights = torch.ones_like(terms[..., :1]) if mask is None else mask.to(terms.dtype)
-        rank = len(target.batch_shape(x))
+        rank = len(target.batch_shape_of(x))
         weights = weights.expand(terms.shape).flatten(rank).movedim(-1, 0)
         return Terms(terms.flatten(rank).movedim(-1, 0), weights)
 
@@ -164,6 +165,8 @@ class Estimator:
     def _candidates(self, target: Target, x: Tensor) -> Tensor | None:
         """Which sampling units there are; None for all."""
         sites = self._objective.sampling_unit == "site"
+        if target.active is None and (sites or target.space.is_binary):
+            return None
         return candidates(target.space, x, target.active, sites=sites)
 
     def _contributions(self, gaps: Tensor, counted: Tensor | None) -> Tensor:

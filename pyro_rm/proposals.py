@@ -59,7 +59,7 @@ class Proposal(ABC):
             below 2e-9 of the largest are raised to it, so that none is lost to rounding.
         """
         log_sizes = self.log_sizes(target, encoded, objective).detach()
-        log_sizes = wide(log_sizes).flatten(len(target.batch_shape(encoded)))
+        log_sizes = wide(log_sizes).flatten(len(target.batch_shape_of(encoded)))
         if candidates is not None:
             candidates = candidates.reshape(log_sizes.shape)
             log_sizes = log_sizes.masked_fill(~candidates, -torch.inf)
@@ -105,7 +105,7 @@ class Uniform(Proposal):
         if candidates is not None:
             return super().sizes(target, encoded, objective, candidates)
         table = _per_unit(target, encoded, objective)
-        table = table.flatten(len(target.batch_shape(encoded)))
+        table = table.flatten(len(target.batch_shape_of(encoded)))
         return wide(table.new_ones(()) / table.shape[-1]).expand(table.shape)
 
 

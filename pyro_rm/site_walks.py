@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pyro_rm.neighborhoods import Neighbors, substitutions
+from pyro_rm.neighborhoods import Neighbors, linear_gaps, substitutions
 from pyro_rm.state_space import StateSpace
 
 __all__ = ["SiteWalk"]
@@ -93,9 +93,36 @@ class SiteWalk:
         """Give some sites new encoded values, in the shape of their gaps."""
         self.encoded[self._index(block)] = values
 
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        r"""The walk on :math:`w E(x) - \langle x, t \rangle`, in place of this one.
+
+        :param weight: :math:`w`, which multiplies tables like encoded data.
+        :param fields: :math:`t`, which broadcasts to encoded data; None: zero.
+        """
+        return _AddingWalk(self, weight, fields)
+
     def at(self, table: Tensor, block: Block) -> Tensor:
         """The entries of some sites in a table like ``encoded``."""
         return table[self._index(block)]
 
     def _index(self, block: Block) -> tuple[Any, ...]:
         return (..., block) if self.space.is_binary else (..., block, slice(None))
+
+
+class _AddingWalk(SiteWalk):
+    """A walk along another one, at another temperature and in further fields."""
+
+    def __init__(self, walk: SiteWalk, weight: float | Tensor, fields: Tensor | None) -> None:
+        self.walk, self.weight, self.fields = walk, weight, fields
+        self.target, self.space = walk.target, walk.space
+        self.encoded = walk.encoded  # the same tensor: moves are in place
+
+    def gaps(self, block: Block) -> Tensor:
+        gaps = self.weight * self.walk.gaps(block)
+        if self.fields is None:
+            return gaps
+        now = self.at(self.encoded, block)
+        return gaps + linear_gaps(self.space, now, self.at(self.fields, block))
+
+    def move(self, block: Block, values: Tensor) -> None:
+        self.walk.move(block, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from numbers import Integral
 
 import torch
@@ -12,43 +13,9 @@ from torch.distributions import constraints
 
 from pyro_rm.checks import check_active, check_counts, check_real
 from pyro_rm.constants import constant
+from pyro_rm.supports import Categories, TwoStates
 
 __all__ = ["StateSpace"]
-
-
-class _TwoStates(constraints.Constraint):
-    """A site that takes one of two given values."""
-
-    is_discrete = True
-    event_dim = 0
-
-    def __init__(self, states: tuple[float, float]) -> None:
-        self.states = states
-        super().__init__()
-
-    def check(self, value: Tensor) -> Tensor:
-        return (value == self.states[0]) | (value == self.states[1])
-
-    def __repr__(self) -> str:
-        return f"TwoStates{self.states}"
-
-
-class _Categories(constraints.Constraint):
-    """A site that takes an integer code below its number of categories."""
-
-    is_discrete = True
-    event_dim = 1
-
-    def __init__(self, num_categories: tuple[int, ...]) -> None:
-        self.num_categories = num_categories
-        super().__init__()
-
-    def check(self, value: Tensor) -> Tensor:
-        upper = torch.tensor(self.num_categories, device=value.device)
-        return ((value >= 0) & (value < upper) & (value == value.floor())).all(-1)
-
-    def __repr__(self) -> str:
-        return f"Categories{self.num_categories}"
 
 
 @dataclass(frozen=True)
@@ -113,24 +80,24 @@ class StateSpace:
                 "categories are coded 0, 1, ..., K - 1."
             )
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether every site has two values."""
         return self.num_categories == 2
 
-    @property
+    @cached_property
     def max_categories(self) -> int:
         """The largest number of categories of a site."""
         k = self.num_categories
         return k if isinstance(k, int) else max(k)
 
-    @property
+    @cached_property
     def categories(self) -> tuple[int, ...]:
         """The number of categories of every site."""
         k = self.num_categories
         return (k,) * self.num_sites if isinstance(k, int) else k
 
-    @property
+    @cached_property
     def num_states(self) -> int:
         """The number of states in the space, as an exact integer."""
         product = 1
@@ -138,19 +105,19 @@ class StateSpace:
             product *= k
         return product
 
-    @property
+    @cached_property
     def encoded_shape(self) -> torch.Size:
         """Shape of an encoded datum: ``(D,)``, or ``(D, K_max)`` if categorical."""
         if self.is_binary:
             return torch.Size((self.num_sites,))
         return torch.Size((self.num_sites, self.max_categories))
 
-    @property
+    @cached_property
     def support(self) -> constraints.Constraint:
         """The constraint that a datum satisfies."""
         if not self.is_binary:
-            return _Categories(self.categories)
-        site = constraints.boolean if self.states == (0, 1) else _TwoStates(self.states)
+            return Categories(self.categories)
+        site = constraints.boolean if self.states == (0, 1) else TwoStates(self.states)
         return constraints.independent(site, 1)
 
     def category_mask(self, device: torch.device | None = None) -> Tensor:

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import as_context, check_active
+from pyro_rm.energy_checks import check_context, check_energies, check_energy
 from pyro_rm.energy_protocol import (
     Context,
     Energy,
     EnergyError,
-    check_context,
-    check_energies,
-    check_energy,
     energy_device,
     energy_dtype,
+    energy_of,
     fast_path,
     is_validating,
     space_of,
@@ -90,13 +89,10 @@ class Target:
             3
         """
         context = as_context(context)
-        if isinstance(model, Target):
-            found = model
-        elif not isinstance(model, type) and hasattr(model, "target_at"):
-            found = model.target_at(batch_shape)
-        else:
-            _check_callable(model)
-            return Target(model, space_of(model, state_space), context, active)
+        if isinstance(model, type) or not hasattr(model, "target_at"):
+            energy = energy_of(model)
+            return Target(energy, space_of(energy, state_space), context, active)
+        found: Target = model.target_at(batch_shape)
         if state_space is not None and state_space != found.space:
             raise EnergyError(f"Expected a model on {state_space}, but got one on {found.space}.")
         for name, given, own in (
@@ -116,6 +112,10 @@ class Target:
             active=found.active if active is None else active,
         )
 
+    def target_at(self, batch_shape: torch.Size | None = None) -> Target:
+        """Itself: the door for whatever has a target."""
+        return self
+
     def on(self, *context: Tensor) -> Target:
         """The same with further context, such as a level, after what it has."""
         return replace(self, context=(*self.context, *context))
@@ -124,6 +124,11 @@ class Target:
     def device(self) -> torch.device | None:
         """Where the energy computes; None if it does not say."""
         return energy_device(self.energy)
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Batch shape of the energy's parameters."""
+        return getattr(self.energy, "batch_shape", torch.Size())
 
     @cached_property
     def has_gap_table(self) -> bool:
@@ -146,7 +151,8 @@ class Target:
         if is_validating():
             self.space.validate(value, self.active)
             check_energy(self.energy, self.space)
-            check_context(self.context, value.shape[:-1])
+            if self.context:
+                check_context(self.context, value.shape[:-1])
         else:
             self.space.validate_shape(value)
         if self.active is not None:
@@ -157,13 +163,13 @@ class Target:
     def encode(self, value: Tensor) -> Tensor:
         """Encoded data in the type and on the device of the energy, unchecked."""
         dtype = energy_dtype(self.energy, value)
-        return self.space.encode(value if self.device is None else value.to(self.device), dtype)
+        return self.space.encode(value.to(self.device or value.device), dtype)
 
     def decode(self, encoded: Tensor) -> Tensor:
         """Data, ``batch_shape + (D,)``: floats if binary, else integer codes."""
         return self.space.decode(encoded)
 
-    def batch_shape(self, encoded: Tensor) -> torch.Size:
+    def batch_shape_of(self, encoded: Tensor) -> torch.Size:
         """Batch shape of encoded data."""
         return encoded.shape[: encoded.dim() - len(self.space.encoded_shape)]
 
@@ -176,7 +182,7 @@ class Target:
         check_energy(self.energy, self.space)
         self.space.validate_encoded(encoded)
         if self.active is not None:
-            shape = torch.Size((*self.batch_shape(encoded), self.space.num_sites))
+            shape = torch.Size((*self.batch_shape_of(encoded), self.space.num_sites))
             check_active(self.active, shape)
 
     def __call__(self, encoded: Tensor) -> Tensor:
@@ -186,7 +192,7 @@ class Target:
     def _evaluate(self, encoded: Tensor, context: Context) -> Tensor:
         result = self.energy(encoded, *context)
         if is_validating():
-            check_energies(result, self.batch_shape(encoded), tuple(encoded.shape))
+            check_energies(result, self.batch_shape_of(encoded), tuple(encoded.shape))
         return result
 
     def gaps(
@@ -288,7 +294,7 @@ class Target:
             )
         values, gradient = own(encoded, *self.context, differentiable=differentiable)
         if is_validating():
-            check_energies(values, self.batch_shape(encoded), tuple(encoded.shape))
+            check_energies(values, self.batch_shape_of(encoded), tuple(encoded.shape))
         return values, gradient
 
     def energy_and_gaps(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
@@ -310,37 +316,3 @@ class Target:
         """The energy's own walk over the sites of a copy of the chains, or the generic one."""
         own = fast_path(self.energy, "site_walk")
         return SiteWalk(self, encoded) if own is None else own(encoded, *self.context)
-
-
-def energy_of(model: Any) -> Energy:
-    """The energy of an energy, of a distribution, or of a target, whatever its space.
-
-    :param model: One of these.
-    :returns: The energy.
-    :raises TypeError: If ``model`` is none of these.
-
-    Example:
-
-        >>> from pyro_rm.energies import IsingEnergy
-        >>> energy = IsingEnergy(3)
-        >>> energy_of(Target.of(energy)) is energy
-        True
-    """
-    if not isinstance(model, type) and hasattr(model, "target_at"):
-        model = model.target_at()
-    if isinstance(model, Target):
-        return model.energy
-    _check_callable(model)
-    return model
-
-
-def _check_callable(model: Any) -> None:
-    """Refuse what is not an energy, saying what to pass instead."""
-    if isinstance(model, type):
-        raise TypeError(f"Expected an energy, but got the class {model.__name__}; make one first.")
-    if isinstance(model, torch.distributions.Distribution) or not callable(model):
-        raise TypeError(
-            f"Expected an energy, an EnergyModel or a Target, but got {type(model).__name__}. "
-            "An energy is a callable on encoded data; wrap it by EnergyModel(energy) in a Pyro "
-            "program, and pass model.energy where a distribution is not taken."
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_rm.checks import as_context, check_active
+from pyro_rm.checks import check_active
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.state_space import StateSpace
@@ -68,24 +68,26 @@ class EnergyModel(TorchDistribution):
     ) -> None:
         if hasattr(energy, "target_at"):
             raise TypeError(f"Expected an energy, but got the model {energy!r}; pass its .energy.")
-        space = Target.of(energy, state_space).space
-        self.energy = energy
-        self.state_space: StateSpace = space
-        self.active, self.sampler = active, sampler
-        self.context = as_context(context)
-        self.context_event_dim = _per_tensor(context_event_dim, self.context)
-        event_shape = torch.Size((space.num_sites,))
+        target = Target.of(energy, state_space, context=context, active=active)
+        event_shape = torch.Size((target.space.num_sites,))
         if active is not None:
             check_active(active, event_shape)
             if active.shape[-1:] != event_shape:
-                self.active = active.expand(torch.broadcast_shapes(active.shape, event_shape))
-        batch_shape = torch.broadcast_shapes(
-            torch.Size() if batch_shape is None else batch_shape,
-            getattr(energy, "batch_shape", torch.Size()),
-            torch.Size() if self.active is None else self.active.shape[:-1],
-            *(c.shape[: c.dim() - d] for c, d in self._contexts()),
-        )
-        super().__init__(batch_shape, event_shape, validate_args=validate_args)
+                active = active.expand(torch.broadcast_shapes(active.shape, event_shape))
+                target = replace(target, active=active)
+        shapes = [batch_shape or torch.Size(), getattr(energy, "batch_shape", torch.Size())]
+        if active is not None:
+            shapes.append(active.shape[:-1])
+        self.context_event_dim: tuple[int, ...] = ()
+        if target.context:
+            self.context_event_dim = _per_tensor(context_event_dim, target.context)
+            pairs = zip(target.context, self.context_event_dim, strict=True)
+            shapes += [c.shape[: c.dim() - d] for c, d in pairs]
+        self._target, self.sampler = target, sampler
+        self.energy, self.state_space = target.energy, target.space
+        self.context, self.active = target.context, target.active
+        shape = torch.broadcast_shapes(*shapes)
+        super().__init__(shape, event_shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> constraints.Constraint:
@@ -94,17 +96,12 @@ class EnergyModel(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> EnergyModel:
         """The same model with a larger batch shape."""
-        new = self._get_checked_instance(EnergyModel, _instance)
-        EnergyModel.__init__(
-            new,
-            self.energy,
-            state_space=self.state_space,
-            context=self.context,
-            context_event_dim=self.context_event_dim,
-            active=self.active,
-            sampler=self.sampler,
-            batch_shape=torch.Size(batch_shape),
-            validate_args=False,
+        new: EnergyModel = self._get_checked_instance(EnergyModel, _instance)
+        names = ("_target", "sampler", "energy", "state_space", "context", "active")
+        for name in (*names, "context_event_dim"):
+            setattr(new, name, getattr(self, name))
+        TorchDistribution.__init__(
+            new, torch.Size(batch_shape), self.event_shape, validate_args=False
         )
         new._validate_args = self._validate_args
         return new
@@ -115,10 +112,12 @@ class EnergyModel(TorchDistribution):
         :param batch_shape: Shape of the data, which ``batch_shape`` broadcasts with.
         :returns: With context of full rank, without copies.
         """
+        if not self.context:
+            return self._target
         shape = self.batch_shape
         if batch_shape is not None:
             shape = torch.broadcast_shapes(shape, batch_shape)
-        return Target(self.energy, self.state_space, self.wide_context(shape), self.active)
+        return replace(self._target, context=self.wide_context(shape))
 
     def wide_context(self, batch_shape: torch.Size) -> Context:
         """The context at the full rank of a batch shape, as energies take it.
@@ -126,10 +125,8 @@ class EnergyModel(TorchDistribution):
         :param batch_shape: A shape that ``batch_shape`` broadcasts to.
         :returns: Tensors of shape ``batch_shape + ...``, without copies.
         """
-        return tuple(c.expand(batch_shape + c.shape[c.dim() - d :]) for c, d in self._contexts())
-
-    def _contexts(self) -> Iterator[tuple[Tensor, int]]:
-        return zip(self.context, self.context_event_dim, strict=True)
+        pairs = zip(self.context, self.context_event_dim, strict=True)
+        return tuple(c.expand(batch_shape + c.shape[c.dim() - d :]) for c, d in pairs)
 
     def __repr__(self) -> str:
         energy = getattr(self.energy, "__name__", type(self.energy).__name__)

@@ -65,12 +65,13 @@ class LevelFields(nn.Module):
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""
         sites = tuple(range(-len(self.state_space.encoded_shape), 0))
-        return -(self._at(context) * x).sum(sites)
+        return -(self.linear_fields(*context) * x).sum(sites)
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """Gaps to all flips or categories, like ``x``."""
-        return linear_gaps(self.state_space, x, self._at(context))
+        return linear_gaps(self.state_space, x, self.linear_fields(*context))
 
-    def _at(self, context: tuple[Tensor, ...]) -> Tensor:
+    def linear_fields(self, *context: Tensor) -> Tensor:
+        """The fields of each datum's level, ``batch_shape + encoded_shape``."""
         first = self.fields.new_zeros(1, *self.fields.shape[1:])
         return torch.cat([first, self.fields])[context[-1].long()]

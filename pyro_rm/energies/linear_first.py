@@ -29,6 +29,8 @@ class LinearFirstEnergy(Summable, nn.Module):
     :param centered: Whether {0, 1} inputs are coded as -1 and 1 inside, which trains better.
     """
 
+    _is_trunk_of_features = True
+
     def __init__(self, state_space: StateSpace, num_features: int, *, centered: bool) -> None:
         super().__init__()
         self.state_space = state_space
@@ -45,6 +47,10 @@ class LinearFirstEnergy(Summable, nn.Module):
             cls.trunk_gaps = LinearFirstEnergy.trunk_gaps  # type: ignore[method-assign]
         if "features" in vars(cls) and "forward" not in vars(cls):
             cls.forward = cls.forward  # type: ignore[method-assign]  # an energy of its own
+        cls._is_trunk_of_features = all(
+            getattr(cls, name) is getattr(LinearFirstEnergy, name)
+            for name in ("energy_gaps", "features", "forward")
+        )
 
     def trunk(self, features: Tensor) -> Tensor:
         """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``; a subclass's."""
@@ -72,10 +78,7 @@ class LinearFirstEnergy(Summable, nn.Module):
         :param context: What a subclass may take beside the data.
         :returns: An energy that keeps them; this one itself where a subclass adds to the trunk.
         """
-        names = ("energy_gaps", "features", "forward")
-        own = (getattr(getattr(self, name), "__func__", None) for name in names)
-        inherited = (getattr(LinearFirstEnergy, name) for name in names)
-        adds = context or tuple(own) != tuple(inherited)
+        adds = context or not self._is_trunk_of_features
         return self if adds else LinearFirstAt(self, x)
 
     def trunk_gaps(self, features: Tensor) -> Tensor:
@@ -178,6 +181,7 @@ class LinearFirstWalk(SiteWalk):
     ) -> None:
         super().__init__(Target(energy, energy.state_space), encoded)
         self.trunk_gaps, self.fields = energy.trunk_gaps, fields
+        self.factor: float | Tensor | None = None
         self.scale = 2 if energy.centered else 1
         self.weight = energy.weight.view(*self.space.encoded_shape, -1)
         self.features = energy.features(self.encoded)
@@ -191,9 +195,20 @@ class LinearFirstWalk(SiteWalk):
         else:
             change = rows - now[..., None, :] @ rows
             gaps = self._gaps_of(change.flatten(-3, -2)).view(now.shape)
+        if self.factor is not None:
+            gaps = self.factor * gaps
         if self.fields is None:
             return gaps
-        return gaps + linear_gaps(self.space, now, self.fields[block])
+        return gaps + linear_gaps(self.space, now, self.at(self.fields, block))
+
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        """The walk at another temperature and in further fields."""
+        self.factor = weight if self.factor is None else weight * self.factor
+        if self.fields is not None:
+            own = weight * self.fields
+            fields = own if fields is None else own + fields
+        self.fields = fields
+        return self
 
     def _gaps_of(self, change: Tensor) -> Tensor:
         """Gaps that changes of the features make: ``batch + (n, H)`` to ``batch + (n,)``."""

@@ -143,6 +143,15 @@ class PairwiseWalk(SiteWalk):
     def __init__(self, function: PairwiseFunction, encoded: Tensor) -> None:
         super().__init__(Target(function, function.state_space), encoded)
         self.couplings, self.fields = function.couplings, function.fields
+        self.weight: float | Tensor | None = None
+
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        """The walk at another temperature and in further fields."""
+        self.weight = weight if self.weight is None else weight * self.weight
+        self.fields = weight * self.fields
+        if fields is not None:
+            self.fields = self.fields + fields
+        return self
 
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
@@ -158,6 +167,8 @@ class PairwiseWalk(SiteWalk):
         local = flat @ rows.mT if rows.dim() == 2 else (flat[..., None, :] @ rows.mT)[..., 0, :]
         if not self.space.is_binary:
             local = local.unflatten(-1, now.shape[-2:])
+        if self.weight is not None:
+            local = self.weight * local
         return linear_gaps(self.space, now, local + fields)
 
 

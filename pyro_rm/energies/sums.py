@@ -3,15 +3,15 @@ r"""Weighted sums of energies: products of models, temperatures, levels, paths b
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from inspect import Parameter, signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.weighted_terms import Term, Weight
 from pyro_rm.energy_protocol import Context, Energy, fast_path, known_dtype, space_of
 from pyro_rm.energy_protocol import energy_device as known_device
 from pyro_rm.enumeration import outer_energies
@@ -20,12 +20,6 @@ from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
-
-if TYPE_CHECKING:
-    from pyro_rm.energies.pairwise import PairwiseFunction
-
-Weight = float | Tensor | Callable[..., Tensor]
-"""A number, a tensor of batch shape, or a function of the context that returns one."""
 
 
 class Summable:
@@ -54,33 +48,6 @@ class Summable:
 
     def __neg__(self) -> SumEnergy:
         return self * -1.0
-
-
-class Term(nn.Module):
-    """One energy of a sum, its weight, and which context it takes.
-
-    :param weight: Its weight.
-    :param energy: The energy.
-    :param context: Which of the sum's context tensors it takes; as many of the first ones as its
-        signature has room for if None.
-    """
-
-    weight: Weight  # a parameter or buffer if it is a tensor
-    energy: Energy
-
-    def __init__(self, weight: Weight, energy: Energy, context: slice | None = None) -> None:
-        super().__init__()
-        if isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter):
-            self.register_buffer("weight", weight)
-        else:
-            self.weight = weight
-        self.energy = energy
-        self.context = slice(_room(energy)) if context is None else context
-
-    def weight_at(self, context: Context) -> float | Tensor:
-        """The weight, where it depends on a context."""
-        weight = self.weight
-        return weight(*context) if callable(weight) else weight
 
 
 class SumEnergy(Summable, nn.Module):
@@ -199,20 +166,33 @@ class SumEnergy(Summable, nn.Module):
         return other
 
     def site_walk(self, x: Tensor, *context: Tensor) -> SiteWalk:
-        """A walk along the walks of the terms; pairwise ones are one."""
-        merged = self.pairwise() if len(self.terms) > 1 else None
+        """A walk along those of the terms; pairwise terms are one, and linear ones are fields."""
+        merged = self.pairwise()
         if merged is not None:
             return merged.site_walk(x)
-        parts = [(self._on_sites(w), part.walk(x)) for w, part in self._parts(context)]
-        return SumWalk(Target(self, self.state_space, context), parts)
+        walks: list[tuple[float | Tensor, SiteWalk]] = []
+        fields: Tensor | None = None
+        for weight, part in self._parts(context):
+            weight = self._on_sites(weight)
+            linear = fast_path(part.energy, "linear_fields")
+            if linear is None:
+                walks.append((weight, part.walk(x)))
+            else:
+                own = weight * linear(*part.context)
+                fields = own if fields is None else fields + own
+        if not walks:
+            return SiteWalk(Target(self, self.state_space, context), x)
+        added = [walks[0][1].adding(walks[0][0], fields)]
+        added += [walk.adding(weight, None) for weight, walk in walks[1:]]
+        return added[0] if len(added) == 1 else SumWalk(added)
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``."""
         return _total(w * outer_energies(part, left, right) for w, part in self._parts())
 
-    def pairwise(self) -> PairwiseFunction | None:
+    def pairwise(self) -> Any:
         """One function of merged couplings and fields, if all terms are pairwise; else None."""
-        merged: PairwiseFunction | None = None
+        merged: Any = None
         for term in self.terms:
             weight, own = term.weight, fast_path(term.energy, "pairwise")
             function = None if own is None else own()
@@ -260,21 +240,20 @@ class SumEnergy(Summable, nn.Module):
 class SumWalk(SiteWalk):
     """A walk along several, whose gaps add up.
 
-    :param target: The sum.
-    :param parts: Weights that multiply tables of gaps, and walks.
+    :param walks: One for each term, from the same chains.
     """
 
-    def __init__(self, target: Target, parts: list[tuple[float | Tensor, SiteWalk]]) -> None:
-        self.target, self.space, self.parts = target, target.space, parts
-        self.encoded = parts[0][1].encoded  # the same tensor: moves are in place
+    def __init__(self, walks: list[SiteWalk]) -> None:
+        self.target, self.space, self.walks = walks[0].target, walks[0].space, walks
+        self.encoded = walks[0].encoded  # the same tensor: moves are in place
 
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
-        return _total(weight * walk.gaps(block) for weight, walk in self.parts)
+        return _total(walk.gaps(block) for walk in self.walks)
 
     def move(self, block: Block, values: Tensor) -> None:
         """Give some sites new encoded values."""
-        for _, walk in self.parts:
+        for walk in self.walks:
             walk.move(block, values)
 
 
@@ -321,16 +300,3 @@ def _flattened(weight: Weight, energy: Energy, context: slice | None = None) -> 
             yield Term(weight * term.weight, term.energy, term.context)
     else:
         yield Term(weight, energy, context)
-
-
-def _room(energy: Energy) -> int | None:
-    """How many context tensors an energy takes; None for any number."""
-    function = energy.forward if isinstance(energy, nn.Module) else energy
-    try:
-        parameters = signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
-        return None
-    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return max(0, sum(p.kind in kinds for p in parameters) - 1)

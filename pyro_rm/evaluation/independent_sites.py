@@ -99,6 +99,10 @@ class IndependentSites(Summable):
         """Gaps of all flips or substitutions, in the shape of ``encoded``."""
         return linear_gaps(self.state_space, encoded, self.fields)
 
+    def linear_fields(self) -> Tensor:
+        """The fields."""
+        return self.fields
+
     def pairwise(self) -> PairwiseFunction:
         """A function without couplings."""
         space = self.state_space

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energy_protocol import check_energy, fast_path
+from pyro_rm.energy_checks import check_energy
+from pyro_rm.energy_protocol import fast_path
 from pyro_rm.enumeration import Enumeration, TooManyStatesError
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -87,9 +88,7 @@ def single_target(model: Any, state_space: StateSpace | None = None) -> Target:
         is unknown, or the energy is one on another space.
     """
     target = Target.of(model, state_space)
-    batch_shape = getattr(
-        model if hasattr(model, "target_at") else target.energy, "batch_shape", ()
-    )
+    batch_shape = getattr(model, "batch_shape", ()) or target.batch_shape
     if batch_shape or target.context or target.active is not None:
         raise ValueError(
             "Expected one model of all sites, but got one with a batch shape, a context or "

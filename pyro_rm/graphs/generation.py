@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_sizes
 from pyro_rm.energies.node_pairs import num_nodes_of
-from pyro_rm.energy_protocol import energy_device, energy_dtype
+from pyro_rm.energy_protocol import energy_device, energy_dtype, energy_of
 from pyro_rm.graphs.codec import active_pairs, decode_graphs
 from pyro_rm.markov_steps import Chains, MarkovStep, default_step
 from pyro_rm.markov_steps.noise_levels import background_draw, sample_by_levels
-from pyro_rm.target import Target, energy_of
+from pyro_rm.target import Target
 
 
 def generate_graphs(

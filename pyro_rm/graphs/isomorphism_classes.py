@@ -13,9 +13,8 @@ from torch import Tensor
 
 from pyro_rm.checks import check_graphs
 from pyro_rm.constants import constant
-from pyro_rm.energy_protocol import energy_device, energy_dtype
+from pyro_rm.energy_protocol import energy_device, energy_dtype, energy_of
 from pyro_rm.graphs.codec import encode_graphs
-from pyro_rm.target import energy_of
 
 _LARGEST = 7  # the atlas of networkx ends here
 

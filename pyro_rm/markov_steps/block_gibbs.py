@@ -81,7 +81,7 @@ class BlockGibbs(MarkovStep):
         if target.active is not None:
             active = target.active if space.is_binary else target.active[..., None]
             moved = torch.where(active, moved, encoded)
-        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))
+        return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)))
 
     def tempered(self, target: Target, inverse_temperature: Tensor) -> Target:
         """Both layers tempered together, in place of multiplying the free energy."""

@@ -11,11 +11,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_real
-from pyro_rm.energy_protocol import energy_dtype, fast_path, is_validating
+from pyro_rm.energy_protocol import energy_dtype, energy_of, fast_path, is_validating
 from pyro_rm.markov_steps.block_gibbs import BlockGibbs, has_hidden_units
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
-from pyro_rm.target import Target, energy_of
+from pyro_rm.target import Target
 
 SECONDS_BEFORE_A_BAR = 2.0
 

@@ -97,4 +97,4 @@ class ColoredGibbs(MarkovStep):
         colors = torch.tensor(self.colors, device=state.encoded.device)
         blocks = [(colors == color).nonzero()[:, 0] for color in range(self.num_colors)]
         moved = redraw_blocks(target, state.encoded, blocks)
-        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))
+        return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)))

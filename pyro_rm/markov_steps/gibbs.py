@@ -42,7 +42,7 @@ class GibbsSweep(MarkovStep):
         """One sweep over all active sites."""
         sites = [slice(site, site + 1) for site in range(target.space.num_sites)]
         moved = redraw_blocks(target, state.encoded, sites)
-        return ChainState(moved, moved.new_ones(target.batch_shape(moved)))
+        return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)))
 
 
 def redraw_blocks(target: Target, encoded: Tensor, blocks: Sequence[Block]) -> Tensor:

@@ -53,7 +53,7 @@ class GibbsWithGradients(InformedStep):
 
     def table(self, target: Target, encoded: Tensor, gaps: Tensor) -> Tensor:
         """Log probabilities of all changes; uniform where no site is active."""
-        rank = len(target.batch_shape(encoded))
+        rank = len(target.batch_shape_of(encoded))
         logits = (gaps / 2).flatten(rank)
         possible = candidates(target.space, encoded, target.active)
         if possible is not None:
@@ -65,7 +65,7 @@ class GibbsWithGradients(InformedStep):
     def propose(self, target: Target, encoded: Tensor, table: Tensor) -> Tensor:
         """Change one site."""
         space, active = target.space, target.active
-        index = randomness.choose(table.flatten(len(target.batch_shape(table))))[None]
+        index = randomness.choose(table.flatten(len(target.batch_shape_of(table))))[None]
         if space.is_binary:
             neighbors = Neighbors(index)
         else:

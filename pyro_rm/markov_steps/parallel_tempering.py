@@ -81,7 +81,7 @@ class ParallelTempering(MarkovStep):
     @torch.no_grad()
     def __call__(self, target: Target, state: ChainState) -> ChainState:
         """Move all replicas, then swap."""
-        rank = len(target.batch_shape(state.encoded))
+        rank = len(target.batch_shape_of(state.encoded))
         betas = state.encoded.new_tensor(self.inverse_temperatures).view((-1,) + (1,) * (rank - 1))
         replicas = self.step.tempered(target, betas)
         encoded = self.step(replicas, self.step.init(replicas, state.encoded)).encoded
@@ -98,7 +98,7 @@ class ParallelTempering(MarkovStep):
         return ChainState(encoded, acceptance / pairs)
 
     def _check_replicas(self, target: Target, encoded: Tensor) -> None:
-        batch_shape, space, active = target.batch_shape(encoded), target.space, target.active
+        batch_shape, space, active = target.batch_shape_of(encoded), target.space, target.active
         if not batch_shape or batch_shape[0] != self.num_replicas:
             raise ValueError(
                 f"Expected chains with {self.num_replicas} temperatures as their first dimension, "

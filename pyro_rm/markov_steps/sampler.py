@@ -82,8 +82,7 @@ class MarkovSampler:
         :param active: Booleans that broadcast to the draws; other sites are clamped.
         :returns: Data, ``sample_shape + batch_shape + (D,)``.
         """
-        own = model.batch_shape if hasattr(model, "target_at") else torch.Size()
-        shape = torch.Size(sample_shape) + own
+        shape = torch.Size(sample_shape) + getattr(model, "batch_shape", torch.Size())
         target = Target.of(model, state_space, context=context, active=active, batch_shape=shape)
         start = starting_data(target, shape, self.initial)
         step = default_step(target) if self.step is None else self.step

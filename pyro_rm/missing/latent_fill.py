@@ -15,7 +15,7 @@ from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energy_protocol import check_energy
+from pyro_rm.energy_checks import check_energy
 from pyro_rm.markov_steps import MarkovStep
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.missing.fill import Fill

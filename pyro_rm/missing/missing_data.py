@@ -184,7 +184,7 @@ def impute(
     target = Target.of(model, state_space, context=context, batch_shape=value.shape[:-1])
     target.space.validate_shape(value)
     missing = value.isnan() if target.active is None else value.isnan() & target.active
-    own = getattr(model, "batch_shape", ()) if hasattr(model, "target_at") else ()
+    own = getattr(model, "batch_shape", ())
     shape = torch.Size((num_fills, *torch.broadcast_shapes(torch.Size(own), value.shape[:-1])))
     copies = tuple(c[None] for c in target.context)
     target = replace(target, context=copies, active=missing)

@@ -59,9 +59,11 @@ def _replace(fn: Any, loss: SiteLoss, weight: float) -> Any:
 
 def _is_enumerated(msg: Any) -> bool:
     """Whether a site has batch dimensions that no plate declares: enumerated latents."""
-    declared = {frame.dim for frame in msg["cond_indep_stack"]}
-    shape = msg["fn"].batch_shape
-    return any(shape[dim] > 1 and dim not in declared for dim in range(-len(shape), 0))
+    sizes = dict(enumerate(reversed(msg["fn"].batch_shape), 1))
+    for frame in msg["cond_indep_stack"]:
+        if frame.dim is not None:
+            sizes.pop(-frame.dim, None)
+    return max(sizes.values(), default=1) > 1
 
 
 class RatioMatchingMessenger(Messenger):
@@ -112,8 +114,7 @@ class RatioMatchingMessenger(Messenger):
                 )
             return
         loss = _loss_at(self.losses, msg["name"])
-        deterministic = loss.is_deterministic(model.target_at())
-        if not (self.stochastic or deterministic):
+        if not (self.stochastic or loss.is_deterministic(model.target_at())):
             raise ValueError(
                 f"Expected a deterministic estimator at site {msg['name']!r}, but got "
                 f"{loss}: fresh noise at each evaluation silently breaks NUTS and "
@@ -129,8 +130,8 @@ class RatioMatchingMessenger(Messenger):
         surrogate = unwrap(msg["fn"])
         if not isinstance(surrogate, Surrogate) or not msg["is_observed"]:
             return
-        exact = surrogate.loss.is_deterministic(surrogate.model.target_at())
-        if not exact and (not self.linear or _is_enumerated(msg)):
+        nonlinear = not self.linear or _is_enumerated(msg)
+        if nonlinear and not surrogate.loss.is_deterministic(surrogate.model.target_at()):
             warnings.warn(
                 f"The sampled estimate at site {msg['name']!r} enters a nonlinear objective "
                 "(enumerated classes, or a Renyi, tensor Monte Carlo or wake-sleep bound), "
@@ -141,12 +142,15 @@ class RatioMatchingMessenger(Messenger):
 
     def _prime(self, msg: Any, surrogate: Surrogate) -> None:
         """Estimate now, with all plates known and the program's context still open."""
-        stack = pyro.poutine.runtime._PYRO_STACK
-        within = {id(handler) for handler in stack[stack.index(self) :]}
         try:
-            # Weights that the energy samples are shared by all data: neither local to a plate
-            # of the model nor masked with its rows.
-            with block_messengers(lambda m: isinstance(m, _OF_DATA) and id(m) in within):
+            if surrogate.sampling:
+                # They are shared by all data: neither local to a plate of the model nor masked
+                # with its rows.
+                stack = pyro.poutine.runtime._PYRO_STACK
+                within = {id(handler) for handler in stack[stack.index(self) :]}
+                with block_messengers(lambda m: isinstance(m, _OF_DATA) and id(m) in within):
+                    surrogate.prime(msg["value"])
+            else:
                 surrogate.prime(msg["value"])
         except EnergyError as error:
             raise EnergyError(f"At site {msg['name']!r}: {error}") from error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -59,6 +58,8 @@ class Surrogate(TorchDistribution):
     def __init__(self, model: EnergyModel, loss: SiteLoss, weight: float) -> None:
         self.model, self.loss, self.weight = model, loss, weight
         self._computed: tuple[Tensor, Tensor] | None = None
+        modules = model.energy.modules() if isinstance(model.energy, nn.Module) else ()
+        self.sampling = [module for module in modules if isinstance(module, PyroModule)]
         super().__init__(model.batch_shape, model.event_shape, validate_args=False)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
@@ -86,19 +87,9 @@ class Surrogate(TorchDistribution):
 
     def _estimate(self, value: Tensor) -> Tensor:
         model = self.model
-        model.state_space.validate_shape(value)
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
-        wide = value.expand((*batch_shape, value.shape[-1]))  # full rank before neighbors come
-        with _cached_samples(model.energy):
-            return -self.weight * self.loss(model.target_at(batch_shape), wide)
-
-
-@contextmanager
-def _cached_samples(energy: Any) -> Iterator[None]:
-    """Let the weights that Pyro modules sample be the same for a datum and its neighbors."""
-    modules = energy.modules() if isinstance(energy, nn.Module) else ()
-    with ExitStack() as contexts:
-        for module in modules:
-            if isinstance(module, PyroModule):
+        wide = value.expand(batch_shape + value.shape[-1:])  # full rank before neighbors come
+        with ExitStack() as contexts:  # weights that modules sample are the same for neighbors
+            for module in self.sampling:
                 contexts.enter_context(module._pyro_context)
-        yield
+            return -self.weight * self.loss(model.target_at(batch_shape), wide)
