@@ -49,7 +49,7 @@ def parse_records(text: str, path: Path, suffix: str) -> Records:
     if not filled or suffix in _WITH_HEADERS:
         raise ValueError(
             f"Expected sequences after lines that start with '>', but found none in {path}, or "
-            f"text before the first one."
+            "text before the first one."
         )
     return _plain(filled, path)
 

@@ -128,9 +128,9 @@ def read_csv_table(
             cell = cells[wrong[0]]
             raise ValueError(
                 f"Expected numbers or blanks in column {name!r} of {path}, but got {cell!r} in "
-                f"line {lines[wrong[0]]}. Say what it stands for, such as "
-                f"codes={{{cell!r}: float('nan')}} for a blank, or labels=[{name!r}] to set the "
-                "column aside."
+                f"line {lines[wrong[0]]}. Remove that line if it is not data; else say what the "
+                f"word stands for, such as codes={{{cell!r}: float('nan')}} for a blank, or set the "
+                f"column aside by labels=[{name!r}]."
             )
     _mention_text([name for name in answers if name not in numbers], numbers, path, separator)
     values = torch.tensor(list(numbers.values()), dtype=torch.float64).mT.contiguous()
