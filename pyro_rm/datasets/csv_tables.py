@@ -129,8 +129,8 @@ def read_csv_table(
             raise ValueError(
                 f"Expected numbers or blanks in column {name!r} of {path}, but got {cell!r} in "
                 f"line {lines[wrong[0]]}. Remove that line if it is not data; else say what the "
-                f"word stands for, such as codes={{{cell!r}: float('nan')}} for a blank, or set the "
-                f"column aside by labels=[{name!r}]."
+                f"word stands for, such as codes={{{cell!r}: float('nan')}} for a blank, or set "
+                f"the column aside by labels=[{name!r}]."
             )
     _mention_text([name for name in answers if name not in numbers], numbers, path, separator)
     values = torch.tensor(list(numbers.values()), dtype=torch.float64).mT.contiguous()
