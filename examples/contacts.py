@@ -1,7 +1,8 @@
 """Predict contacts in a protein from an alignment of its family by a Potts model.
 
-Reads a2m, fasta or npz (with distances ``dist_cb`` if the precision is to be known); without
---data it simulates a small family with known contacts. Saves contacts.png and results.json.
+Reads FASTA, A2M, A3M, Stockholm, CLUSTAL or npz (with distances ``dist_cb`` if the precision is to
+be known); without --data it simulates a small family with known contacts. Saves contacts.png and
+results.json.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import pyro
 import torch
 
 from pyro_rm.datasets import Alignment, read_alignment
-from pyro_rm.datasets.alignments import AMINO_ACIDS
 from pyro_rm.energies import PottsEnergy
 from pyro_rm.markov_steps import GibbsSweep, MarkovSampler
 from pyro_rm.networks import PottsNetwork, contact_precision
@@ -76,7 +76,7 @@ def draw(strengths: torch.Tensor, distances: torch.Tensor | None, path: Path) ->
 def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, help="alignment: .a2m, .fasta or .npz")
+    parser.add_argument("--data", type=Path, help="alignment, compressed or not")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--identity", type=float, default=0.8, help="of sequences that are one")
     parser.add_argument("--seed", type=int, default=0)
@@ -85,11 +85,13 @@ def main() -> None:
     pyro.set_rng_seed(arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.data is None:
-        codes, distances = simulated_family(num_sequences=300 if arguments.smoke else 800)
+        family = simulated_family(num_sequences=300 if arguments.smoke else 800)
+        codes, distances = family.codes, family.distances
         num_categories = 5
     else:
-        codes, distances = read_alignment(arguments.data)
-        num_categories = len(AMINO_ACIDS)
+        alignment = read_alignment(arguments.data)
+        codes, distances = alignment.codes, alignment.distances
+        num_categories = len(alignment.alphabet)
     start = time.perf_counter()
     network = PottsNetwork(
         num_categories=num_categories, identity=arguments.identity,

@@ -89,7 +89,7 @@ def test_archives(tmp_path, arrays):
         read_alignment(tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize("alphabet", ["", "-", "-AA", "-Å"])
+@pytest.mark.parametrize("alphabet", ["", "-", "-AA", "-Å", "-Aa", "-.A", "-A ", ">A", "-A\n"])
 def test_alphabets(tmp_path, alphabet):
     (tmp_path / "x.fasta").write_text(">one\n-A\n")
     with pytest.raises(ValueError, match="Expected different letters of ASCII, two or more"):

@@ -170,7 +170,7 @@ OF_NO_SOURCE = {
     "check_chains", "default_step", "estimate", "estimate_terms", "first_replica", "move",
     "num_replicas", "starting_data", "TemperedLayers",
     # reading, coding and drawing data
-    "CurveDensity", "GrayCodedDensity", "active_pairs", "background_draw", "coupling_matrix",
+    "GrayCodedDensity", "active_pairs", "background_draw", "coupling_matrix",
     "decode_graphs", "encode_graphs", "lattice", "read_alignment", "read_csv_table",
     "simulate_ising", "size_buckets", "with_couplings",
     # definitions, with the formula or the sentence that says all

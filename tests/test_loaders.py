@@ -51,8 +51,8 @@ def damaged(path, content, damage):
 def test_csv(tmp_path, damage):
     path = damaged(tmp_path / "x.csv", b"a,b,c\n1,0,\n0,1,x\n" * 3, damage)
     try:
-        assert isinstance(read_csv_table(path), CsvTable)
-    except ValueError as error:
+        assert isinstance(read_csv_table(path, labels=["c"]), CsvTable)
+    except (ValueError, UserWarning) as error:
         assert str(error)  # noqa: PT017
 
 
@@ -63,7 +63,7 @@ def test_alignments(tmp_path, suffix, damage):
     path = damaged(tmp_path / f"x.{suffix}", b">one\nACD-\n>two\nACDE\n" * 3, damage)
     try:
         codes = read_alignment(path).codes
-    except ValueError as error:
+    except (ValueError, UserWarning) as error:
         assert str(error)  # noqa: PT017
     else:
         assert ((codes >= 0) & (codes <= 20)).all()

@@ -1,9 +1,9 @@
-"""Data to try models on; independent of the rest of the library."""
+"""Data to try models on, and readers of tables and alignments."""
 
 from pyro_rm.datasets.alignments import Alignment, read_alignment
 from pyro_rm.datasets.csv_tables import CsvTable, read_csv_table
 from pyro_rm.datasets.gray_code import GrayCode
-from pyro_rm.datasets.plane_densities import CurveDensity, PlaneDensity
+from pyro_rm.datasets.plane_densities import PlaneDensity
 from pyro_rm.datasets.spins import (
     coupling_matrix,
     erdos_renyi,
@@ -17,7 +17,6 @@ from pyro_rm.datasets.synthetic import GrayCodedDensity, synthetic_density, synt
 __all__ = [
     "Alignment",
     "CsvTable",
-    "CurveDensity",
     "GrayCode",
     "GrayCodedDensity",
     "PlaneDensity",

@@ -67,8 +67,8 @@ class GrayCode:
 
         :param points: Shape ``batch_shape + (2,)``.
         :returns: Zeros and ones of the default floating type, ``batch_shape + (D,)``.
-        :raises TypeError: If they are no tensor of real numbers.
-        :raises ValueError: If they are no points of the plane.
+        :raises TypeError: If they are not a tensor of real numbers.
+        :raises ValueError: If they are not finite points of the plane.
         """
         check_real(points, "points")
         if points.shape[-1:] != (2,) or not points.isfinite().all():
@@ -88,8 +88,8 @@ class GrayCode:
 
         :param bits: Zeros and ones, ``batch_shape + (D,)``.
         :returns: Points in float64, ``batch_shape + (2,)``.
-        :raises TypeError: If they are no tensor of real numbers.
-        :raises ValueError: If the shape or a value is none of such bits.
+        :raises TypeError: If they are not a tensor of real numbers.
+        :raises ValueError: If the shape is another, or a value is neither 0 nor 1.
         """
         check_real(bits, "bits")
         if bits.shape[-1:] != (self.num_bits,) or not ((bits == 0) | (bits == 1)).all():
@@ -99,7 +99,7 @@ class GrayCode:
             )
         pairs = bits.double().unflatten(-1, (2, -1))
         digits = pairs[..., 1:].cumsum(-1) % 2
-        places = 0.5 ** torch.arange(1, self.num_digits + 1, dtype=torch.float64)
+        places = 0.5 ** torch.arange(1, self.num_digits + 1, device=bits.device).double()
         magnitude = digits @ places + 0.5 ** (self.num_digits + 1)
         return (1 - 2 * pairs[..., 0]) * magnitude * self.radius
 
@@ -111,14 +111,12 @@ class GrayCode:
 
 def _binary_digits(fraction: Tensor, num_digits: int) -> Tensor:
     """Leading binary digits of numbers in [0, 1), exactly, ``shape + (num_digits,)``."""
-    digits = torch.zeros((*fraction.shape, num_digits), dtype=torch.uint8)
+    digits = fraction.new_zeros((*fraction.shape, num_digits), dtype=torch.uint8)
     for start in range(0, num_digits, _DIGITS_AT_ONCE):
         count = min(_DIGITS_AT_ONCE, num_digits - start)
         fraction = fraction * 2.0**count
         whole = fraction.floor()
         fraction = fraction - whole
-        shifts = torch.arange(count - 1, -1, -1)
+        shifts = torch.arange(count - 1, -1, -1, device=fraction.device)
         digits[..., start : start + count] = (whole.long()[..., None] >> shifts) & 1
-        if not fraction.any():
-            break
     return digits

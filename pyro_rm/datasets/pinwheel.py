@@ -40,8 +40,9 @@ class Pinwheel(PlaneDensity):
     rate: float = 0.25
     size: float = 2.0
 
-    def _turns(self) -> Tensor:
-        return torch.arange(self.num_arms, dtype=torch.float64) * (2 * math.pi / self.num_arms)
+    def _turns(self, device: torch.device | None = None) -> Tensor:
+        arms = torch.arange(self.num_arms, dtype=torch.float64, device=device)
+        return arms * (2 * math.pi / self.num_arms)
 
     def sample(self, num_samples: int) -> Tensor:
         """Independent draws, ``(num_samples, 2)``."""
@@ -57,7 +58,7 @@ class Pinwheel(PlaneDensity):
         """Densities at points, ``(n, 2)`` to ``(n,)``."""
         x, y = (points.double() / self.size).unbind(-1)
         rho = torch.hypot(x, y)[:, None]
-        target = torch.atan2(y, x)[:, None] + self._turns()
+        target = torch.atan2(y, x)[:, None] + self._turns(points.device)
         psi = _wrapped(target + self.rate * rho.exp())
         for _ in range(_NEWTON_STEPS):
             growth = self.rate * (rho * psi.cos()).exp()
@@ -77,8 +78,8 @@ class Pinwheel(PlaneDensity):
         """Probabilities of the cells of a square grid, by a rule of nine points a cell."""
         edges = edges.double()
         widths = edges.diff()
-        ticks = (edges[:-1, None] + widths[:, None] * _NODES).flatten()
-        weights = (widths[:, None] * _WEIGHTS).flatten()
+        ticks = (edges[:-1, None] + widths[:, None] * _NODES.to(edges.device)).flatten()
+        weights = (widths[:, None] * _WEIGHTS.to(edges.device)).flatten()
         masses = self.grid_density(ticks) * weights * weights[:, None]
         n = len(widths)
         return masses.view(n, 3, n, 3).sum((1, 3))

@@ -95,7 +95,7 @@ class CurveDensity(PlaneDensity):
 
     def density(self, points: Tensor) -> Tensor:
         """Densities at points, ``(n, 2)`` to ``(n,)``."""
-        centers = self._centers()
+        centers = self._centers(points.device)
         densities = [
             self.noise.density(some[:, None] - centers).prod(-1).mean(-1)
             for some in points.double().split(_POINTS_AT_ONCE)
@@ -104,17 +104,18 @@ class CurveDensity(PlaneDensity):
 
     def grid_density(self, ticks: Tensor) -> Tensor:
         """Densities at the crossings of a square grid, by one matrix product."""
-        at = self.noise.density(ticks.double()[:, None, None] - self._centers())
+        at = self.noise.density(ticks.double()[:, None, None] - self._centers(ticks.device))
         return at[..., 0] @ at[..., 1].T / self.num_nodes
 
     def cell_masses(self, edges: Tensor) -> Tensor:
         """Probabilities of the cells of a square grid, by one matrix product."""
-        below = self.noise.cdf(edges.double()[:, None, None] - self._centers())
+        below = self.noise.cdf(edges.double()[:, None, None] - self._centers(edges.device))
         mass = below.diff(dim=0)
         return mass[..., 0] @ mass[..., 1].T / self.num_nodes
 
-    def _centers(self) -> Tensor:
-        nodes = (torch.arange(self.num_nodes, dtype=torch.float64) + 0.5) / self.num_nodes
+    def _centers(self, device: torch.device) -> Tensor:
+        numbers = torch.arange(self.num_nodes, dtype=torch.float64, device=device)
+        nodes = (numbers + 0.5) / self.num_nodes
         return self.curve(nodes).double()
 
 

@@ -62,26 +62,38 @@ def adjacency_matrix(x: Tensor, *, directed: bool = False) -> Tensor:
     return padded.index_select(-1, position).unflatten(-1, (nodes, nodes))
 
 
-def pair_ends(sites: int, *, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """The smaller and the larger node of each unordered pair, ``(D,)`` each.
+def pair_ends(
+    sites: int, *, directed: bool = False, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """The two nodes of each pair, ``(D,)`` each; the smaller one first if pairs are unordered.
+
+    :param sites: Number of pairs.
+    :param directed: Whether pairs are ordered.
+    :param device: Where the result is.
+    :raises ValueError: If no number of nodes has so many pairs.
 
     Example:
 
         >>> pair_ends(3)
         (tensor([0, 0, 1]), tensor([1, 2, 2]))
     """
-    nodes, _ = _positions(sites, False, "cpu")
-    first, second = torch.triu_indices(nodes, nodes, 1, device=device)
+    first, second = _ends(num_nodes_of(sites, directed=directed), directed, str(device or "cpu"))
     return first, second
+
+
+@constant
+def _ends(nodes: int, directed: bool, device: str) -> Tensor:
+    """Rows and columns of the sites in an adjacency matrix, ``(2, D)``."""
+    sites = ~torch.eye(nodes, dtype=torch.bool)
+    return (sites if directed else sites.triu()).nonzero().T.to(device)
 
 
 @constant
 def _positions(sites: int, directed: bool, device: str) -> tuple[int, Tensor]:
     """Number of nodes, and the site that each entry of the matrix holds (D: none)."""
     nodes = num_nodes_of(sites, directed=directed)
-    where = ~torch.eye(nodes, dtype=torch.bool)
     matrix = torch.full((nodes, nodes), sites)
-    matrix[where if directed else where.triu()] = torch.arange(sites)
+    matrix[pair_ends(sites, directed=directed)] = torch.arange(sites)
     if not directed:
         matrix = torch.minimum(matrix, matrix.T)
     return nodes, matrix.flatten().to(device)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_graphs, check_real, check_sizes
+from pyro_rm.energies.node_pairs import num_nodes_of, num_pairs, pair_ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -
     :param max_nodes: Nodes of the padding.
     :param directed: Whether pairs are ordered.
     :returns: Booleans, ``batch_shape + (D,)``.
-    :raises TypeError: If the numbers of nodes are no integers.
+    :raises TypeError: If the numbers of nodes are not integers.
     :raises ValueError: If one is negative, or above ``max_nodes``.
 
     Example:
@@ -83,9 +84,10 @@ def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -
     """
     check_counts(max_nodes=max_nodes)
     check_sizes(num_nodes, max_nodes)
-    first, second = np.nonzero(_pair_mask(max_nodes, directed))
-    largest = torch.from_numpy(np.maximum(first, second))
-    return largest.to(num_nodes.device) < num_nodes[..., None]
+    ends = pair_ends(
+        num_pairs(max_nodes, directed=directed), directed=directed, device=num_nodes.device
+    )
+    return torch.maximum(*ends) < num_nodes[..., None]
 
 
 def encode_graphs(
@@ -96,13 +98,16 @@ def encode_graphs(
 ) -> GraphBatch:
     """Turn graphs into padded vectors over node pairs; nodes keep the order of each graph.
 
+    Each edge is a one: weights are not read.
+
     :param graphs: Graphs of one kind, directed or not, without self-loops.
     :param max_nodes: Nodes of the padding, those of the largest graph by default.
     :param node_features: Name of a node attribute, a number or a vector, to take along.
     :returns: The batch; :func:`decode_graphs` is the inverse.
     :raises TypeError: If a graph is a multigraph, or directed and undirected ones are mixed.
     :raises ValueError: If there is no graph, or a graph has no nodes, self-loops, more than
-        ``max_nodes`` nodes, or nodes without the features.
+        ``max_nodes`` nodes, or a node whose features are missing, not finite, or of another
+        length than the others'.
 
     Example:
 
@@ -123,22 +128,17 @@ def encode_graphs(
             f"Expected graphs of at most max_nodes={max_nodes} nodes, but got one of {largest}. "
             "Raise max_nodes."
         )
-    mask = _pair_mask(max_nodes, directed)
-    pairs = np.zeros((len(graphs), int(mask.sum())))
-    for row, graph in zip(pairs, graphs, strict=True):
-        adjacency = np.zeros(mask.shape)
-        adjacency[: len(graph), : len(graph)] = nx.to_numpy_array(graph, weight=None)
-        row[:] = adjacency[mask]
+    num_nodes = torch.tensor([len(graph) for graph in graphs])
+    active = active_pairs(num_nodes, max_nodes, directed=directed)
+    pairs = torch.zeros(active.shape)
+    for row, exists, graph in zip(pairs, active, graphs, strict=True):
+        adjacency = torch.from_numpy(nx.to_numpy_array(graph, weight=None)).to(pairs)
+        own = num_pairs(len(graph), directed=directed)
+        row[exists] = adjacency[pair_ends(own, directed=directed)]
     features = None
     if node_features is not None:
         features = _features(graphs, max_nodes, node_features)
-    return GraphBatch(
-        torch.from_numpy(pairs).to(torch.get_default_dtype()),
-        torch.tensor([len(graph) for graph in graphs]),
-        max_nodes,
-        directed=directed,
-        features=features,
-    )
+    return GraphBatch(pairs, num_nodes, max_nodes, directed=directed, features=features)
 
 
 def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -> list[nx.Graph]:
@@ -148,7 +148,7 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
     :param num_nodes: Nodes of each graph, ``(B,)``.
     :param directed: Whether pairs are ordered.
     :returns: Graphs on nodes 0, 1, ...
-    :raises TypeError: If they are no tensors of numbers and integers.
+    :raises TypeError: If they are not tensors of numbers and integers.
     :raises ValueError: If no number of nodes has ``D`` pairs, a graph is larger, or a pair is
         neither 0 nor 1.
 
@@ -161,33 +161,22 @@ def decode_graphs(pairs: Tensor, num_nodes: Tensor, *, directed: bool = False) -
     check_real(pairs, "pairs")
     if pairs.dim() != 2:
         raise ValueError(f"Expected pairs of shape (B, D), but got {tuple(pairs.shape)}.")
-    num_pairs = pairs.shape[-1]
-    max_nodes = round((1 + (1 + (4 if directed else 8) * num_pairs) ** 0.5) / 2)
-    mask = _pair_mask(max_nodes, directed)
-    if mask.sum() != num_pairs:
-        raise ValueError(
-            f"Expected the pairs of some number of nodes, but got {num_pairs} sites."
-            + ("" if directed else " Say directed=True if pairs are ordered.")
-        )
+    max_nodes = num_nodes_of(pairs.shape[-1], directed=directed)
     check_sizes(num_nodes, max_nodes)
     if num_nodes.shape != pairs.shape[:1]:
         raise ValueError(
             f"Expected a number of nodes for each of {len(pairs)} graphs, but got shape "
             f"{tuple(num_nodes.shape)}."
         )
-    rows = pairs.detach().cpu().double()
-    read = active_pairs(num_nodes.cpu(), max_nodes, directed=directed)
-    if not ((rows == 0) | (rows == 1))[read].all():
+    rows, counts = pairs.detach().cpu(), num_nodes.cpu()
+    active = active_pairs(counts, max_nodes, directed=directed)
+    if not ((rows == 0) | (rows == 1))[active].all():
         raise ValueError("Expected 0 or 1 for each pair, but got other values.")
+    ends = torch.stack(pair_ends(pairs.shape[-1], directed=directed), -1)
     graphs = []
-    for row, count in zip(rows.numpy(), num_nodes.tolist(), strict=True):
-        adjacency = np.zeros(mask.shape)
-        adjacency[mask] = row
-        if not directed:
-            adjacency += adjacency.T
-        kind = nx.DiGraph if directed else nx.Graph
-        graph = nx.empty_graph(count, create_using=kind)
-        graph.add_edges_from(np.argwhere(adjacency[:count, :count] == 1).tolist())
+    for connected, count in zip((rows == 1) & active, counts.tolist(), strict=True):
+        graph = nx.empty_graph(count, create_using=nx.DiGraph if directed else nx.Graph)
+        graph.add_edges_from(ends[connected].tolist())
         graphs.append(graph)
     return graphs
 
@@ -219,23 +208,40 @@ def _directed(graphs: Any) -> bool:
     return isinstance(first, nx.DiGraph)
 
 
-def _pair_mask(max_nodes: int, directed: bool) -> np.ndarray:
-    """Which entries of an adjacency matrix are sites."""
-    off_diagonal = ~np.eye(max_nodes, dtype=bool)
-    return off_diagonal if directed else np.triu(off_diagonal)
+def _vector(value: Any) -> Tensor | None:
+    """A finite number or a vector of them; None if it is anything else."""
+    try:
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    except ValueError:  # lists of different lengths
+        return None
+    if array.dtype.kind not in "biuf" or array.ndim > 1 or array.size == 0:
+        return None
+    vector = torch.from_numpy(array.astype(float).reshape(-1))
+    return vector if bool(vector.isfinite().all()) else None
 
 
 def _features(graphs: Sequence[nx.Graph], max_nodes: int, name: str) -> Tensor:
+    """Features of nodes, ``(B, max_nodes, F)``, zero for padding."""
+    widths: set[int] = set()
     rows = []
     for index, graph in enumerate(graphs):
-        values = nx.get_node_attributes(graph, name)
-        if len(values) < len(graph):
-            raise ValueError(
-                f"Expected every node to have the attribute {name!r}, but graph {index} has "
-                f"nodes without it."
-            )
-        rows.append(np.array([values[node] for node in graph], dtype=float).reshape(len(graph), -1))
-    features = torch.zeros(len(graphs), max_nodes, rows[0].shape[1])
+        own = []
+        for node, value in graph.nodes(data=name):
+            vector = _vector(value)
+            if vector is None:
+                raise ValueError(
+                    f"Expected every node to have the attribute {name!r}, a finite number or a "
+                    f"vector of them, but got {value!r} for node {node!r} of graph {index}."
+                )
+            widths.add(len(vector))
+            if len(widths) > 1:
+                raise ValueError(
+                    f"Expected {name!r} of one length at every node, but node {node!r} of graph "
+                    f"{index} has {len(vector)}, and others {min(widths - {len(vector)})}."
+                )
+            own.append(vector)
+        rows.append(torch.stack(own))
+    features = torch.zeros(len(graphs), max_nodes, max(widths))
     for index, row in enumerate(rows):
-        features[index, : len(row)] = torch.from_numpy(row)
+        features[index, : len(row)] = row
     return features

@@ -39,7 +39,7 @@ def graph_mmd(
     :param reference: Graphs to compare with.
     :param kernel: The convention.
     :returns: ``degree``, ``clustering``, ``orbit`` and their ``average``.
-    :raises TypeError: If they are no lists of undirected graphs.
+    :raises TypeError: If they are not lists of undirected graphs.
     :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
@@ -115,7 +115,7 @@ def dominated_share(graphs: Sequence[nx.Graph]) -> float:
 
     :param graphs: Undirected graphs.
     :returns: A share in [0, 1].
-    :raises TypeError: If it is no list of undirected graphs.
+    :raises TypeError: If it is not a list of undirected graphs.
     :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:
@@ -132,7 +132,7 @@ def has_dominating_node(graph: nx.Graph) -> bool:
 
     :param graph: A graph with a node or more.
     :returns: True or False.
-    :raises TypeError: If it is no undirected graph.
+    :raises TypeError: If it is not an undirected graph.
     :raises ValueError: If it has no nodes, or self-loops.
 
     Example:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import networkx as nx
 import numpy as np
 import torch
+from torch import Tensor
 
-from pyro_rm.checks import check_counts, existing_file
+from pyro_rm.checks import check_counts
+from pyro_rm.datasets import read_csv_table
 
-_OPENERS: Mapping[str, Callable[..., Any]] = {
-    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
-}  # fmt: skip
 _EGO_SMALL = 200
 _EGO_SMALL_SIZES = range(4, 19)
 
@@ -83,7 +77,7 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
         columns of node numbers.
     :returns: 160 training and 40 test graphs.
     :raises FileNotFoundError: If there is no such file.
-    :raises ValueError: If it is no such table, or the network has fewer than 200 such graphs.
+    :raises ValueError: If it is not such a table, or the network has fewer than 200 such graphs.
 
     .. note:: The tests run it on the Citeseer network itself, where that is at hand.
 
@@ -97,7 +91,7 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     [3] Prithviraj Sen, Galileo Namata, Mustafa Bilgic, Lise Getoor, Brian Gallagher, Tina
         Eliassi-Rad (2008) "Collective classification in network data", AI Magazine 29(3).
     """
-    network = nx.Graph(_edges(existing_file(edges, "edges")).tolist())
+    network = nx.Graph(_edges(Path(edges)).tolist())
     network.remove_edges_from(list(nx.selfloop_edges(network)))
     component = network.subgraph(max(nx.connected_components(network), key=len))
     egos: list[nx.Graph] = []
@@ -113,19 +107,12 @@ def ego_small(edges: str | Path) -> tuple[list[nx.Graph], list[nx.Graph]]:
     )
 
 
-def _edges(path: Path) -> np.ndarray:
+def _edges(path: Path) -> Tensor:
     """Pairs of node numbers, at least one."""
-    try:
-        with _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
-            lines = [line for line in file if line.strip()][1:]
-        rows = np.array([line.split(",") for line in lines], dtype=int)
-    except Exception as error:  # numpy and the decompressors raise many kinds
+    table = read_csv_table(path).values
+    if table.shape[1] != 2 or not (table == table.round()).all():
         raise ValueError(
-            f"Expected a header and rows of two node numbers in {path}, but got: {error}."
-        ) from error
-    if rows.ndim != 2 or rows.shape[1] != 2:
-        raise ValueError(
-            f"Expected a header and rows of two node numbers in {path}, but got {len(rows)} rows "
-            f"of shape {rows.shape[1:]}."
+            f"Expected a header and rows of two node numbers in {path}, but got blanks, fractions "
+            f"or {table.shape[1]} columns."
         )
-    return rows
+    return table.long()

@@ -75,6 +75,18 @@ def test_coder_does_not_go_row_by_row():
     assert counts[0] == counts[1] < 100
 
 
+@pytest.mark.parametrize("num_bits", [2, 32, 256])
+def test_codes_stay_on_the_device_of_the_data(num_bits):
+    """Whatever is made without naming a device would land on another one here."""
+    code = GrayCode(num_bits, radius=4.0)
+    points = torch.randn(20, 2)
+    expected = code.encode(points)
+    with torch.device("meta"):
+        bits = code.encode(points)
+        assert bits.equal(expected)
+        assert code.decode(bits).device == points.device
+
+
 def test_errors():
     with pytest.raises(ValueError, match="even number of bits, but got 7"):
         GrayCode(7, 1.0)

@@ -62,6 +62,17 @@ def test_states_and_probabilities_are_in_one_order():
     assert data.probabilities().sum().item() == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", synthetic_names())
+def test_densities_stay_on_the_device_of_the_points(name):
+    density = synthetic_density(name).density
+    ticks = torch.linspace(-1, 1, 4, dtype=torch.float64)
+    points = torch.cartesian_prod(ticks, ticks)
+    expected = density.density(points), density.cell_masses(ticks)
+    with torch.device("meta"):
+        assert density.density(points).equal(expected[0])
+        assert density.cell_masses(ticks).equal(expected[1])
+
+
 def test_draws_are_seeded():
     torch.manual_seed(1)
     first = synthetic_density("circles").sample(5)

@@ -1,11 +1,18 @@
 """Graphs survive the way to vectors and back; what cannot be a vector is refused."""
 
 import networkx as nx
+import numpy as np
 import pytest
 import torch
 
-from pyro_rm.energies.node_pairs import adjacency_matrix
+from pyro_rm.energies.node_pairs import adjacency_matrix, pair_ends
 from pyro_rm.graphs import active_pairs, decode_graphs, encode_graphs, size_buckets
+
+
+def _with_places(places):
+    graph = nx.empty_graph(len(places))
+    nx.set_node_attributes(graph, dict(enumerate(places)), "place")
+    return graph
 
 
 def _random_graphs(directed):
@@ -71,18 +78,54 @@ def test_refused(graphs, error, message):
         encode_graphs(graphs, max_nodes=4)
 
 
+@pytest.mark.parametrize(
+    "bad", [None, float("nan"), float("inf"), "1", "text", [], [[1, 2]], [1, [2]], [1, None], 1j]
+)
+def test_features_that_are_not_numbers_are_refused(bad):
+    graph = nx.path_graph(3)
+    nx.set_node_attributes(graph, {0: 1.0, 1: bad, 2: 1.0}, "place")
+    with pytest.raises(ValueError, match=r"attribute 'place', a finite .* node 1 of graph 1"):
+        encode_graphs([_with_places([1.0]), graph], node_features="place")
+
+
+@pytest.mark.parametrize("places", [
+    [[[1, 2], [3, 4, 5]]], [[1, [2, 3]]], [[[1, 2]], [[1, 2, 3]]], [[[1, 2]], [3]],
+    [[[1]], [[1, 2]]],
+])  # fmt: skip
+def test_features_of_unequal_length_are_refused(places):
+    with pytest.raises(ValueError, match=r"'place' of one length at every node, but node \d of"):
+        encode_graphs([_with_places(own) for own in places], node_features="place")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [2, 2.0, True, np.float32(2), np.array([2, 3]), torch.ones(2, requires_grad=True), (1,)],
+)
+def test_features_may_be_numbers_arrays_or_tensors(place):
+    features = encode_graphs([_with_places([place, place])], node_features="place").features
+    assert features.tolist() == [[np.atleast_1d(torch.as_tensor(place).tolist()).tolist()] * 2]
+
+
 def test_missing_features_are_refused():
-    with pytest.raises(ValueError, match=r"attribute 'weight', but graph 0 has nodes without"):
+    with pytest.raises(ValueError, match=r"attribute 'weight', .* got None for node 0 of graph 0"):
         encode_graphs([nx.path_graph(2)], node_features="weight")
 
 
 def test_wrong_numbers_of_pairs_are_refused():
-    with pytest.raises(ValueError, match="some number of nodes, but got 4 sites"):
+    with pytest.raises(ValueError, match=r"unordered pairs of some number .* got 4 sites"):
         decode_graphs(torch.zeros(1, 4), torch.tensor([2]))
     with pytest.raises(ValueError, match="at most 3 nodes, but got 4"):
         decode_graphs(torch.zeros(1, 3), torch.tensor([4]))
     with pytest.raises(ValueError, match=r"n \(n - 1\) / 2, but got 4 sites"):
         adjacency_matrix(torch.zeros(4))
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_ends_are_where_the_matrix_has_the_pair(directed):
+    pairs = torch.arange(1.0, 13.0 if directed else 7.0)
+    matrix = adjacency_matrix(pairs, directed=directed)
+    assert matrix[pair_ends(len(pairs), directed=directed)].equal(pairs)
+    assert matrix.equal(matrix.mT) != directed
 
 
 def test_active_pairs_broadcast():

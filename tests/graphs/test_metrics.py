@@ -56,6 +56,28 @@ def test_orbit_counts():
         np.testing.assert_array_equal(orbit_counts(graph, use_package=False), expected)
 
 
+@pytest.mark.parametrize("use_package", [None, False, True])
+@pytest.mark.parametrize("isolated", [0, 1, 3000])
+def test_isolated_nodes_take_part_in_nothing(use_package, isolated):
+    if use_package:
+        pytest.importorskip("orbit_count")
+    assert orbit_counts(nx.empty_graph(isolated), use_package=use_package).sum() == 0
+    graph = nx.disjoint_union(nx.complete_graph(4), nx.empty_graph(isolated))
+    counts = orbit_counts(graph, use_package=use_package)
+    assert counts[:4].tolist() == [[3, 0, 0, 3] + [0] * 10 + [1]] * 4
+    assert counts[4:].sum() == 0
+
+
+@pytest.mark.parametrize("degree", [2, 300])
+def test_orbits_of_large_sparse_graphs(degree):
+    """Of many stars: what is counted grows with them, not with the fourth power of the nodes."""
+    graph = nx.disjoint_union_all([nx.star_graph(degree)] * (600 // degree))
+    counts = orbit_counts(graph, use_package=False)
+    assert (counts[0, [0, 2, 7]] == [degree, math.comb(degree, 2), math.comb(degree, 3)]).all()
+    assert (counts[1, [0, 1, 6]] == [1, degree - 1, math.comb(degree - 1, 2)]).all()
+    assert counts[:, [3, 4, 5, *range(8, 15)]].sum() == 0
+
+
 def test_orbit_counts_by_the_package():
     pytest.importorskip("orbit_count")
     mixed = nx.relabel_nodes(nx.barbell_graph(4, 1), {0: "1", 5: "x"})
