@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import pyro_rm
-from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
+from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -34,7 +34,7 @@ ENERGIES = {
     "categorical mlp": lambda: MLPEnergy(5, (6,), num_categories=(2, 3, 4, 3, 2)),
     "generic": Recorded,
     "categorical generic": lambda: Recorded(3),
-    "tempered": lambda: TemperedEnergy(MLPEnergy(5, (6,)), 0.5),
+    "tempered": lambda: 0.5 * MLPEnergy(5, (6,)),
 }
 
 
