@@ -68,6 +68,8 @@ def test_values_and_gradients_are_the_same(make, objective, num_neighbors):
 @pytest.mark.parametrize("make", [Recorded, lambda: Recorded(3)])
 def test_the_bound_holds_forward_and_backward(make, num_neighbors):
     energy, x = make(), torch.zeros(4, 5)
+    pyro_rm.estimate(energy, x, context=torch.ones(4, 5))  # checks that it repeats itself
+    energy.counts.clear()
     value = pyro_rm.estimate(
         energy,
         x,

@@ -9,16 +9,8 @@ from torch import nn
 import pyro_rm
 from pyro_rm import StateSpace
 from pyro_rm.energies import MLPEnergy, PairwiseFunction
-from pyro_rm.energy_protocol import (
-    EnergyError,
-    check_context,
-    check_energies,
-    check_energy,
-    energy_device,
-    energy_dtype,
-    space_of,
-    wide,
-)
+from pyro_rm.energy_checks import check_context, check_energies, check_layers
+from pyro_rm.energy_protocol import EnergyError, energy_device, energy_dtype, space_of, wide
 from pyro_rm.missing.marginal_energy import MarginalEnergy
 from pyro_rm.target import Target
 
@@ -118,14 +110,14 @@ def test_layers_that_see_more_than_a_state_are_refused_in_training(layer):
     energy = nn.Sequential(nn.Linear(3, 3), nn.Sequential(layer()))
     name = type(energy[1][0]).__name__
     with pytest.raises(EnergyError, match=f"but got {name} at '1.0'"):
-        check_energy(energy, StateSpace(3))
-    check_energy(energy.eval(), StateSpace(3))
-    check_energy(nn.Sequential(nn.Dropout(0.0), nn.LayerNorm(3)), StateSpace(3))
+        check_layers(energy)
+    check_layers(energy.eval())
+    check_layers(nn.Sequential(nn.Dropout(0.0), nn.LayerNorm(3)))
 
 
 def test_energies_of_another_space_are_refused():
     with pytest.raises(EnergyError, match="Expected an energy on"):
-        check_energy(MLPEnergy(3, (4,)), StateSpace(4))
+        Target.of(MLPEnergy(3, (4,)), StateSpace(4))
 
 
 @pytest.mark.parametrize(("context", "fits"), [

@@ -152,6 +152,7 @@ def test_gaps_of_a_wrong_shape_are_refused(name):
     with pytest.raises(EnergyError, match=expected):
         Target.of(Wrong()).gap_table(x)
 
+
 GUIDED = [
     lambda: MLPEnergy(6, (4,)),
     lambda: MLPEnergy(6, (4,), num_categories=3),

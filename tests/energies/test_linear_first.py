@@ -77,14 +77,15 @@ def test_first_order_gaps_are_those_of_the_energy_at_any_data(name):
 
 @pytest.mark.parametrize("proposal", ["uniform", "gradient"])
 def test_a_step_multiplies_the_first_layer_once(proposal, monkeypatch):
-    data = []
+    data, energy = [], MLPEnergy(5, (6,))
+    pyro_rm.estimate(energy, torch.zeros(2, 5))  # the first evaluation is checked by another
     features = MLPEnergy.features
     monkeypatch.setattr(
         pyro_rm.energies.LinearFirstEnergy,
         "features",
         lambda self, x: data.append(x) or features(self, x),
     )
-    pyro_rm.estimate(MLPEnergy(5, (6,)), torch.zeros(2, 5), num_neighbors=3, proposal=proposal)
+    pyro_rm.estimate(energy, torch.zeros(2, 5), num_neighbors=3, proposal=proposal)
     assert len(data) == 1
 
 

@@ -149,7 +149,8 @@ def test_hidden_units_are_not_of_an_energy_that_overrides():
     energy = made(RBMEnergy, bounded(RBMEnergy))
     assert default_step(energy) == GibbsSweep()
     assert default_step(made(RBMEnergy, RBMEnergy)) == BlockGibbs()
-    x = torch.zeros(2, *energy.state_space.encoded_shape)
+    space = energy.state_space
+    x = space.encode(torch.zeros(2, space.num_sites), torch.float64)
     with pytest.raises(ValueError, match="hidden_logits and visible_logits"):
         Chains(energy, x, BlockGibbs()).run(1)
 

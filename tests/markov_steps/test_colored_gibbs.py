@@ -53,6 +53,6 @@ def test_interacting_sites_of_one_color_are_refused():
 def test_bad_colors():
     with pytest.raises(ValueError, match="without gaps"):
         ColoredGibbs((0, 2))
+    target = Target.of(lambda x: x.sum(-1), StateSpace(3))
     with pytest.raises(ValueError, match="a color for each of 3 sites"):
-        target = Target.of(lambda x: x.sum(-1), StateSpace(3))
         Chains(target, torch.zeros(3), ColoredGibbs((0, 1))).run(1)

@@ -77,7 +77,7 @@ def test_bad_chains_are_refused(step):
     with pytest.raises(ValueError, match=r"shape batch_shape \+ \(4,\)"):
         run(good[..., :3])
     for bad in (0.5, torch.nan, -1.0):
-        with pytest.raises(ValueError, match=r"Expected chains of states \(0, 1\)"):
+        with pytest.raises(ValueError, match=r"Expected encoded data of states \(0, 1\)"):
             run(good + bad)
 
 

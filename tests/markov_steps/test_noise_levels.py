@@ -11,6 +11,7 @@ from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, with_levels
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.infer import NoiseLevels, background_draw, sample_by_levels
+from pyro_rm.markov_steps import chains
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -120,13 +121,14 @@ def test_chains_walk_to_the_last_level():
     base.layers[-1].weight.data.mul_(5)
     space, n = energy.state_space, 20_000
     start = background_draw(space, torch.zeros(n, 3))
-    chains = sample_by_levels(energy, start, num_levels=3, num_steps=6, progress=False)
+    moved = sample_by_levels(energy, start, num_levels=3, num_steps=6, progress=False)
     p = torch.softmax(-base(states_at(space, torch.arange(8))), 0)
-    frequency = index_of(space, chains).bincount(minlength=8) / n
+    frequency = index_of(space, moved).bincount(minlength=8) / n
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_progress_is_shown_unless_it_is_not_wanted(capfd):
+def test_progress_is_shown_unless_it_is_not_wanted(capfd, monkeypatch):
+    monkeypatch.setattr(chains, "SECONDS_BEFORE_A_BAR", 0.0)
     energy = with_levels(MLPEnergy(3, (6,)), 2)
     for options, shown in [({}, True), ({"progress": False}, False)]:
         sample_by_levels(energy, torch.zeros(2, 3), num_levels=2, **options)

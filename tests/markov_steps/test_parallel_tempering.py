@@ -102,6 +102,6 @@ def test_errors():
     step, space = ParallelTempering(GibbsSweep(), (1.0, 0.5)), StateSpace(2)
     with pytest.raises(ValueError, match="2 temperatures as their first dimension"):
         step.init(Target(lambda x: x.sum(-1), space), torch.zeros(3, 2))
+    clamped = Target(lambda x: x.sum(-1), space, active=torch.tensor([True, False]))
     with pytest.raises(ValueError, match="same clamped sites and values"):
-        active = torch.tensor([True, False])
-        step.init(Target(lambda x: x.sum(-1), space, (), active), torch.eye(2))
+        step.init(clamped, torch.eye(2))

@@ -52,8 +52,7 @@ def test_annealed_steps_follow_rising_inverse_temperatures(step, kind, arguments
     annealed = {"num_steps": 2, "step": step, "annealed": True}
     found = matrix_of(energy, space, **annealed)
     warm, cool = (
-        matrix_of(scaled(energy, beta), space, num_steps=1, step=step)
-        for beta in (0.5, 1.0)
+        matrix_of(scaled(energy, beta), space, num_steps=1, step=step) for beta in (0.5, 1.0)
     )
     torch.testing.assert_close(found, warm @ cool, rtol=0, atol=1e-12)
 
