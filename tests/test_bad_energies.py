@@ -1,4 +1,4 @@
-"""Energies of no use at every entry point: each cell of the table is a clear error."""
+"""Unusable energies at every entry point: each cell of the table is a clear error."""
 
 import pyro
 import pytest
@@ -8,9 +8,10 @@ from torch import nn
 import pyro_rm
 from pyro_rm import evaluation, infer, markov_steps
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, LeveledEnergy, TemperedEnergy
+from pyro_rm.energies import IsingEnergy, SumEnergy, with_levels
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine import ratio_matching
+from pyro_rm.target import Target
 
 SPACE = pyro_rm.StateSpace(4)
 X = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
@@ -79,7 +80,8 @@ def bayes(energy):
     def model(x):
         scale = pyro.sample("scale", pyro.distributions.Normal(1, 1))
         with pyro.plate("data", len(x)):
-            pyro.sample("x", EnergyModel(TemperedEnergy(energy, scale), state_space=SPACE), obs=x)
+            scaled = SumEnergy((scale, energy), state_space=SPACE)
+            pyro.sample("x", EnergyModel(scaled), obs=x)
 
     return infer.calibrate(model, (X.repeat(5, 1),), num_draws=5, progress=False)
 
@@ -101,7 +103,7 @@ def sampled(step):
 
 
 def filled(fill):
-    return lambda e: fill(e, SPACE, BLANKS, active=~BLANKS.isnan())
+    return lambda e: fill(Target.of(e, SPACE, active=~BLANKS.isnan()), BLANKS)
 
 
 def estimated(**options):
@@ -132,7 +134,7 @@ ENTRIES = {
     "tempering": sampled(markov_steps.ParallelTempering(sweep, (1.0, 0.5))),
     "MCMC": chains,
     "levels": lambda e: infer.sample_by_levels(
-        LeveledEnergy(e, 2, state_space=SPACE), SPACE, X, num_levels=2, progress=False
+        with_levels(e, 2, state_space=SPACE), X, num_levels=2, progress=False
     ),
     "partition": lambda e: evaluation.log_partition(e, state_space=SPACE),
     "exact draws": lambda e: evaluation.exact_samples(e, 3, state_space=SPACE),

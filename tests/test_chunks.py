@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import pyro_rm
-from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
+from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -34,7 +34,7 @@ ENERGIES = {
     "categorical mlp": lambda: MLPEnergy(5, (6,), num_categories=(2, 3, 4, 3, 2)),
     "generic": Recorded,
     "categorical generic": lambda: Recorded(3),
-    "tempered": lambda: TemperedEnergy(MLPEnergy(5, (6,)), 0.5),
+    "tempered": lambda: 0.5 * MLPEnergy(5, (6,)),
 }
 
 
@@ -68,6 +68,8 @@ def test_values_and_gradients_are_the_same(make, objective, num_neighbors):
 @pytest.mark.parametrize("make", [Recorded, lambda: Recorded(3)])
 def test_the_bound_holds_forward_and_backward(make, num_neighbors):
     energy, x = make(), torch.zeros(4, 5)
+    pyro_rm.estimate(energy, x, context=torch.ones(4, 5))  # checks that it repeats itself
+    energy.counts.clear()
     value = pyro_rm.estimate(
         energy,
         x,

@@ -12,13 +12,12 @@ from pyro_rm import Estimator, RatioMatchingLoss, StateSpace, estimate, estimate
 from pyro_rm.control_variates import coefficient, taylor_correction
 from pyro_rm.designs import Draw, inclusion_probabilities, systematic_draw
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
-from pyro_rm.energy_gaps import prepared_at
 from pyro_rm.energy_protocol import energy_dtype
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
-from pyro_rm.taylor_gaps import taylor_gaps
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 OBJECTIVES = ["ratio_matching", "pseudolikelihood", "minimum_probability_flow", "squared_ratio"]
@@ -39,11 +38,11 @@ def test_corrections_have_mean_zero_over_all_draws(objective, space, masked):
     energy = MLPEnergy(
         space.num_sites, (5,), num_categories=space.num_categories, states=space.states
     )
-    phi = as_objective(objective)
+    phi, target = as_objective(objective), Target.of(energy)
     x = space.encode(torch.full((6, space.num_sites), float(space.states[0])), torch.float64)
     active = torch.tensor([True] * 2 + [False] * (space.num_sites - 2)) if masked else None
     mask = candidates(space, x, active, sites=phi.sampling_unit == "site")
-    sizes = as_proposal("gradient").sizes(energy, space, x, (), phi, mask)
+    sizes = as_proposal("gradient").sizes(target, x, phi, mask)
     inclusion, order = inclusion_probabilities(sizes, 2), torch.randperm(sizes.shape[-1])
     breaks = inclusion[0, order].cumsum(0) % 1
     breaks = torch.cat([breaks, torch.tensor([0.0, 1.0])]).sort().values
@@ -53,9 +52,8 @@ def test_corrections_have_mean_zero_over_all_draws(objective, space, masked):
             continue
         index, weights = systematic_draw(inclusion, order, torch.full((6,), (low + high) / 2), 2)
         torch.manual_seed(0)
-        correction = taylor_correction(
-            energy, space, x, (), phi, mask, Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
-        )
+        draw = Draw(index.movedim(-1, 0), weights.movedim(-1, 0))
+        correction = taylor_correction(target, x, phi, mask, draw)
         both = torch.cat([correction.detach(), gradient(correction.sum(), energy)])
         largest = max(largest, float(both.abs().max()))
         total = total + (high - low) * both
@@ -127,7 +125,7 @@ def test_types_chunks_and_seeds(make, objective):
 def test_exact_sums_need_none():
     energy, x = MLPEnergy(5, (6,)), torch.zeros(2, 5)
     options = {"num_neighbors": "all", "control_variate": True}
-    assert Estimator(**options).is_deterministic(energy, energy.state_space)
+    assert Estimator(**options).is_deterministic(energy)
     assert estimate_terms(energy, x, **options).correction is None
 
 
@@ -176,7 +174,7 @@ def test_the_pilot_is_a_unit_a_datum_with_its_context_and_in_chunks(objective, c
     sites = phi.sampling_unit == "site"
     mask = candidates(space, x, None, sites=sites)
     first = Draw(torch.ones(1, 2, 4, dtype=torch.long), torch.ones(1, 2, 4))
-    taylor_correction(energy, space, x, context, phi, mask, first, chunk)
+    taylor_correction(Target(energy, space, context), x, phi, mask, first, chunk)
     pilot = [8 * 2] if not sites else [8 * 3] if chunk is None else [8 * 2] * 2
     assert rows == [8, *pilot]
 
@@ -244,8 +242,8 @@ def test_a_first_layer_computed_once_has_the_same_gradient(num_categories, froze
     space = energy.state_space
     x = space.encode(torch.randint(2, (6, 4)).double(), torch.float64)
     found = []
-    for near in (energy, prepared_at(energy, x)):
-        gaps = taylor_gaps(near, space, x, differentiable=True)
+    for target in (Target.of(energy), Target.of(energy).prepared(x)):
+        gaps = target.taylor_gaps(x, differentiable=True)
         trained = [p for p in energy.parameters() if p.requires_grad]
         gradients = torch.autograd.grad(gaps.exp().sum(), trained, materialize_grads=True)
         found.append([gaps.detach(), *gradients])

@@ -7,9 +7,9 @@ from pyro_rm import StateSpace
 from pyro_rm.designs import Draw
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
 from pyro_rm.energies import MLPEnergy
-from pyro_rm.energy_gaps import exact_gap_table
 from pyro_rm.enumeration import states_at
 from pyro_rm.objectives import as_objective
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
@@ -23,7 +23,7 @@ def test_units_gather_the_gaps_of_what_changes(space, objective):
     )
     phi, x = as_objective(objective), states_at(space, torch.arange(6))
     encoded = space.encode(x, torch.float64)
-    table = exact_gap_table(energy, space, encoded)
+    table = Target.of(energy).gap_table(encoded)
     expected = table
     if phi.sampling_unit == "site" and not space.is_binary:
         expected = torch.zeros(6, space.num_sites)
@@ -40,7 +40,7 @@ def test_units_gather_the_gaps_of_what_changes(space, objective):
     index = other.int().argsort(dim=1, descending=True)[:, :2].T
     weights = torch.ones(2, 6)
     weights[1, ::2] = 0
-    got = drawn_gaps(energy, space, encoded, (), phi, Draw(index, weights))
+    got = drawn_gaps(Target.of(energy), encoded, phi, Draw(index, weights))
     torch.testing.assert_close(got[0], flat.gather(1, index.T)[:, 0])
     torch.testing.assert_close(got[1, 1::2], flat.gather(1, index.T)[1::2, 1])
     assert got.isfinite().all()

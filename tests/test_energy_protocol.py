@@ -8,19 +8,11 @@ from torch import nn
 
 import pyro_rm
 from pyro_rm import StateSpace
-from pyro_rm.energies import IsingFunction, MLPEnergy, TemperedEnergy
-from pyro_rm.energy_protocol import (
-    EnergyError,
-    check_context,
-    check_energies,
-    check_energy,
-    energy_device,
-    energy_dtype,
-    evaluate_energy,
-    space_of,
-    wide,
-)
+from pyro_rm.energies import MLPEnergy, PairwiseFunction
+from pyro_rm.energy_checks import check_context, check_energies, check_layers
+from pyro_rm.energy_protocol import EnergyError, energy_device, energy_dtype, space_of, wide
 from pyro_rm.missing.marginal_energy import MarginalEnergy
+from pyro_rm.target import Target
 
 
 class Counted(nn.Module):
@@ -46,12 +38,12 @@ def test_the_type_is_what_the_energy_says_or_its_parameters_or_the_data():
 def test_wrappers_without_parameters_compute_as_what_they_wrap():
     couplings = torch.zeros(3, 3, dtype=torch.float64)
     x = torch.zeros(2, 3, dtype=torch.float32)
-    ising = IsingFunction(couplings, couplings[0], StateSpace(3))
-    meta = IsingFunction(couplings.to("meta"), couplings[0].to("meta"), StateSpace(3))
+    ising = PairwiseFunction(couplings, couplings[0], StateSpace(3))
+    meta = PairwiseFunction(couplings.to("meta"), couplings[0].to("meta"), StateSpace(3))
     missing = torch.tensor([True, False, False])
     for wrap in (
-        lambda energy: TemperedEnergy(energy, 0.5),
-        lambda energy: TemperedEnergy(TemperedEnergy(energy, 0.5), 0.5),
+        lambda energy: 0.5 * energy,
+        lambda energy: 0.5 * (0.5 * energy),
         lambda energy: MarginalEnergy(energy, StateSpace(3), missing, 1),
     ):
         assert energy_dtype(wrap(ising), x) == torch.float64
@@ -78,7 +70,7 @@ def test_wide_is_single_precision_or_more(narrow, wider):
     (torch.zeros(5, dtype=torch.int64), r"floating point type, but got torch.int64"),
     (torch.tensor([0, torch.nan, 1, torch.inf, 2]), r"got nan \(2 of 5\)"),
 ])  # fmt: skip
-def test_results_of_no_use_are_refused_with_what_is_wrong(result, message):
+def test_unusable_results_are_refused_with_what_is_wrong(result, message):
     with pytest.raises(EnergyError, match=message):
         check_energies(result, torch.Size([5]), (5, 2, 3), "table")
 
@@ -95,13 +87,11 @@ def test_a_network_of_one_batch_dimension_is_told_how_to_take_more(event_shape, 
 
 def test_energies_are_checked_where_validation_is_on():
     x = torch.zeros(2, 3)
-    assert (
-        evaluate_energy(lambda x, c: x.sum(-1) + c, StateSpace(3), x, (torch.ones(2),)).sum() == 2
-    )
+    assert Target(lambda x, c: x.sum(-1) + c, StateSpace(3), (torch.ones(2),))(x).sum() == 2
     with pytest.raises(EnergyError, match=r"the energy of an input of shape \(2, 3\)"):
-        evaluate_energy(torch.sum, StateSpace(3), x)
+        Target(torch.sum, StateSpace(3))(x)
     torch.distributions.Distribution.set_default_validate_args(False)
-    assert evaluate_energy(torch.sum, StateSpace(3), x).shape == ()
+    assert Target(torch.sum, StateSpace(3))(x).shape == ()
 
 
 def test_the_space_is_what_the_energy_says_or_what_is_given():
@@ -120,14 +110,14 @@ def test_layers_that_see_more_than_a_state_are_refused_in_training(layer):
     energy = nn.Sequential(nn.Linear(3, 3), nn.Sequential(layer()))
     name = type(energy[1][0]).__name__
     with pytest.raises(EnergyError, match=f"but got {name} at '1.0'"):
-        check_energy(energy, StateSpace(3))
-    check_energy(energy.eval(), StateSpace(3))
-    check_energy(nn.Sequential(nn.Dropout(0.0), nn.LayerNorm(3)), StateSpace(3))
+        check_layers(energy)
+    check_layers(energy.eval())
+    check_layers(nn.Sequential(nn.Dropout(0.0), nn.LayerNorm(3)))
 
 
 def test_energies_of_another_space_are_refused():
     with pytest.raises(EnergyError, match="Expected an energy on"):
-        check_energy(MLPEnergy(3, (4,)), StateSpace(4))
+        Target.of(MLPEnergy(3, (4,)), StateSpace(4))
 
 
 @pytest.mark.parametrize(("context", "fits"), [

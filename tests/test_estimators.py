@@ -14,11 +14,11 @@ from pyro_rm.designs import (
     systematic_draw,
 )
 from pyro_rm.energies import MLPEnergy
-from pyro_rm.energy_gaps import exact_gap_table
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
@@ -40,7 +40,7 @@ def test_estimates_are_unbiased_over_all_draws(space, objective, proposal):
     phi, x = as_objective(objective), every_state(space)[space.num_states // 2]
     encoded = space.encode(x, torch.float64)
     sitewise = phi.sampling_unit == "site" and not space.is_binary
-    table = exact_gap_table(energy, space, encoded)
+    table = Target.of(energy).gap_table(encoded)
     if sitewise or not space.is_binary:
         other = space.category_mask() & (encoded < 0.5)
         if sitewise:
@@ -50,7 +50,7 @@ def test_estimates_are_unbiased_over_all_draws(space, objective, proposal):
             terms, mask = torch.where(other, phi(table), 0.0).flatten(), other
     else:
         terms, mask = phi(table), None
-    sizes = as_proposal(proposal).sizes(energy, space, encoded, (), phi, mask)
+    sizes = as_proposal(proposal).sizes(Target.of(energy), encoded, phi, mask)
     assert not sizes.requires_grad
     exact = estimate(energy, x, objective=objective, num_neighbors="all")
     torch.testing.assert_close(terms.sum(), exact)
@@ -94,7 +94,7 @@ def test_inactive_cells_may_be_missing_and_are_not_counted(objective, num_neighb
     active = ~x.isnan()
     got = estimate(energy, x, objective=objective, num_neighbors=num_neighbors, active=active)
     filled = x.nan_to_num()
-    gaps = exact_gap_table(energy, energy.state_space, filled)
+    gaps = Target.of(energy).gap_table(filled)
     expected = as_objective(objective)(gaps[active]).sum()
     torch.testing.assert_close(got[0], expected)
     nothing = estimate(
@@ -111,7 +111,7 @@ def test_inactive_cells_may_be_missing_and_are_not_counted(objective, num_neighb
 def test_inactive_cells_keep_the_state_that_they_hold(num_neighbors):
     energy, x = MLPEnergy(5, (4,)), torch.ones(5)
     active = torch.tensor([True, False, True, False, False])
-    expected = torch.nn.functional.softplus(exact_gap_table(energy, energy.state_space, x))
+    expected = torch.nn.functional.softplus(Target.of(energy).gap_table(x))
     got = estimate(energy, x, num_neighbors=num_neighbors, active=active)
     torch.testing.assert_close(got, expected[active].sum())
 
@@ -202,7 +202,7 @@ def test_what_is_not_visited_contributes_and_weighs_nothing(objective, space, nu
     assert (terms.weights[:, 1] > 0).sum() <= space.max_categories - 1
 
 
-class Conditional(torch.nn.Module):
+class Conditional:
     """An energy whose gaps all come from its table, which needs the context."""
 
     state_space = StateSpace(12)
@@ -210,7 +210,7 @@ class Conditional(torch.nn.Module):
     def gap_table(self, x, field):
         return (1 - 2 * x) * field
 
-    def forward(self, x, field):
+    def __call__(self, x, field):
         raise AssertionError("the table is enough")
 
 
@@ -219,7 +219,7 @@ def test_a_gap_table_is_all_that_exact_sums_need():
     expected = torch.nn.functional.softplus((1 - 2 * x) * field).sum(-1)
     for options in ({}, {"num_neighbors": "all"}, {"num_neighbors": 12}):
         torch.testing.assert_close(estimate(Conditional(), x, context=field, **options), expected)
-    direct = Estimator()(Conditional(), StateSpace(12), x, (field,), x > 0)
+    direct = Estimator()(Target(Conditional(), StateSpace(12), (field,), x > 0), x)
     torch.testing.assert_close(
         direct, torch.where(x > 0, torch.nn.functional.softplus(-field), 0.0).sum(-1)
     )
@@ -244,12 +244,12 @@ MIXED = StateSpace(5, (2, 3, 4, 2, 2))
 ])  # fmt: skip
 def test_how_many_draws_a_number_of_neighbors_is(options, space, draws):
     estimator = Estimator(**options)
-    assert estimator.num_draws(torch.sum, space) == draws
+    assert estimator.num_draws(Target(torch.sum, space)) == draws
     assert estimator.is_deterministic(torch.sum, space) == (draws is None)
     table = StateSpace(20) == space and "num_neighbors" not in options
     if table:
-        assert estimator.num_draws(Conditional(), space) is None
-        assert estimator.is_deterministic(Conditional(), space)
+        assert estimator.num_draws(Target(Conditional(), space)) is None
+        assert estimator.is_deterministic(Target(Conditional(), space))
 
 
 @pytest.mark.parametrize("options", [
@@ -264,7 +264,7 @@ def test_a_call_has_the_options_of_an_estimator(options):
     for run in (
         lambda: estimate(energy, x, **options),
         lambda: estimate_terms(energy, x, **options).value,
-        lambda: Estimator(**options)(energy, energy.state_space, x),
+        lambda: Estimator(**options)(Target.of(energy), x),
         lambda: estimate(energy, x),
     ):
         torch.manual_seed(1)

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from pyro_rm.energies import IsingEnergy, IsingFunction, MLPEnergy, PottsEnergy, RBMEnergy
-from pyro_rm.energies import TemperedEnergy as Tempered
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction, PottsEnergy, RBMEnergy
 from pyro_rm.enumeration import states_at
-from pyro_rm.site_walks import SiteWalk, site_walk
+from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 def batched_ising():
     couplings = torch.randn(3, 1, 5, 5)
     couplings = (couplings + couplings.mT) * (1 - torch.eye(5))
-    return IsingFunction(couplings, torch.randn(3, 1, 5), StateSpace(5))
+    return PairwiseFunction(couplings, torch.randn(3, 1, 5), StateSpace(5))
 
 
 ENERGIES = {
@@ -24,8 +24,8 @@ ENERGIES = {
     "categorical rbm": lambda: RBMEnergy(4, 3, num_categories=(2, 3, 4, 2)),
     "mlp": lambda: MLPEnergy(5, (6, 4)),
     "categorical mlp": lambda: MLPEnergy(4, (6, 4), num_categories=3),
-    "tempered": lambda: Tempered(IsingEnergy(5), torch.tensor([[1.0], [0.5], [0.2]])),
-    "tempered mlp": lambda: Tempered(MLPEnergy(4, (5,), num_categories=3), 0.3),
+    "tempered": lambda: torch.tensor([[1.0], [0.5], [0.2]]) * IsingEnergy(5),
+    "tempered mlp": lambda: 0.3 * MLPEnergy(4, (5,), num_categories=3),
 }
 
 
@@ -41,8 +41,8 @@ def test_own_walks_see_what_the_generic_one_sees(name):
         states_at(space, torch.randint(space.num_states, (3, 7))), torch.float64
     )
     chains = draw()
-    own = site_walk(energy, space, chains)
-    generic = SiteWalk(lambda x: energy(x), space, chains)
+    own = Target.of(energy).walk(chains)
+    generic = SiteWalk(Target(lambda x: energy(x), space), chains)
     assert type(own) is not SiteWalk
     exists = None if space.is_binary else space.category_mask()
     for block in [slice(1, 2), torch.tensor([0, 3]), slice(0, 3), torch.tensor([2])]:
@@ -62,5 +62,5 @@ def test_a_context_reaches_the_generic_walk():
         return -(field * x).sum(-1)
 
     field = torch.randn(4, 3)
-    walk = site_walk(energy, StateSpace(3), torch.zeros(4, 3), (field,))
+    walk = Target(energy, StateSpace(3), (field,)).walk(torch.zeros(4, 3))
     torch.testing.assert_close(walk.gaps(torch.tensor([0, 2])), field[:, [0, 2]])

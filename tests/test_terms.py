@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pyro_rm.terms import Terms
+from pyro_rm.estimators import Terms
 
 CONTRIBUTIONS = torch.tensor([[0.5, 2.0], [0.25, 7.0], [9.0, 4.0]])
 WEIGHTS = torch.tensor([[1.0, 3.0], [4.0, 1.0], [0.0, 2.0]])  # the first row visits two units

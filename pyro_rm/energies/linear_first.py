@@ -17,6 +17,8 @@ from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
+_KEPT_BY_FEATURES = {"energy_gaps", "features", "forward"}
+
 
 class LinearFirstEnergy(SpacedEnergy):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
@@ -47,8 +49,7 @@ class LinearFirstEnergy(SpacedEnergy):
         if "features" in vars(cls) and "forward" not in vars(cls):
             cls.forward = cls.forward  # type: ignore[method-assign]  # an energy of its own
         cls._is_trunk_of_features = all(
-            getattr(cls, name) is getattr(LinearFirstEnergy, name)
-            for name in ("energy_gaps", "features", "forward")
+            getattr(cls, name) is getattr(LinearFirstEnergy, name) for name in _KEPT_BY_FEATURES
         )
 
     def trunk(self, features: Tensor) -> Tensor:
@@ -77,7 +78,8 @@ class LinearFirstEnergy(SpacedEnergy):
         :param context: What a subclass may take beside the data.
         :returns: An energy that keeps them; this one itself where a subclass adds to the trunk.
         """
-        adds = context or not self._is_trunk_of_features
+        replaced = not _KEPT_BY_FEATURES.isdisjoint(vars(self))  # as by torch.compile
+        adds = context or replaced or not self._is_trunk_of_features
         return self if adds else LinearFirstAt(self, x)
 
     def trunk_gaps(self, features: Tensor) -> Tensor:

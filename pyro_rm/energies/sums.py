@@ -132,7 +132,7 @@ class SumEnergy(Summable, nn.Module):
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""
-        return _total(w * part.energy(x, *part.context) for w, part in self._parts(context))
+        return _total(w * part(x) for w, part in self._parts(context))
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """Gaps to all flips or categories, like ``x``."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_real
+from pyro_rm.energy_checks import check_layers
 from pyro_rm.energy_protocol import Context
 from pyro_rm.estimators import Estimator
 from pyro_rm.markov_steps import Chains, MarkovStep
@@ -133,6 +134,7 @@ class Marginalized:
             missing = value.isnan() & ~target.active
             count = most_missing(missing, self.max_missing)
             if count > 0:
+                check_layers(target.energy)
                 marginal = MarginalEnergy(target.energy, target.space, missing, count)
                 target = replace(target, energy=marginal)
         return self.estimator(target, value)

@@ -8,9 +8,8 @@ import torch
 import pyro_rm
 from pyro_rm.energies import LinearFirstEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.energies.linear_first import LinearFirstAt
-from pyro_rm.energy_gaps import energy_gaps, prepared_at
 from pyro_rm.neighborhoods import all_neighbors
-from pyro_rm.taylor_gaps import energy_and_taylor_gaps
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -60,15 +59,17 @@ def test_estimates_and_gradients_are_those_of_an_energy_that_keeps_nothing(name,
 def test_first_order_gaps_are_those_of_the_energy_at_any_data(name):
     energy, _, value = pair(name)
     x = energy.state_space.encode(value, torch.float64)
-    near = prepared_at(energy, x)
+    target = Target.of(energy)
+    prepared = target.prepared(x)
+    near = prepared.energy
     assert isinstance(near, LinearFirstAt)
     neighbors, _ = all_neighbors(energy.state_space, x)
     for data in (x, x.flip(0)):
-        expected = energy_and_taylor_gaps(energy, energy.state_space, data)
-        got = energy_and_taylor_gaps(near, energy.state_space, data)
+        expected = [*target.energy_and_gradient(data), target.taylor_gaps(data)]
+        got = [*prepared.energy_and_gradient(data), prepared.taylor_gaps(data)]
         assert not any(tensor.requires_grad for tensor in got)
         torch.testing.assert_close(got, expected)
-        gaps = [energy_gaps(e, energy.state_space, data, neighbors) for e in (near, energy)]
+        gaps = [t.gaps(data, neighbors) for t in (prepared, target)]
         torch.testing.assert_close(*gaps)
     assert near.state_space is energy.state_space
     assert torch.equal(near(x), energy(x))
@@ -76,14 +77,15 @@ def test_first_order_gaps_are_those_of_the_energy_at_any_data(name):
 
 @pytest.mark.parametrize("proposal", ["uniform", "gradient"])
 def test_a_step_multiplies_the_first_layer_once(proposal, monkeypatch):
-    data = []
+    data, energy = [], MLPEnergy(5, (6,))
+    pyro_rm.estimate(energy, torch.zeros(2, 5))  # the first evaluation is checked by another
     features = MLPEnergy.features
     monkeypatch.setattr(
         pyro_rm.energies.LinearFirstEnergy,
         "features",
         lambda self, x: data.append(x) or features(self, x),
     )
-    pyro_rm.estimate(MLPEnergy(5, (6,)), torch.zeros(2, 5), num_neighbors=3, proposal=proposal)
+    pyro_rm.estimate(energy, torch.zeros(2, 5), num_neighbors=3, proposal=proposal)
     assert len(data) == 1
 
 
@@ -96,9 +98,10 @@ def test_what_adds_to_the_trunk_is_evaluated_whole():
     compiled.features = lambda x: MLPEnergy.features(compiled, x)
     x = torch.zeros(2, 5)
     for energy in (WithField(5, (6,)), RBMEnergy(5, 3), compiled):
-        assert prepared_at(energy, x) is energy
+        assert Target.of(energy).prepared(x).energy is energy
     conditional = MLPEnergy(5, (6,))
-    assert prepared_at(conditional, x, (torch.zeros(2, 1),)) is conditional
+    target = Target.of(conditional, context=torch.zeros(2, 1))
+    assert target.prepared(x).energy is conditional
 
 
 @pytest.mark.parametrize("options", [{}, {"proposal": "gradient"}, {"control_variate": True}])
@@ -123,11 +126,11 @@ def test_energies_are_checked_where_they_are_kept():
     energy.layers[-1].weight.data.fill_(torch.inf)
     x = torch.zeros(2, 5)
     with pytest.raises(pyro_rm.energy_protocol.EnergyError, match="Expected finite energies"):
-        energy_and_taylor_gaps(prepared_at(energy, x), energy.state_space, x)
+        Target.of(energy).prepared(x).energy_and_gradient(x)
 
 
 def test_an_energy_with_features_can_be_copied():
-    near = prepared_at(MLPEnergy(3, (4,)), torch.zeros(2, 3))
+    near = Target.of(MLPEnergy(3, (4,))).prepared(torch.zeros(2, 3)).energy
     other = copy.copy(near)
     assert other.features(near.x) is near.kept
     assert other.state_space is near.energy.state_space

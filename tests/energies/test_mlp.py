@@ -4,8 +4,15 @@ import torch
 
 import pyro_rm
 from pyro_rm.energies import MLPEnergy
-from pyro_rm.energy_gaps import energy_gaps, generic_energy_gaps
+from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.neighborhoods import all_neighbors
+from pyro_rm.target import Target
+
+
+def both_ways(energy, x, neighbors):
+    """Gaps by the energy's own path, and by evaluation."""
+    yield Target.of(energy).gaps(x, neighbors)
+    yield evaluated_gaps(lambda x, _: energy(x), energy.state_space, x, neighbors, ())
 
 
 def test_half_precision_hidden_layers_give_single_precision_gaps():
@@ -13,9 +20,8 @@ def test_half_precision_hidden_layers_give_single_precision_gaps():
     half.load_state_dict(single.state_dict())
     space, x = single.state_space, torch.randint(2, (20, 12)).float()
     neighbors, _ = all_neighbors(space, x)
-    expected = energy_gaps(single, space, x, neighbors)
-    for path in (energy_gaps, generic_energy_gaps):
-        gaps = path(half, space, x, neighbors)
+    expected = Target.of(single).gaps(x, neighbors)
+    for gaps in both_ways(half, x, neighbors):
         assert gaps.dtype == torch.float32
         assert not torch.equal(gaps, expected)
         assert (gaps - expected).square().mean() < 0.05**2 * expected.square().mean()
@@ -27,8 +33,8 @@ def test_half_precision_parameters_give_single_precision_gaps():
     energy = MLPEnergy(12, (16, 16)).to(torch.bfloat16)
     x = torch.randint(2, (4, 12)).to(torch.bfloat16)
     neighbors, _ = all_neighbors(energy.state_space, x)
-    for path in (energy_gaps, generic_energy_gaps):
-        assert path(energy, energy.state_space, x, neighbors).dtype == torch.float32
+    for gaps in both_ways(energy, x, neighbors):
+        assert gaps.dtype == torch.float32
 
 
 def test_every_parameter_has_a_gradient():

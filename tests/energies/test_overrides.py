@@ -6,14 +6,13 @@ from torch import nn
 
 import pyro_rm
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SparseIsingEnergy
-from pyro_rm.energy_gaps import energy_gaps, has_gap_table, prepared_at
 from pyro_rm.enumeration import states_at
-from pyro_rm.evaluation import IndependentSites, default_step, log_partition
+from pyro_rm.evaluation import IndependentSites, log_partition
 from pyro_rm.evaluation.annealing_paths import annealing_path
-from pyro_rm.markov_steps import BlockGibbs, GibbsSweep
+from pyro_rm.markov_steps import BlockGibbs, Chains, GibbsSweep, default_step
 from pyro_rm.neighborhoods import all_neighbors
-from pyro_rm.site_walks import site_walk
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 MAKE = {
@@ -64,17 +63,18 @@ def plain(energy):
 @pytest.mark.parametrize(("base", "kind"), KINDS, ids=lambda kind: kind.__name__)
 def test_every_path_sees_the_energy_that_overrides(base, kind):
     energy = made(base, kind)
-    space, other = energy.state_space, plain(energy)
+    space = energy.state_space
+    target, other = Target.of(energy), Target(plain(energy), space)
     values = states_at(space, torch.arange(space.num_states))
     x = space.encode(values, torch.float64)
     neighbors, _ = all_neighbors(space, x)
-    expected = energy_gaps(other, space, x, neighbors)
-    for near in (energy, prepared_at(energy, x)):
-        torch.testing.assert_close(energy_gaps(near, space, x, neighbors), expected)
+    expected = other.gaps(x, neighbors)
+    for near in (target, target.prepared(x)):
+        torch.testing.assert_close(near.gaps(x, neighbors), expected)
     whole = slice(0, space.num_sites)
-    walks = [site_walk(e, space, x).gaps(whole) for e in (energy, other)]
+    walks = [near.walk(x).gaps(whole) for near in (target, other)]
     torch.testing.assert_close(*walks)
-    sums = [log_partition(e, state_space=space) for e in (energy, other)]
+    sums = [log_partition(near) for near in (target, other)]
     torch.testing.assert_close(*sums)
 
 
@@ -108,13 +108,13 @@ def test_fast_paths_of_the_subclass_itself_are_taken():
     class Renamed(IsingEnergy):
         pass
 
-    assert has_gap_table(InField(4))
-    assert has_gap_table(Renamed(4))
-    assert not has_gap_table(bounded(IsingEnergy)(4))
+    assert Target.of(InField(4)).has_gap_table
+    assert Target.of(Renamed(4)).has_gap_table
+    assert not Target.of(bounded(IsingEnergy)(4)).has_gap_table
     energy = made(IsingEnergy, InField)
     x = states_at(energy.state_space, torch.arange(16))
     neighbors, _ = all_neighbors(energy.state_space, x)
-    expected = energy_gaps(plain(energy), energy.state_space, x, neighbors)
+    expected = Target(plain(energy), energy.state_space).gaps(x, neighbors)
     torch.testing.assert_close(energy.gap_table(x), expected.movedim(0, -1))
 
 
@@ -141,7 +141,7 @@ def test_annealing_ends_at_the_energy_that_overrides(base):
     space = energy.state_space
     start = IndependentSites(torch.zeros(space.encoded_shape), space)
     x = space.encode(states_at(space, torch.arange(space.num_states)), torch.float64)
-    end = annealing_path(start, energy, space).energy_at(1.0)
+    end = annealing_path(start, Target.of(energy)).at(1.0)
     torch.testing.assert_close(end(x), energy(x))
 
 
@@ -149,12 +149,13 @@ def test_hidden_units_are_not_of_an_energy_that_overrides():
     energy = made(RBMEnergy, bounded(RBMEnergy))
     assert default_step(energy) == GibbsSweep()
     assert default_step(made(RBMEnergy, RBMEnergy)) == BlockGibbs()
-    x = torch.zeros(2, *energy.state_space.encoded_shape)
+    space = energy.state_space
+    x = space.encode(torch.zeros(2, space.num_sites), torch.float64)
     with pytest.raises(ValueError, match="hidden_logits and visible_logits"):
-        BlockGibbs()(energy, energy.state_space, x)
+        Chains(energy, x, BlockGibbs()).run(1)
 
 
-def test_callables_that_are_no_modules_override_by_their_call():
+def test_callables_that_are_not_modules_override_by_their_call():
     class Ring:
         state_space = StateSpace(4)
 
@@ -170,10 +171,10 @@ def test_callables_that_are_no_modules_override_by_their_call():
 
     x = states_at(Ring.state_space, torch.arange(16))
     for kind, fast in ((Ring, True), (RingInField, False)):
-        assert has_gap_table(kind()) == fast
+        assert Target.of(kind()).has_gap_table == fast
         results = [
             pyro_rm.estimate(e, x, num_neighbors="all", state_space=Ring.state_space)
             for e in (kind(), plain(kind()))
         ]
         torch.testing.assert_close(*results)
-    assert not has_gap_table(plain(Ring()))
+    assert not Target(plain(Ring()), Ring.state_space).has_gap_table

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyro_rm import StateSpace
-from pyro_rm.energies import IsingEnergy, PottsEnergy, PottsFunction, SparseIsingEnergy
+from pyro_rm.energies import IsingEnergy, PairwiseFunction, PottsEnergy, SparseIsingEnergy
 from pyro_rm.enumeration import states_at
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -54,7 +54,7 @@ def test_an_empty_graph_has_fields_only():
 def test_potts_tensors_are_the_module():
     energy = PottsEnergy(3, 3)
     torch.nn.init.normal_(energy.weight)
-    function = PottsFunction(energy.couplings, energy.fields, StateSpace(3, 3))
+    function = PairwiseFunction(energy.couplings, energy.fields, StateSpace(3, 3))
     x = everywhere(energy.state_space)
     torch.testing.assert_close(function(x), energy(x))
     torch.testing.assert_close(function.gap_table(x), energy.gap_table(x))

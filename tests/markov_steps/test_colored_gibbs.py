@@ -4,10 +4,11 @@ import networkx as nx
 import pytest
 import torch
 
-from pyro_rm.energies import IsingFunction, PottsEnergy
+from pyro_rm.energies import PairwiseFunction, PottsEnergy
 from pyro_rm.energy_protocol import EnergyError
-from pyro_rm.markov_steps import ColoredGibbs
+from pyro_rm.markov_steps import Chains, ColoredGibbs
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 
 @pytest.mark.parametrize(
@@ -39,18 +40,19 @@ def test_batches_of_couplings_share_one_coloring():
 def test_interacting_sites_of_one_color_are_refused():
     couplings = torch.zeros(4, 4)
     couplings[1, 3] = couplings[3, 1] = 2.0
-    energy = IsingFunction(couplings, torch.zeros(4), StateSpace(4, states=(-1, 1)))
+    energy = PairwiseFunction(couplings, torch.zeros(4), StateSpace(4, states=(-1, 1)))
     with pytest.raises(EnergyError, match=r"conditional of site [13] changed"):
-        ColoredGibbs((0, 1, 0, 1))(energy, energy.state_space, torch.ones(50, 4))
+        Chains(energy, torch.ones(50, 4), ColoredGibbs((0, 1, 0, 1))).run(1)
     potts = PottsEnergy(3, 3)
     torch.nn.init.normal_(potts.weight)
     chains = potts.state_space.encode(torch.zeros(50, 3), torch.float32)
     with pytest.raises(EnergyError, match=r"ColoredGibbs\.from_graph"):
-        ColoredGibbs((0, 1, 0))(potts, potts.state_space, chains)
+        Chains(potts, chains, ColoredGibbs((0, 1, 0))).run(1)
 
 
 def test_bad_colors():
     with pytest.raises(ValueError, match="without gaps"):
         ColoredGibbs((0, 2))
+    target = Target.of(lambda x: x.sum(-1), StateSpace(3))
     with pytest.raises(ValueError, match="a color for each of 3 sites"):
-        ColoredGibbs((0, 1))(lambda x: x.sum(-1), StateSpace(3), torch.zeros(3))
+        Chains(target, torch.zeros(3), ColoredGibbs((0, 1))).run(1)

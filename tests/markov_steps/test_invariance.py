@@ -14,6 +14,8 @@ from pyro_rm.markov_steps import (
     GibbsWithGradients,
 )
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
+from pyro_rm.testing.transition_matrices import transition_matrix
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -81,12 +83,13 @@ def case_id(value):
 
 @pytest.mark.parametrize("clamped", [False, True], ids=["free", "clamped"])
 @pytest.mark.parametrize(("step", "name"), CASES, ids=case_id)
-def test_the_model_is_invariant(transition_matrix, step, name, clamped):
+def test_the_model_is_invariant(step, name, clamped):
     energy = ENERGIES[name]()
     space, states, chains, p = enumerated(energy)
     active = torch.arange(space.num_sites) != 1 if clamped else None
+    target = Target.of(energy, active=active)
     matrix = transition_matrix(
-        lambda x: step(energy, space, x, active=active).encoded,
+        lambda x: step(target, step.init(target, x)).encoded,
         chains,
         lambda x: index_of(space, space.decode(x)),
         len(p),
@@ -103,16 +106,17 @@ def test_the_model_is_invariant(transition_matrix, step, name, clamped):
 
 
 @pytest.mark.parametrize(("step", "name"), CASES[::3], ids=case_id)
-def test_a_simulation_has_the_frequencies_of_the_matrix(transition_matrix, step, name):
+def test_a_simulation_has_the_frequencies_of_the_matrix(step, name):
     """Fails with probability below 1e-4: six standard errors of the mean of 200 batches.
 
     The order of a sweep is the same in a batch, so that batches are the independent units.
     """
     energy = ENERGIES[name]()
     space, _, chains, p = enumerated(energy)
+    target = Target.of(energy)
 
     def run(x):
-        return step(energy, space, x).encoded
+        return step(target, step.init(target, x)).encoded
 
     def number(x):
         return index_of(space, space.decode(x))

@@ -7,12 +7,14 @@ from pyro.infer import SVI
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies import IsingEnergy, LeveledEnergy, MLPEnergy, PottsEnergy
-from pyro_rm.energy_gaps import exact_gap_table, generic_energy_gaps
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, with_levels
 from pyro_rm.enumeration import index_of, states_at
+from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.infer import NoiseLevels, background_draw, sample_by_levels
+from pyro_rm.markov_steps import chains
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 SPACES = [StateSpace(3), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
 
@@ -60,15 +62,15 @@ def test_corruption_at_mixed_levels():
     [IsingEnergy(3), MLPEnergy(3, (4,)), PottsEnergy(3, 3), MLPEnergy(3, (4,), num_categories=3)],
 )
 def test_leveled_energy_keeps_fast_gaps(base):
-    energy = LeveledEnergy(base.double(), 3)
+    energy = with_levels(base.double(), 3)
     for parameter in energy.parameters():
         torch.nn.init.normal_(parameter)
     space = energy.state_space
     x = space.encode(states_at(space, torch.arange(8)), torch.float64)
     level = torch.arange(8) % 3
     neighbors, exists = all_neighbors(space, x)
-    expected = generic_energy_gaps(energy.forward, space, x, neighbors, (level,))
-    fast = at_neighbors(exact_gap_table(energy, space, x, (level,)), neighbors)
+    expected = evaluated_gaps(lambda x, c: energy(x, *c), space, x, neighbors, (level,))
+    fast = at_neighbors(Target(energy, space, (level,)).gap_table(x), neighbors)
     torch.testing.assert_close(fast * exists, expected * exists)
     torch.testing.assert_close(energy(x, torch.zeros(8, dtype=torch.long)), base(x))
 
@@ -114,30 +116,30 @@ def test_every_level_is_learned_in_a_pyro_program(objective):
 
 def test_chains_walk_to_the_last_level():
     """Fails with probability below 1e-8: six standard errors on 20 000 chains."""
-    energy = LeveledEnergy(MLPEnergy(3, (6,)), 3)
-    energy.energy.layers[-1].weight.data.mul_(5)
+    base = MLPEnergy(3, (6,))
+    energy = with_levels(base, 3)
+    base.layers[-1].weight.data.mul_(5)
     space, n = energy.state_space, 20_000
     start = background_draw(space, torch.zeros(n, 3))
-    chains = sample_by_levels(energy, space, start, num_levels=3, num_steps=6, progress=False)
-    p = torch.softmax(-energy.energy(states_at(space, torch.arange(8))), 0)
-    frequency = index_of(space, chains).bincount(minlength=8) / n
+    moved = sample_by_levels(energy, start, num_levels=3, num_steps=6, progress=False)
+    p = torch.softmax(-base(states_at(space, torch.arange(8))), 0)
+    frequency = index_of(space, moved).bincount(minlength=8) / n
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_progress_is_shown_unless_it_is_not_wanted(capfd):
-    energy = LeveledEnergy(MLPEnergy(3, (6,)), 2)
+def test_progress_is_shown_unless_it_is_not_wanted(capfd, monkeypatch):
+    monkeypatch.setattr(chains, "SECONDS_BEFORE_A_BAR", 0.0)
+    energy = with_levels(MLPEnergy(3, (6,)), 2)
     for options, shown in [({}, True), ({"progress": False}, False)]:
-        sample_by_levels(energy, energy.state_space, torch.zeros(2, 3), num_levels=2, **options)
+        sample_by_levels(energy, torch.zeros(2, 3), num_levels=2, **options)
         assert ("sample" in capfd.readouterr().err) == shown
 
 
 def test_categorical_chains_are_codes_and_clamped():
-    energy = LeveledEnergy(PottsEnergy(3, 3), 2)
+    energy = with_levels(PottsEnergy(3, 3), 2)
     start = torch.tensor([[0, 1, 2]] * 4)
     active = torch.tensor([True, False, True])
-    moved = sample_by_levels(
-        energy, energy.state_space, start, num_levels=2, active=active, progress=False
-    )
+    moved = sample_by_levels(energy, start, num_levels=2, active=active, progress=False)
     assert moved.dtype == torch.long
     assert (moved[:, 1] == 1).all()
 
@@ -150,6 +152,6 @@ def test_levels_out_of_order_are_refused(probabilities):
 
 def test_leveled_energy_needs_a_space_and_levels():
     with pytest.raises(ValueError, match="energy with a state_space"):
-        LeveledEnergy(lambda x: x.sum(-1), 2)
+        with_levels(lambda x: x.sum(-1), 2)
     with pytest.raises(ValueError, match="num_levels to be at least 1, but got 0"):
-        LeveledEnergy(IsingEnergy(2), 0)
+        with_levels(IsingEnergy(2), 0)

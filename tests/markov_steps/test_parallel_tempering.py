@@ -9,15 +9,16 @@ from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.markov_steps import (
     BlockGibbs,
+    Chains,
     ColoredGibbs,
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
     ParallelTempering,
-    add_replicas,
-    first_replica,
 )
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
+from pyro_rm.testing.transition_matrices import transition_matrix
 
 CASES = {
     "gibbs": (GibbsSweep(), (1.0, 0.4, 0.1), lambda: IsingEnergy(2)),
@@ -51,7 +52,7 @@ def at_temperature(step, energy, beta):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("clamped", [False, True], ids=["free", "clamped"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_product_of_all_temperatures_is_invariant(transition_matrix, name, clamped):
+def test_the_product_of_all_temperatures_is_invariant(name, clamped):
     inner, betas, make = CASES[name]
     energy = make()
     for parameter in energy.parameters():
@@ -71,8 +72,9 @@ def test_the_product_of_all_temperatures_is_invariant(transition_matrix, name, c
         return total
 
     size = space.num_states ** len(betas)
+    target = Target.of(energy, active=active)
     matrix = transition_matrix(
-        lambda x: step(energy, space, x, active=active).encoded, chains, number, size, chain_dim=1
+        lambda x: step(target, step.init(target, x)).encoded, chains, number, size, chain_dim=1
     )
     exponent = sum(
         at_temperature(inner, energy, beta)(x) for beta, x in zip(betas, chains, strict=True)
@@ -85,14 +87,12 @@ def test_the_product_of_all_temperatures_is_invariant(transition_matrix, name, c
 def test_swaps_are_reported_and_replicas_added():
     step = ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.0))
     space = StateSpace(3)
-    chains = add_replicas(step, torch.zeros(5, 3))
-    assert chains.shape == (3, 5, 3)
-    flat = step(lambda x: 0 * x.sum(-1), space, chains)
-    assert (flat.acceptance == 1).all()  # all temperatures are alike
-    assert first_replica(step, flat.encoded).shape == (5, 3)
+    flat = Chains(Target(lambda x: 0 * x.sum(-1), space), torch.zeros(5, 3), step)
+    assert flat.state.encoded.shape == (3, 5, 3)
+    assert (flat.run(1).acceptance == 1).all()  # all temperatures are alike
+    assert flat.encoded.shape == (5, 3)
     plain = torch.zeros(5, 3)
-    assert add_replicas(GibbsSweep(), plain) is plain
-    assert first_replica(GibbsSweep(), plain) is plain
+    assert Chains(Target(lambda x: x.sum(-1), space), plain, GibbsSweep()).encoded is plain
 
 
 def test_errors():
@@ -101,6 +101,7 @@ def test_errors():
             ParallelTempering(GibbsSweep(), betas)
     step, space = ParallelTempering(GibbsSweep(), (1.0, 0.5)), StateSpace(2)
     with pytest.raises(ValueError, match="2 temperatures as their first dimension"):
-        step(lambda x: x.sum(-1), space, torch.zeros(3, 2))
+        step.init(Target(lambda x: x.sum(-1), space), torch.zeros(3, 2))
+    clamped = Target(lambda x: x.sum(-1), space, active=torch.tensor([True, False]))
     with pytest.raises(ValueError, match="same clamped sites and values"):
-        step(lambda x: x.sum(-1), space, torch.eye(2), active=torch.tensor([True, False]))
+        step.init(clamped, torch.eye(2))

@@ -7,6 +7,7 @@ from pyro_rm import MarkovSampler, StateSpace
 from pyro_rm.energies import IsingEnergy, RBMEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.markov_steps import BlockGibbs, ColoredGibbs, GibbsSweep, ParallelTempering
+from pyro_rm.testing.transition_matrices import transition_matrix
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -27,7 +28,7 @@ def make(kind, *arguments):
     return energy
 
 
-def matrix_of(transition_matrix, energy, space, **options):
+def matrix_of(energy, space, **options):
     """The transition matrix of a sampler from given starts."""
 
     def run(x):
@@ -45,21 +46,18 @@ def matrix_of(transition_matrix, energy, space, **options):
         (BlockGibbs(), RBMEnergy, (2, 2)),
     ],
 )
-def test_annealed_steps_follow_rising_inverse_temperatures(
-    transition_matrix, step, kind, arguments
-):
+def test_annealed_steps_follow_rising_inverse_temperatures(step, kind, arguments):
     energy = make(kind, *arguments)
     space = energy.state_space
     annealed = {"num_steps": 2, "step": step, "annealed": True}
-    found = matrix_of(transition_matrix, energy, space, **annealed)
+    found = matrix_of(energy, space, **annealed)
     warm, cool = (
-        matrix_of(transition_matrix, scaled(energy, beta), space, num_steps=1, step=step)
-        for beta in (0.5, 1.0)
+        matrix_of(scaled(energy, beta), space, num_steps=1, step=step) for beta in (0.5, 1.0)
     )
     torch.testing.assert_close(found, warm @ cool, rtol=0, atol=1e-12)
 
 
-def test_cooling_chains_spread_better_over_separate_modes(transition_matrix):
+def test_cooling_chains_spread_better_over_separate_modes():
     space, levels = StateSpace(3), torch.tensor([-6.0, 0.0, -3.0, -6.0])  # by the number of ones
     states = states_at(space, torch.arange(8))
 
@@ -71,7 +69,7 @@ def test_cooling_chains_spread_better_over_separate_modes(transition_matrix):
             def energy(x, beta=beta):
                 return beta * levels[x.sum(-1).long()]
 
-            ends = ends @ matrix_of(transition_matrix, energy, space, num_steps=1)
+            ends = ends @ matrix_of(energy, space, num_steps=1)
         return (ends - torch.softmax(-levels[states.sum(-1).long()], 0)).abs().sum()
 
     assert distance([0.25, 0.5, 0.75, 1.0]) < 0.8 * distance([1.0] * 4)

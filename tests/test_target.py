@@ -1,28 +1,25 @@
-"""Fast gaps against the generic path."""
+"""Fast gaps against the generic path, and what rests on gradients in the data."""
 
 import pytest
 import torch
 
+import pyro_rm
 from pyro_rm.energies import (
     IsingEnergy,
-    LeveledEnergy,
     MLPEnergy,
     PottsEnergy,
     RBMEnergy,
+    SumEnergy,
     restore_temperature,
-)
-from pyro_rm.energy_gaps import (
-    energy_gaps,
-    exact_gap_table,
-    gap_table,
-    generic_energy_gaps,
-    has_gap_table,
+    with_levels,
 )
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import states_at
+from pyro_rm.generic_paths import evaluated_gaps
+from pyro_rm.markov_steps import Chains, DiscreteLangevin, GibbsWithGradients
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
-from pyro_rm.taylor_gaps import taylor_gaps
+from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 ENERGIES = [
@@ -37,6 +34,12 @@ ENERGIES = [
 ]  # fmt: skip
 
 
+def generic_gaps(energy, x, neighbors, context=(), space=None):
+    """Gaps by evaluation, whatever the energy knows."""
+    space = space or energy.state_space
+    return evaluated_gaps(lambda x, c: energy(x, *c), space, x, neighbors, context)
+
+
 @pytest.mark.parametrize("make", ENERGIES)
 def test_single_precision_gaps_are_no_further_from_double_than_generic_ones(make):
     """Root mean square over all gaps of 40 models with unit weights."""
@@ -48,12 +51,9 @@ def test_single_precision_gaps_are_no_further_from_double_than_generic_ones(make
         space = energy.state_space
         x = space.encode(states_at(space, torch.randint(space.num_states, (16,))), torch.float32)
         neighbors, exists = all_neighbors(space, x)
-        generic = generic_energy_gaps(energy, space, x, neighbors)
-        if has_gap_table(energy):
-            fast = at_neighbors(gap_table(energy, x), neighbors)
-        else:
-            fast = energy_gaps(energy, space, x, neighbors)
-        exact = generic_energy_gaps(energy.double(), space, x.double(), neighbors)
+        generic = generic_gaps(energy, x, neighbors)
+        fast = Target.of(energy).gaps(x, neighbors)
+        exact = generic_gaps(energy.double(), x.double(), neighbors)
         there = exists.expand_as(exact)
         fast_error += (fast - exact)[there].square().mean().item()
         generic_error += (generic - exact)[there].square().mean().item()
@@ -69,7 +69,7 @@ def test_generic_gaps_take_a_context_over_several_batch_dimensions():
     space, field, scale = StateSpace(4), torch.randn(2, 3, 4), torch.randn(2, 1)
     x = states_at(space, torch.randint(16, (2, 3)))
     neighbors, _ = all_neighbors(space, x)
-    gaps = generic_energy_gaps(energy, space, x, neighbors, (field, scale))
+    gaps = generic_gaps(energy, x, neighbors, (field, scale), space)
     expected = (2 * x - 1) * field * scale[..., None]
     torch.testing.assert_close(gaps, expected.movedim(-1, 0))
 
@@ -83,27 +83,27 @@ def test_fast_gaps_agree_with_the_generic_path(make, dtype):
     space = energy.state_space
     x = space.encode(states_at(space, torch.randint(space.num_states, (3, 5))), dtype)
     neighbors, exists = all_neighbors(space, x)
-    generic = generic_energy_gaps(energy, space, x, neighbors)
+    generic, target = generic_gaps(energy, x, neighbors), Target.of(energy)
     if hasattr(energy, "gap_table"):
-        table = gap_table(energy, x)
+        table = target.gap_table(x)
         fast = at_neighbors(table, neighbors)
-        torch.testing.assert_close(taylor_gaps(energy, space, x), table, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(target.taylor_gaps(x), table, rtol=1e-4, atol=1e-4)
     else:
-        fast = energy_gaps(energy, space, x, neighbors)
-        chunked = energy_gaps(energy, space, x, neighbors, max_neighbors_per_chunk=20)
+        fast = target.gaps(x, neighbors)
+        chunked = target.gaps(x, neighbors, max_neighbors_per_chunk=20)
         torch.testing.assert_close(chunked, fast)
-    tempered = restore_temperature(energy, "squared_ratio")
-    torch.testing.assert_close(energy_gaps(tempered, space, x, neighbors), 4 * fast)
-    assert has_gap_table(tempered) == has_gap_table(energy)
-    if has_gap_table(tempered):
-        torch.testing.assert_close(gap_table(tempered, x), 4 * table)
+    tempered = Target.of(restore_temperature(energy, "squared_ratio"))
+    torch.testing.assert_close(tempered.gaps(x, neighbors), 4 * fast)
+    assert tempered.has_gap_table == target.has_gap_table
+    if tempered.has_gap_table:
+        torch.testing.assert_close(tempered.gap_table(x), 4 * table)
     bound = 32 * torch.finfo(dtype).eps * (1 + energy(x).abs().max())
     assert ((fast - generic)[exists.expand_as(generic)].abs() <= bound).all()
 
 
 @pytest.mark.parametrize("make", ENERGIES)
 def test_gaps_with_a_context_agree_with_the_generic_path(make):
-    energy = LeveledEnergy(make(), 3)
+    energy = with_levels(make(), 3)
     for parameter in energy.parameters():
         torch.nn.init.normal_(parameter)
     space, level = energy.state_space, torch.randint(3, (2, 5))
@@ -113,11 +113,12 @@ def test_gaps_with_a_context_agree_with_the_generic_path(make):
 
     x = space.encode(states_at(space, torch.randint(space.num_states, (2, 5))), torch.float64)
     neighbors, exists = all_neighbors(space, x)
-    expected = generic_energy_gaps(plain, space, x, neighbors, (level,))
-    if not has_gap_table(energy):
-        torch.testing.assert_close(energy_gaps(energy, space, x, neighbors, (level,)), expected)
+    expected = generic_gaps(energy, x, neighbors, (level,))
     for other in (energy, plain):
-        table = exact_gap_table(other, space, x, (level,))
+        target = Target(other, space, (level,))
+        if not target.has_gap_table:
+            torch.testing.assert_close(target.gaps(x, neighbors), expected)
+        table = target.gap_table(x)
         assert table.shape == x.shape
         there = exists.expand_as(expected)
         torch.testing.assert_close(at_neighbors(table, neighbors)[there], expected[there])
@@ -131,7 +132,7 @@ def test_a_single_datum_fills_a_chunk():
         return x.sum(-1)
 
     space, x = StateSpace(4), torch.zeros(4)
-    energy_gaps(energy, space, x, all_neighbors(space, x)[0], max_neighbors_per_chunk=3)
+    Target(energy, space).gaps(x, all_neighbors(space, x)[0], max_neighbors_per_chunk=3)
     assert rows == [1 + 3, 1 + 1]
 
 
@@ -149,4 +150,38 @@ def test_gaps_of_a_wrong_shape_are_refused(name):
         rf"the {what} of an input of shape \(2, 3\) to have shape \([23], [23]\), but got \(7,"
     )
     with pytest.raises(EnergyError, match=expected):
-        exact_gap_table(Wrong(), StateSpace(3), x)
+        Target.of(Wrong()).gap_table(x)
+
+
+GUIDED = [
+    lambda: MLPEnergy(6, (4,)),
+    lambda: MLPEnergy(6, (4,), num_categories=3),
+    lambda: RBMEnergy(6, 3),
+    lambda: with_levels(MLPEnergy(6, (4,)), 2),
+]  # fmt: skip
+
+
+def guided(energy, x, context):
+    """What rests on a gradient in the data, after one seed."""
+    torch.manual_seed(1)
+    space = energy.state_space
+    options = {"num_neighbors": 2, "context": context}
+    encoded, target = space.encode(x, torch.float32), Target.of(energy, context=context)
+    return [
+        pyro_rm.estimate(energy, x, proposal="gradient", **options),
+        pyro_rm.estimate(energy, x, control_variate=True, **options),
+        Chains(target, encoded, GibbsWithGradients()).run(1).encoded,
+        Chains(target, encoded, DiscreteLangevin()).run(1).encoded,
+    ]
+
+
+@pytest.mark.parametrize("make", GUIDED)
+def test_guidance_works_in_inference_mode(make):
+    energy, results = make().float(), []
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            x = torch.arange(30).view(5, 6) % 2
+            level = (torch.tensor([0, 1, 0, 1, 1]),) if isinstance(energy, SumEnergy) else ()
+            results.append(guided(energy, x, level))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+    assert not any(result.requires_grad for result in results[1])
