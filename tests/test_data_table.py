@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import energies, evaluation, infer, markov_steps, networks
+from pyro_rm import Target, energies, evaluation, infer, networks
 from pyro_rm.distributions import EnergyModel, NormalizedModel
+from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.poutine import ratio_matching
 
 NUM_DATA, NUM_SITES = 20, 4
@@ -23,7 +24,7 @@ class Case:
         kinds = space.num_categories
         self.energy = energies.MLPEnergy(NUM_SITES, (5,), num_categories=kinds)
         self.energy.requires_grad_(False)
-        self.leveled = energies.LeveledEnergy(self.energy, 2, state_space=space)
+        self.leveled = energies.with_levels(self.energy, 2, state_space=space)
         self.model = EnergyModel(self.energy)
         self.options = {"selection": None, "ridge": 0.1, "num_fills": 1, "num_rounds": 1}
         self.sites = evaluation.IndependentSites.fit(data, space)
@@ -39,7 +40,7 @@ class Case:
     def bayes(self, x):
         """A program that multiplies an energy by a parameter."""
         scale = pyro.sample("scale", dist.LogNormal(0.0, 0.5))
-        energy = energies.TemperedEnergy(self.energy, scale)
+        energy = energies.SumEnergy((scale, self.energy))
         with pyro.plate("data", NUM_DATA, dim=-1):
             pyro.sample("x", EnergyModel(energy), obs=x)
 
@@ -79,25 +80,25 @@ class Case:
         ).draws["scale"]
 
     def gibbs_fill(self, x):
-        return infer.GibbsFill()(self.energy, self.space, x)
+        return infer.GibbsFill()(Target.of(self.energy), x)
 
     def filled(self, x):
         missing = torch.zeros(NUM_DATA, NUM_SITES, dtype=torch.bool)
-        return infer.GibbsFill().filled(self.energy, self.space, x, missing)
+        return infer.GibbsFill().filled(self.energy, x, missing)
 
     def marginalized(self, x):
-        return infer.Marginalized()(self.energy, self.space, x)
+        return infer.Marginalized()(Target.of(self.energy), x)
 
     def imputed(self, x):
         return infer.impute(self.model, x, num_fills=2, num_steps=1)
 
     def started(self, x):
         sampler = pyro_rm.MarkovSampler(1, initial=x)
-        return sampler(self.energy, self.space, torch.Size([NUM_DATA]))
+        return sampler(self.energy, sample_shape=(NUM_DATA,))
 
     def starting(self, x):
         shape = torch.Size([NUM_DATA])
-        return markov_steps.starting_data(self.energy, self.space, shape, x)
+        return starting_data(Target.of(self.energy), shape, x)
 
     def kernel(self, x):
         kernel = infer.MarkovKernel(self.model, sample_shape=(NUM_DATA,), initial=x)
@@ -107,7 +108,7 @@ class Case:
         return infer.NoiseLevels((0.5,)).corrupt(self.space, x, torch.tensor(0))
 
     def by_levels(self, x):
-        return infer.sample_by_levels(self.leveled, self.space, x, num_levels=2)
+        return infer.sample_by_levels(self.leveled, x, num_levels=2)
 
     def trained(self, x):
         energy = energies.MLPEnergy(NUM_SITES, (3,), num_categories=self.space.num_categories)

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import pyro_rm
-from pyro_rm import infer, markov_steps
+from pyro_rm import Target, infer, markov_steps
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy
 from pyro_rm.enumeration import Enumeration
 from pyro_rm.evaluation import log_partition
@@ -248,7 +248,7 @@ def test_partition_functions_of_shifted_energies_in_chunks(case, constant, chunk
     exact = log_partition(energy, state_space=space)
     shifted = log_partition(Shifted(energy, constant), state_space=space)
     torch.testing.assert_close(shifted, exact - constant, rtol=1e-4, atol=1e-3)
-    chunks = Enumeration(energy, space, chunk_size=chunk).log_partition()
+    chunks = Enumeration(Target.of(energy, space), chunk_size=chunk).log_partition()
     torch.testing.assert_close(chunks, exact, rtol=1e-4, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyro_rm import StateSpace, datasets, evaluation, infer, networks
-from pyro_rm.energies import IsingFunction, PottsFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import index_of, states_at
 
 laws = settings(deadline=None, max_examples=40, derandomize=True)
@@ -86,8 +86,8 @@ def test_conventions_of_ising_models(size, seed):
     back = networks.recode(*spins, source=(-1, 1), target=(0, 1))
     torch.testing.assert_close(back, (couplings, fields))
     x = states_at(StateSpace(size), torch.arange(2**size)).double()
-    of_bits = IsingFunction(couplings, fields, StateSpace(size))(x)
-    of_spins = IsingFunction(*spins, StateSpace(size, states=(-1, 1)))(2 * x - 1)
+    of_bits = PairwiseFunction(couplings, fields, StateSpace(size))(x)
+    of_spins = PairwiseFunction(*spins, StateSpace(size, states=(-1, 1)))(2 * x - 1)
     torch.testing.assert_close(of_bits - of_bits[0], of_spins - of_spins[0])
 
 
@@ -103,7 +103,10 @@ def test_the_gauge_of_potts_models(space, seed):
     fixed = networks.zero_sum_gauge(couplings, fields, space)
     torch.testing.assert_close(networks.zero_sum_gauge(*fixed, space), fixed)
     x = space.encode(states_at(space, torch.arange(space.num_states)), torch.float64)
-    before, after = PottsFunction(couplings, fields, space)(x), PottsFunction(*fixed, space)(x)
+    before, after = (
+        PairwiseFunction(couplings, fields, space)(x),
+        PairwiseFunction(*fixed, space)(x),
+    )
     torch.testing.assert_close(before - before[0], after - after[0])
 
 
