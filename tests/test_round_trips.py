@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pyro_rm import StateSpace, datasets, evaluation, infer, networks
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import index_of, states_at
+from pyro_rm.graphs import decode_graphs, encode_graphs
 
 laws = settings(deadline=None, max_examples=40, derandomize=True)
 seeds = st.integers(0, 1000)
@@ -56,9 +57,9 @@ def test_states_and_their_numbers(space):
 @given(graph_lists(), st.integers(0, 3))
 def test_graphs(graphs, padding):
     directed = graphs[0].is_directed()
-    batch = graphs.encode_graphs(graphs, max_nodes=max(map(len, graphs)) + padding)
+    batch = encode_graphs(graphs, max_nodes=max(map(len, graphs)) + padding)
     assert not batch.pairs[~batch.active].any()
-    back = graphs.decode_graphs(batch.pairs, batch.num_nodes, directed=directed)
+    back = decode_graphs(batch.pairs, batch.num_nodes, directed=directed)
     for graph, again in zip(graphs, back, strict=True):
         assert nx.utils.graphs_equal(graph, again)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -112,7 +112,7 @@ class IndependentSites(Summable):
 
     def to(self, device: torch.device | None) -> IndependentSites:
         """The same on another device; where it is if None."""
-        return IndependentSites(self.logits.to(device), self.state_space)
+        return replace(self, logits=self.logits.to(device))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probabilities of data, ``batch_shape``."""

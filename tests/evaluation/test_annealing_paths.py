@@ -55,4 +55,4 @@ def test_mixed_gap_table_is_the_mixture(target):
     assert mixed.has_gap_table
     expected = 0.75 * base.gap_table(x) + 0.25 * target.gap_table(x)
     torch.testing.assert_close(mixed.gap_table(x), expected)
-    assert not (base + MLPEnergy(4, (2,))).has_gap_table
+    assert not (base + MLPEnergy(4, (2,), states=(-1, 1))).has_gap_table

@@ -163,7 +163,7 @@ def test_chains_are_saved_and_resumed_to_the_last_bit(tmp_path):
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     again.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1])
-    assert resumed.num_steps == 5
+    assert resumed.steps_taken == 5
     run(again, resumed, 5, seed=2)
     assert torch.equal(resumed.chains["x"], loss.chains["x"])
     assert torch.equal(again.weight, energy.weight)

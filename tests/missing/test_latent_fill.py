@@ -146,7 +146,7 @@ def test_errors():
         LatentFill(noisy_spins, "z", num_steps=0)
     with pytest.raises(ValueError, match="the program has none of that name"):
         LatentFill(observed, "w")(y)
-    with pytest.raises(ValueError, match="it is observed or no EnergyModel"):
+    with pytest.raises(ValueError, match="it is observed or not an EnergyModel"):
         LatentFill(observed, "y")(y)
     for refused in (lambda: ratio_matching(LatentFill(noisy_spins, "z"))(y),
                     lambda: calibrate(LatentFill(noisy_spins, "z"), (y,))):  # fmt: skip
