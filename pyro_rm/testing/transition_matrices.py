@@ -77,7 +77,7 @@ def transition_matrix(
 
     :param run: Maps chains to chains.
     :param chains: A chain at each state.
-    :param number: Maps chains to the numbers of their states.
+    :param number: Maps chains to the numbers of their states; -1 if they are none.
     :param size: How many states are numbered.
     :param chain_dim: Which dimension numbers the chains.
     :param strict: Whether to refuse moves that draw elsewhere than by
@@ -108,6 +108,10 @@ def transition_matrix(
                 "Expected a step that draws by pyro_rm.markov_steps.randomness alone, but it "
                 "drew random numbers of torch elsewhere. Call randomness.choose, "
                 "randomness.flip_coins and randomness.shuffle, under these names.",
+            )
+            expect(
+                (after[possible] >= 0).all(),
+                "Expected states of the space after a step, but got other values.",
             )
             index = (start[possible], after[possible])
             result.index_put_(index, branches.probability[possible], accumulate=True)
