@@ -69,7 +69,7 @@ class Proposal(ABC):
         if candidates is not None:
             sizes = sizes * candidates
             count = candidates.sum(-1, keepdim=True).clamp(min=1)
-            evenly = self.uniform_share * candidates / count
+            evenly = self.uniform_share * candidates.to(sizes.dtype) / count
         total = sizes.sum(-1, keepdim=True).clamp(min=torch.finfo(sizes.dtype).tiny)
         return sizes.mul_((1 - self.uniform_share) / total).add_(evenly)
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from pyro_rm.markov_steps import randomness
+from pyro_rm.testing.branches import Branches
+from pyro_rm.testing.expectations import expect
 
 
-class Branches:
-    """Stands in for the random decisions of a step: replays a script of branches, counts them.
+class ChainBranches(Branches):
+    """Stands in for the random decisions of a step.
 
     All chains of the batch take the same branch at once, each with its own probability.
     Decisions of one chain (sites redrawn in parallel, replicas) are enumerated jointly.
@@ -23,38 +25,21 @@ class Branches:
     """
 
     def __init__(self, num_chains: int, chain_dim: int) -> None:
+        super().__init__()
         self.num_chains, self.chain_dim = num_chains, chain_dim
-        self.script: list[int] = []
-        self.counts: list[int] = []
 
     def start(self) -> None:
-        """Begin a run that follows the script, and its first branches beyond."""
-        self.position, self.counts = 0, self.counts[: len(self.script)]
+        """Begin a run."""
+        super().start()
         self.probability = torch.ones(self.num_chains, dtype=torch.float64)
-
-    def advance(self) -> bool:
-        """Move on to the next script, like an odometer; False at the end."""
-        while self.script:
-            self.script[-1] += 1
-            if self.script[-1] < self.counts[len(self.script) - 1]:
-                return True
-            self.script.pop()
-        return False
-
-    def branch(self, count: int) -> int:
-        """Which of so many branches to take."""
-        if self.position == len(self.script):
-            self.script.append(0)
-            self.counts = [*self.counts[: self.position], count]
-        self.position += 1
-        return self.script[self.position - 1]
 
     def choose(self, logits: Tensor) -> Tensor:
         """In place of :func:`pyro_rm.markov_steps.randomness.choose`."""
         shape, options = logits.shape[:-1], logits.shape[-1]
-        assert len(shape) > self.chain_dim and shape[self.chain_dim] == self.num_chains, (
-            f"Expected a decision for each of {self.num_chains} chains, but got logits of shape "
-            f"{tuple(logits.shape)}: each chain draws for itself."
+        expect(
+            len(shape) > self.chain_dim and shape[self.chain_dim] == self.num_chains,
+            f"Expected a decision for each of {self.num_chains} chains, but got one for "
+            f"{tuple(shape)}: each chain draws by its own randomness.",
         )
         joint = [1 if d == self.chain_dim else n for d, n in enumerate(shape)]
         elements = torch.Size(joint).numel()
@@ -84,22 +69,26 @@ def transition_matrix(
     chains: Tensor,
     number: Callable[[Tensor], Tensor],
     size: int,
+    *,
     chain_dim: int = 0,
+    strict: bool = False,
 ) -> Tensor:
     """The matrix of one move, by making it from all chains through every branch.
 
-    :param run: Maps chains to chains; draws by :mod:`pyro_rm.markov_steps.randomness` alone.
+    :param run: Maps chains to chains.
     :param chains: A chain at each state.
-    :param number: Maps chains to the numbers of their states.
+    :param number: Maps chains to the numbers of their states; -1 if they are none.
     :param size: How many states are numbered.
     :param chain_dim: Which dimension numbers the chains.
+    :param strict: Whether to refuse moves that draw elsewhere than by
+        :mod:`pyro_rm.markov_steps.randomness`.
     :returns: Probabilities in double precision, ``(size, size)``; rows of states at which no
         chain starts are 0.
-    :raises AssertionError: If a chain does not draw for itself.
+    :raises AssertionError: If chains share their randomness, or it is not enumerated.
+    :raises ValueError: If there are too many branches.
 
     Example:
 
-        >>> from pyro_rm.markov_steps.randomness import flip_coins
         >>> def coin(x):
         ...     return randomness.flip_coins(torch.full(x.shape, 0.25)).float()
         >>> transition_matrix(coin, torch.tensor([0.0, 1.0]), Tensor.long, 2)
@@ -107,16 +96,25 @@ def transition_matrix(
                 [0.7500, 0.2500]], dtype=torch.float64)
     """
     start = number(chains)
-    branches = Branches(len(start), chain_dim)
+    branches = ChainBranches(len(start), chain_dim)
     result = torch.zeros(size, size, dtype=torch.float64)
     names = ("choose", "flip_coins", "shuffle")
     with patch.multiple(randomness, **{name: getattr(branches, name) for name in names}):
         while True:
             branches.start()
             after, possible = number(run(chains)), branches.probability > 0
-            result.index_put_(
-                (start[possible], after[possible]), branches.probability[possible], accumulate=True
+            expect(
+                not (strict and branches.drew_elsewhere()),
+                "Expected a step that draws by pyro_rm.markov_steps.randomness alone, but it "
+                "drew random numbers of torch elsewhere. Call randomness.choose, "
+                "randomness.flip_coins and randomness.shuffle, under these names.",
             )
+            expect(
+                (after[possible] >= 0).all(),
+                "Expected states of the space after a step, but got other values.",
+            )
+            index = (start[possible], after[possible])
+            result.index_put_(index, branches.probability[possible], accumulate=True)
             if not branches.advance():
                 break
     total = result[start].sum(1)
