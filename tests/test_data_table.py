@@ -8,6 +8,7 @@ import torch
 import pyro_rm
 from pyro_rm import Target, energies, evaluation, infer, networks
 from pyro_rm.distributions import EnergyModel, NormalizedModel
+from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.poutine import ratio_matching
 
@@ -137,10 +138,10 @@ class Case:
         return evaluation.linear_hamming_mmd(self.data, x)
 
     def first_moments(self, x):
-        return evaluation.first_moment_distance(x, self.data)
+        return first_moment_distance(x, self.data)
 
     def second_moments(self, x):
-        return evaluation.second_moment_distance(self.data, x)
+        return second_moment_distance(self.data, x)
 
     def quality(self, x):
         return evaluation.sample_quality(x, self.data, num_splits=2)["linear_hamming_mmd"].value
@@ -263,7 +264,7 @@ def test_one_hot_data_are_told_from_codes_even_where_shapes_agree(entry):
 
 @pytest.mark.parametrize("bits", [BITS.data, BITS.data.long()])
 def test_samples_in_two_codings_are_refused(bits):
-    for metric in (evaluation.exponential_hamming_mmd, evaluation.first_moment_distance):
+    for metric in (evaluation.exponential_hamming_mmd, first_moment_distance):
         with pytest.raises(ValueError, match="Expected samples in the same coding"):
             metric(2 * bits - 1, bits)
-    assert evaluation.first_moment_distance(2 * bits - 1, 2 * bits - 1) == 0
+    assert first_moment_distance(2 * bits - 1, 2 * bits - 1) == 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pyro_rm import StateSpace, datasets, evaluation, infer, networks
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import index_of, states_at
+from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
 from pyro_rm.graphs import decode_graphs, encode_graphs
 
 laws = settings(deadline=None, max_examples=40, derandomize=True)
@@ -114,8 +115,8 @@ def test_the_gauge_of_potts_models(space, seed):
 METRICS = [
     evaluation.linear_hamming_mmd,
     evaluation.exponential_hamming_mmd,
-    evaluation.first_moment_distance,
-    evaluation.second_moment_distance,
+    first_moment_distance,
+    second_moment_distance,
 ]
 
 

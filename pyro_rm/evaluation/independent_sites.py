@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies import PairwiseFunction, Summable
+from pyro_rm.energies import PairwiseFunction
+from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.state_space import StateSpace
 

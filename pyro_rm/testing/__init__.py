@@ -1,0 +1,1 @@
+"""Checks of energies, objectives, proposals, designs and Markov steps, yours as ours."""

@@ -10,13 +10,13 @@ from pyro_rm import Target
 from pyro_rm.energies import IsingEnergy
 from pyro_rm.enumeration import states_at
 from pyro_rm.evaluation import (
-    AISEnd,
     ChowLiuTree,
     IndependentSites,
     annealed_importance_sampling,
     exact_samples,
     log_partition,
 )
+from pyro_rm.evaluation.ais_estimate import AISEnd
 from pyro_rm.evaluation.annealing_paths import annealing_path
 from pyro_rm.markov_steps import (
     BlockGibbs,
