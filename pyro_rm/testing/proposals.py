@@ -85,7 +85,9 @@ def _check_sizes(
 ) -> None:
     sites = objective.sampling_unit == "site" and x.dim() == 3
     units = x.shape[1] if sites else x[0].numel()
-    there = torch.ones(len(x), units, dtype=torch.bool) if mask is None else mask.reshape(len(x), -1)
+    there = (
+        torch.ones(len(x), units, dtype=torch.bool) if mask is None else mask.reshape(len(x), -1)
+    )
     expect(
         sizes.shape == there.shape,
         f"Expected {what} of shape {tuple(there.shape)}, one a candidate, but got "

@@ -196,9 +196,7 @@ def _check_invariance(matrix: Tensor, p: Tensor, same: Tensor, what: str) -> Non
     )
 
 
-def _check_first_replica(
-    matrix: Tensor, first: Tensor, p: Tensor, same: Tensor, what: str
-) -> None:
+def _check_first_replica(matrix: Tensor, first: Tensor, p: Tensor, same: Tensor, what: str) -> None:
     """The limit of the first replica is the model, given the clamped sites."""
     limit = torch.linalg.matrix_power(matrix, 2**24)
     marginal = torch.zeros(len(first), len(p), dtype=torch.float64).index_add_(1, first, limit)
