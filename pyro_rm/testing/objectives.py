@@ -84,7 +84,7 @@ def _check_derivative(objective: Objective, name: str) -> None:
             derivative.log(),
             f"log_derivative of {name}, the logarithm of the derivative of the call,",
             tolerance=tolerance,
-            at=lambda index: f"at the gap {gaps[index].item():.3g}",
+            at=lambda index, gaps=gaps: f"at the gap {gaps[index].item():.3g}",  # type: ignore[misc]
         )
     far = objective.log_derivative(torch.tensor([-300.0, 300.0]))
     expect(
@@ -114,7 +114,7 @@ def _check_optimum(objective: Objective, space: StateSpace, name: str) -> None:
         value.backward()
         return value
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)
     found = fitted.table.detach() - fitted.table.detach().mean()
     shown = truth.square().sum() / (found * truth).sum()
     expect(
