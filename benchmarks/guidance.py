@@ -24,8 +24,7 @@ from tqdm import tqdm
 import pyro_rm
 from pyro_rm import MarkovSampler
 from pyro_rm.datasets import synthetic_density
-from pyro_rm.energies import IsingEnergy, MLPEnergy
-from pyro_rm.energies.ising import IsingFunction
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction
 from pyro_rm.infer import warmup_cosine
 
 PROPOSALS = ("uniform", "gradient", "activity", "oracle")
@@ -57,9 +56,9 @@ def sparse_ising(num_sites: int, checkpoints: tuple[int, ...]) -> Run:
     couplings[pairs[0], pairs[1]] = 1.5
     couplings = (couplings + couplings.T).fill_diagonal_(0)
     space = pyro_rm.StateSpace(num_sites)
-    truth = IsingFunction(couplings, torch.full((num_sites,), -3.5), space)
+    truth = PairwiseFunction(couplings, torch.full((num_sites,), -3.5), space)
     sampler = MarkovSampler(num_steps=20, initial=torch.zeros(num_sites))
-    draws = sampler(truth, space, torch.Size([512]))
+    draws = sampler(truth, sample_shape=(512,))
     return Run(
         IsingEnergy(num_sites),
         lambda: draws[torch.randint(len(draws), (128,))],

@@ -25,31 +25,31 @@ from tqdm import tqdm, trange
 
 from pyro_rm import ContrastiveDivergence
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies import IsingFunction, RBMEnergy
+from pyro_rm.energies import PairwiseFunction, RBMEnergy
 from pyro_rm.markov_steps import (
     BlockGibbs,
+    Chains,
     ColoredGibbs,
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
     MarkovStep,
     ParallelTempering,
-    add_replicas,
-    first_replica,
 )
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 Statistics = Callable[[Tensor], Tensor]  # chains to numbers, batch + (n,)
 Row = dict[str, str | float]
 STEP_SIZES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0)
 
 
-def lattice(coupling: float, size: int = 20) -> tuple[IsingFunction, ColoredGibbs]:
+def lattice(coupling: float, size: int = 20) -> tuple[PairwiseFunction, ColoredGibbs]:
     """The Ising model on a periodic lattice, and its checkerboard step."""
     graph = nx.grid_2d_graph(size, size, periodic=True)
     adjacency = torch.tensor(nx.to_numpy_array(graph), dtype=torch.float32)
     space = StateSpace(size * size, states=(-1, 1))
-    energy = IsingFunction(coupling * adjacency, torch.zeros(size * size), space)
+    energy = PairwiseFunction(coupling * adjacency, torch.zeros(size * size), space)
     return energy, ColoredGibbs.from_graph(graph)
 
 
@@ -79,10 +79,8 @@ def langevin(energy: Callable[..., Tensor], space: StateSpace, chains: Tensor) -
     """The Langevin step whose acceptance is closest to the optimal 0.574."""
     best, nearest = DiscreteLangevin(STEP_SIZES[0]), math.inf
     for size in STEP_SIZES:
-        step, state = DiscreteLangevin(size), chains
-        for _ in range(20):
-            state, acceptance = step(energy, space, state)
-        distance = abs(float(acceptance.mean()) - 0.574)
+        moved = Chains(Target.of(energy, space), chains, DiscreteLangevin(size)).run(20)
+        distance = abs(float(moved.acceptance.mean()) - 0.574)
         if distance < nearest:
             best, nearest = DiscreteLangevin(size, num_proposals=20), distance
     return best
@@ -114,16 +112,16 @@ def measure(
     seconds: float,
 ) -> Row:
     """Run a kernel for some time, after a quarter of it to warm up."""
-    state = add_replicas(step, chains)
+    run = Chains(Target.of(energy, space), chains, step)
     start = time.process_time()
     while time.process_time() - start < seconds / 4:
-        state = step(energy, space, state).encoded
+        run.run(1)
     seen, accepted = [], 0.0
     start = time.process_time()
     while (elapsed := time.process_time() - start) < seconds or len(seen) < 8:
-        state, acceptance = step(energy, space, state)
-        seen.append(statistics(first_replica(step, state)))
-        accepted += float(acceptance.mean())
+        run.run(1)
+        seen.append(statistics(run.encoded))
+        accepted += float(run.acceptance.mean())
     draws = torch.stack(seen).double()
     smallest = float(effective_samples(draws).min())
     return {

@@ -21,7 +21,7 @@ from tqdm import trange
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import Marginalized, calibrate
@@ -44,7 +44,7 @@ def matrix_of(flat: Tensor) -> Tensor:
 def model(x: Tensor) -> None:
     """Wide priors; cells that are NaN are missing."""
     flat = pyro.sample("flat", dist.Normal(0.0, 10.0).expand([PAIRS + SITES]).to_event(1))
-    energy = IsingFunction(matrix_of(flat), flat[PAIRS:], SPACE)
+    energy = PairwiseFunction(matrix_of(flat), flat[PAIRS:], SPACE)
     with pyro.plate("data", len(x)):
         active = ~x.isnan() if x.isnan().any() else None
         pyro.sample("x", EnergyModel(energy, active=active), obs=x)
@@ -113,7 +113,7 @@ def exact_likelihood(x: Tensor) -> Tensor:
     agrees = (patterns.abs() @ torch.ones(SITES))[:, None] == patterns @ states.mT
 
     def loss_of(flat: Tensor) -> Tensor:
-        log_mass = -IsingFunction(matrix_of(flat), flat[PAIRS:], SPACE)(states)
+        log_mass = -PairwiseFunction(matrix_of(flat), flat[PAIRS:], SPACE)(states)
         rows = log_mass.expand(agrees.shape).masked_fill(~agrees, -torch.inf).logsumexp(1)
         return log_mass.logsumexp(0) - (counts * rows).sum() / len(x)
 

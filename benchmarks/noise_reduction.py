@@ -29,6 +29,7 @@ from pyro_rm.drawn_gaps import drawn_gaps
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.infer import warmup_cosine
 from pyro_rm.objectives import Pseudolikelihood
+from pyro_rm.target import Target
 
 flat_gradient = runpy.run_path(str(Path(__file__).with_name("guidance.py")))["flat_gradient"]
 WAYS: dict[str, dict[str, Any]] = {
@@ -59,9 +60,9 @@ def train(num_bits: int, num_steps: int, seed: int, **options: Any) -> tuple[MLP
 
 def thinned_gradient(energy: MLPEnergy, x: Tensor, num_neighbors: int, kept: int) -> Tensor:
     """Of the visited neighbors of all data, ``kept`` a datum have their gradient taken."""
-    objective, space = Pseudolikelihood(), energy.state_space
+    objective = Pseudolikelihood()
     draw = ProportionalToSize().draw(torch.ones_like(x), num_neighbors)
-    gaps = drawn_gaps(energy, space, x, (), objective, draw)
+    gaps = drawn_gaps(Target.of(energy), x, objective, draw)
     derivatives = gaps.detach().sigmoid() * draw.weights / len(x)
     again = ProportionalToSize().draw(derivatives.flatten()[None], kept * len(x))
     index, weights = again.candidates[:, 0], again.weights[:, 0]

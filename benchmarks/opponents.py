@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import pyro_rm
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.energy_protocol import Energy
-from pyro_rm.markov_steps import GibbsWithGradients
+from pyro_rm.markov_steps import Chains, GibbsWithGradients
 
 
 def ours(energy: Energy, x: Tensor, num_neighbors: int | str, **options: object) -> None:
@@ -98,8 +98,7 @@ class PersistentContrastiveDivergence:
 
     def __call__(self, energy: MLPEnergy, x: Tensor) -> None:
         """Take a step."""
-        for _ in range(self.num_moves):
-            self.chains = self.move(energy, energy.state_space, self.chains).encoded
+        self.chains = Chains(energy, self.chains, self.move).run(self.num_moves).encoded
         (energy(x).mean() - energy(self.chains).mean()).backward()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import trange
 
 import pyro_rm
+from pyro_rm import Target
 from pyro_rm.energies import restore_temperature
 from pyro_rm.enumeration import states_at
 from pyro_rm.infer import RatioMatchingLoss, warmup_cosine
@@ -51,7 +52,7 @@ def fitted(loss: RatioMatchingLoss, p: Tensor, num_steps: int) -> TableEnergy:
     schedule = warmup_cosine(optimizer, num_steps, num_warmup_steps=0)
     for _ in range(num_steps):
         optimizer.zero_grad()
-        (p @ loss.estimator(energy, SPACE, STATES)).backward()
+        (p @ loss.estimator(Target.of(energy, SPACE), STATES)).backward()
         optimizer.step()
         schedule.step()
     return energy

@@ -22,7 +22,8 @@ from tqdm import trange
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies.pairwise_walk import PairwiseWalk
+from pyro_rm.energies import PairwiseFunction
+from pyro_rm.site_walks import SiteWalk
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -52,17 +53,21 @@ class ConditionalIsing(nn.Module):
         upper = self.weight.triu(1)
         return upper + upper.mT
 
+    def _at(self, noisy: Tensor) -> PairwiseFunction:
+        """The pairwise energy in the fields of given images."""
+        return PairwiseFunction(self.couplings, self.fields(noisy), STATES)
+
     def forward(self, x: Tensor, noisy: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""
-        return -(x * (0.5 * x @ self.couplings + self.fields(noisy))).sum(-1)
+        return self._at(noisy)(x)
 
     def gap_table(self, x: Tensor, noisy: Tensor) -> Tensor:
         """Gaps of all flips, at the cost of one energy."""
-        return -2 * x * (x @ self.couplings + self.fields(noisy))
+        return self._at(noisy).gap_table(x)
 
-    def site_walk(self, x: Tensor, noisy: Tensor) -> PairwiseWalk:
+    def site_walk(self, x: Tensor, noisy: Tensor) -> SiteWalk:
         """Gibbs sweeps at the cost of one matrix product."""
-        return PairwiseWalk(self, STATES, x, self.couplings, self.fields(noisy))
+        return self._at(noisy).site_walk(x)
 
 
 class LinearFields(nn.Module):

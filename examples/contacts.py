@@ -36,7 +36,7 @@ def simulated_family(num_sites: int = 30, num_sequences: int = 800) -> Alignment
             energy.weight.view(num_sites, 5, num_sites, 5)[site, :, partner] = 1.5 * torch.eye(5)
             distances[site, partner] = distances[partner, site] = 5.0
     sampler = MarkovSampler(30, GibbsSweep())
-    codes = sampler(energy, energy.state_space, torch.Size([num_sequences]))
+    codes = sampler(energy, sample_shape=(num_sequences,))
     return Alignment(codes.long(), distances)
 
 

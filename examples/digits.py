@@ -18,7 +18,6 @@ from tqdm import trange
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
-from pyro_rm.markov_steps import gibbs_sweep
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -74,10 +73,9 @@ def main() -> None:
         start = time.perf_counter()
         fit(energy, train, 5 if arguments.smoke else steps, rate, name)
         rows.append((name, held_out(energy, test), time.perf_counter() - start))
-        chains = torch.bernoulli(mean.expand(10, 64))
-        for _ in trange(1 if arguments.smoke else 100, desc="sample", leave=False):
-            chains = gibbs_sweep(energy, energy.state_space, chains)
-        samples[name] = chains
+        start_at = torch.bernoulli(mean.expand(10, 64))
+        sampler = pyro_rm.MarkovSampler(1 if arguments.smoke else 100, initial=start_at)
+        samples[name] = sampler(energy, sample_shape=(10,))
     print(f"{'model':12s} {'held-out log p(x_d | rest)':>26s} {'seconds':>8s}")
     for name, value, seconds in rows:
         print(f"{name:12s} {value:26.4f} {seconds:8.1f}")

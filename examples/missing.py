@@ -30,7 +30,7 @@ from torch import Tensor
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.infer import impute
 
 matplotlib.use("Agg")
@@ -69,9 +69,9 @@ class IsingImputer:
         spins, space = 2 * x - 1, pyro_rm.StateSpace(size, states=(-1, 1))
         row, column = torch.triu_indices(size, size, 1)
 
-        def energy_of(pairs: Tensor, fields: Tensor) -> IsingFunction:
+        def energy_of(pairs: Tensor, fields: Tensor) -> PairwiseFunction:
             matrix = torch.zeros(size, size).index_put((row, column), pairs)
-            return IsingFunction(matrix + matrix.mT, fields, space)
+            return PairwiseFunction(matrix + matrix.mT, fields, space)
 
         def model(spins: Tensor) -> None:
             prior = dist.Normal(0.0, strength)

@@ -27,8 +27,6 @@ from pyro_rm.energy_protocol import EnergyError, is_validating, wide
 from pyro_rm.objectives import Objective
 from pyro_rm.target import Target
 
-__all__ = ["coefficient", "taylor_correction"]
-
 _MARGIN = 3.0  # by how much first-order gaps may exceed all gaps of the pilot
 
 

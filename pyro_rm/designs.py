@@ -17,8 +17,12 @@ from torch import Tensor
 from pyro_rm.checks import look_up
 
 __all__ = [
-    "AllNeighbors", "Design", "Draw", "ProportionalToSize", "Unweighted", "WithReplacement",
-    "as_design", "inclusion_probabilities", "systematic_draw",
+    "AllNeighbors",
+    "Design",
+    "Draw",
+    "ProportionalToSize",
+    "Unweighted",
+    "WithReplacement",
 ]  # fmt: skip
 
 

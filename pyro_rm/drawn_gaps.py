@@ -11,8 +11,6 @@ from pyro_rm.objectives import Objective
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
-__all__ = ["drawn_gaps", "unit_gaps"]
-
 
 def drawn_gaps(
     target: Target,

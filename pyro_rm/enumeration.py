@@ -15,8 +15,6 @@ from pyro_rm.generic_paths import recomputed
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
-__all__ = ["Enumeration", "TooManyStatesError", "index_of", "state_chunks", "states_at"]
-
 
 def states_at(space: StateSpace, index: Tensor) -> Tensor:
     """The states with given numbers, in mixed radix with the first site leading.

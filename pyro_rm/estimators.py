@@ -22,7 +22,12 @@ from pyro_rm.target import Target
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Estimator", "NumNeighbors", "Terms", "estimate", "estimate_terms"]
+__all__ = [
+    "Estimator",
+    "Terms",
+    "estimate",
+    "estimate_terms",
+]
 
 NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
 _DEFAULT_NEIGHBORS = 10

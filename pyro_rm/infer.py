@@ -9,7 +9,7 @@ from pyro_rm.losses.methods_of_the_paper import (
     rmwrand,
 )
 from pyro_rm.losses.ratio_matching_loss import RatioMatchingLoss
-from pyro_rm.markov_steps.noise_levels import NoiseLevels, background_draw, sample_by_levels
+from pyro_rm.markov_steps.noise_levels import NoiseLevels, sample_by_levels
 from pyro_rm.missing.latent_fill import LatentFill
 from pyro_rm.missing.missing_data import GibbsFill, Marginalized, impute
 from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
@@ -27,7 +27,6 @@ __all__ = [
     "NoiseLevels",
     "RatioMatchingLoss",
     "TrainingResult",
-    "background_draw",
     "calibrate",
     "full_ratio_matching",
     "full_squared_ratio",

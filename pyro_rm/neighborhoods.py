@@ -9,15 +9,7 @@ from torch import Tensor
 
 from pyro_rm.state_space import StateSpace
 
-__all__ = [
-    "Neighbors",
-    "all_neighbors",
-    "at_neighbors",
-    "candidates",
-    "linear_gaps",
-    "neighbor_states",
-    "substitutions",
-]
+__all__ = ["Neighbors"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,6 @@ __all__ = [
     "Pseudolikelihood",
     "RatioMatching",
     "SquaredRatio",
-    "as_objective",
 ]
 
 SamplingUnit = Literal["neighbor", "site"]

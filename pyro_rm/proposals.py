@@ -19,7 +19,13 @@ from pyro_rm.energy_protocol import wide
 from pyro_rm.objectives import Objective
 from pyro_rm.target import Target
 
-__all__ = ["Activity", "GradientGuided", "Oracle", "Proposal", "Uniform", "as_proposal"]
+__all__ = [
+    "Activity",
+    "GradientGuided",
+    "Oracle",
+    "Proposal",
+    "Uniform",
+]
 
 _LOG_FLOOR = -20.0
 

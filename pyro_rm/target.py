@@ -94,7 +94,7 @@ class Target:
             >>> Target.of(IsingEnergy(3)).space.num_sites
             3
         """
-        context = as_context(context) if isinstance(context, Tensor) or context else ()
+        context = as_context(context)
         if isinstance(model, type) or not hasattr(model, "target_at"):
             energy = energy_of(model)
             return Target(energy, space_of(energy, state_space), context, active)

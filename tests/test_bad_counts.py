@@ -8,6 +8,7 @@ import torch
 
 import pyro_rm
 from pyro_rm import (
+    Target,
     datasets,
     distributions,
     energies,
@@ -26,7 +27,7 @@ BLANKS = torch.where(torch.arange(120).view(30, 4) % 9 == 0, torch.nan, BITS)
 CODES = (torch.arange(120).view(30, 4) * 7 % 11) % 3
 GRAPHS = [nx.path_graph(4), nx.cycle_graph(5)]
 ISING = energies.IsingEnergy(4)
-LEVELED = energies.LeveledEnergy(ISING, 2)
+LEVELED = energies.with_levels(ISING, 2)
 RANDOM_GRAPH = energies.RandomGraphEnergy(4)
 SITES = evaluation.IndependentSites.uniform(SPACE)
 
@@ -64,7 +65,7 @@ def potts(**options):
 
 def by_levels(**options):
     defaults = {"num_levels": 2, "progress": False}
-    return infer.sample_by_levels(LEVELED, SPACE, BITS, **(defaults | options))
+    return infer.sample_by_levels(LEVELED, BITS, **(defaults | options))
 
 
 def relational(**options):
@@ -82,7 +83,7 @@ FROM_0 = {
     "points": lambda n: datasets.synthetic_density("pinwheel").density.sample(n),
     "curve points": lambda n: datasets.synthetic_density("moons").density.sample(n),
     "exact samples": lambda n: evaluation.exact_samples(ISING, n),
-    "enumerated samples": lambda n: Enumeration(ISING, SPACE).draw(n),
+    "enumerated samples": lambda n: Enumeration(Target.of(ISING, SPACE)).draw(n),
     "independent samples": SITES.sample,
     "tree samples": lambda n: evaluation.ChowLiuTree.fit(BITS, SPACE).sample(n),
     "steps from data": lambda n: evaluation.log_likelihood(ISING, BITS, num_steps=n),
@@ -121,14 +122,14 @@ FROM_1 = {
     "buckets": lambda n: graphs.size_buckets(GRAPHS, n),
     "hidden units": lambda n: energies.RBMEnergy(3, n),
     "layer": lambda n: energies.MLPEnergy(3, (4, n)),
-    "levels": lambda n: energies.LeveledEnergy(ISING, n),
+    "levels": lambda n: energies.with_levels(ISING, n),
     "graph layers": lambda n: relational(num_layers=n),
     "graph units": lambda n: relational(num_hidden=n),
     "graph levels": lambda n: relational(num_levels=n),
     "annealing batch": lambda n: annealed(chunk_size=n),
     "states": lambda n: evaluation.log_partition(ISING, max_states=n),
     "states sampled": lambda n: evaluation.exact_samples(ISING, 1, max_states=n),
-    "block": lambda n: Enumeration(ISING, SPACE, chunk_size=n),
+    "block": lambda n: Enumeration(Target.of(ISING, SPACE), chunk_size=n),
     "chunk of states": lambda n: list(state_chunks(SPACE, chunk_size=n)),
     "chunk of rows": lambda n: evaluation.exponential_hamming_mmd(BITS, BITS, chunk_size=n),
     "resampled": lambda n: graphs.graph_mmd_floor(GRAPHS, GRAPHS, num_samples=n),

@@ -8,6 +8,7 @@ import torch
 import pyro_rm
 from pyro_rm import datasets, energies, markov_steps, networks
 from pyro_rm.distributions import Ising
+from pyro_rm.graphs.metrics import has_dominating_node
 from pyro_rm.state_space import StateSpace
 
 PATH = nx.path_graph(4)
@@ -31,7 +32,7 @@ OF_GRAPHS = {
 }
 OF_A_GRAPH = {
     "orbits": pyro_rm.graphs.orbit_counts,
-    "dominating": pyro_rm.graphs.has_dominating_node,
+    "dominating": has_dominating_node,
     "glass": lambda graph: datasets.spin_glass(graph, scale=1.0),
     "couplings": lambda graph: datasets.with_couplings(graph, 1.0),
     "matrix": datasets.coupling_matrix,

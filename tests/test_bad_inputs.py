@@ -6,7 +6,7 @@ import torch
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, PottsEnergy, TemperedEnergy
+from pyro_rm.energies import IsingEnergy, PottsEnergy, SumEnergy
 from pyro_rm.infer import calibrate
 from pyro_rm.networks import IsingNetwork
 from pyro_rm.poutine import ratio_matching
@@ -67,7 +67,7 @@ def chain(x):
     def model(x):
         level = pyro.sample("level", pyro.distributions.Normal(0.0, 1.0))
         with pyro.plate("data", len(x)):
-            pyro.sample("x", EnergyModel(TemperedEnergy(energy, level)), obs=x)
+            pyro.sample("x", EnergyModel(SumEnergy((level, energy))), obs=x)
 
     pyro.infer.MCMC(pyro.infer.NUTS(ratio_matching(model)), 1, disable_progbar=True).run(x)
 

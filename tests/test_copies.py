@@ -9,7 +9,16 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import designs, energies, evaluation, infer, markov_steps, objectives, proposals
+from pyro_rm import (
+    Target,
+    designs,
+    energies,
+    evaluation,
+    infer,
+    markov_steps,
+    objectives,
+    proposals,
+)
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.training.batches import ShuffledBatches
 from pyro_rm.training.moving_average import MovingAverage
@@ -60,7 +69,7 @@ def batched(batches):
 
 KERNEL = infer.MarkovKernel(MODEL, sample_shape=(5,))
 STATEFUL = {
-    "Gibbs fill": (infer.GibbsFill(), lambda f: f.filled(ENERGY, SPACE, BLANKS, BLANKS.isnan())),
+    "Gibbs fill": (infer.GibbsFill(), lambda f: f.filled(Target.of(ENERGY, SPACE), BLANKS)),
     "loss with fills": (pyro_rm.RatioMatchingLoss(), lambda loss: lost(loss, BLANKS)),
     "persistent chains": (pyro_rm.ContrastiveDivergence(persistent=True, num_chains=3), lost),
     "latent fill": (infer.LatentFill(with_latents, "z"), drawn),

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import energies, evaluation, infer, markov_steps, networks
+from pyro_rm import Target, energies, evaluation, infer, networks
 from pyro_rm.distributions import EnergyModel, NormalizedModel
+from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
+from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.poutine import ratio_matching
 
 NUM_DATA, NUM_SITES = 20, 4
@@ -23,7 +25,7 @@ class Case:
         kinds = space.num_categories
         self.energy = energies.MLPEnergy(NUM_SITES, (5,), num_categories=kinds)
         self.energy.requires_grad_(False)
-        self.leveled = energies.LeveledEnergy(self.energy, 2, state_space=space)
+        self.leveled = energies.with_levels(self.energy, 2, state_space=space)
         self.model = EnergyModel(self.energy)
         self.options = {"selection": None, "ridge": 0.1, "num_fills": 1, "num_rounds": 1}
         self.sites = evaluation.IndependentSites.fit(data, space)
@@ -39,7 +41,7 @@ class Case:
     def bayes(self, x):
         """A program that multiplies an energy by a parameter."""
         scale = pyro.sample("scale", dist.LogNormal(0.0, 0.5))
-        energy = energies.TemperedEnergy(self.energy, scale)
+        energy = energies.SumEnergy((scale, self.energy))
         with pyro.plate("data", NUM_DATA, dim=-1):
             pyro.sample("x", EnergyModel(energy), obs=x)
 
@@ -79,25 +81,25 @@ class Case:
         ).draws["scale"]
 
     def gibbs_fill(self, x):
-        return infer.GibbsFill()(self.energy, self.space, x)
+        return infer.GibbsFill()(Target.of(self.energy), x)
 
     def filled(self, x):
         missing = torch.zeros(NUM_DATA, NUM_SITES, dtype=torch.bool)
-        return infer.GibbsFill().filled(self.energy, self.space, x, missing)
+        return infer.GibbsFill().filled(self.energy, x, missing)
 
     def marginalized(self, x):
-        return infer.Marginalized()(self.energy, self.space, x)
+        return infer.Marginalized()(Target.of(self.energy), x)
 
     def imputed(self, x):
         return infer.impute(self.model, x, num_fills=2, num_steps=1)
 
     def started(self, x):
         sampler = pyro_rm.MarkovSampler(1, initial=x)
-        return sampler(self.energy, self.space, torch.Size([NUM_DATA]))
+        return sampler(self.energy, sample_shape=(NUM_DATA,))
 
     def starting(self, x):
         shape = torch.Size([NUM_DATA])
-        return markov_steps.starting_data(self.energy, self.space, shape, x)
+        return starting_data(Target.of(self.energy), shape, x)
 
     def kernel(self, x):
         kernel = infer.MarkovKernel(self.model, sample_shape=(NUM_DATA,), initial=x)
@@ -107,7 +109,7 @@ class Case:
         return infer.NoiseLevels((0.5,)).corrupt(self.space, x, torch.tensor(0))
 
     def by_levels(self, x):
-        return infer.sample_by_levels(self.leveled, self.space, x, num_levels=2)
+        return infer.sample_by_levels(self.leveled, x, num_levels=2)
 
     def trained(self, x):
         energy = energies.MLPEnergy(NUM_SITES, (3,), num_categories=self.space.num_categories)
@@ -136,10 +138,10 @@ class Case:
         return evaluation.linear_hamming_mmd(self.data, x)
 
     def first_moments(self, x):
-        return evaluation.first_moment_distance(x, self.data)
+        return first_moment_distance(x, self.data)
 
     def second_moments(self, x):
-        return evaluation.second_moment_distance(self.data, x)
+        return second_moment_distance(self.data, x)
 
     def quality(self, x):
         return evaluation.sample_quality(x, self.data, num_splits=2)["linear_hamming_mmd"].value
@@ -262,7 +264,7 @@ def test_one_hot_data_are_told_from_codes_even_where_shapes_agree(entry):
 
 @pytest.mark.parametrize("bits", [BITS.data, BITS.data.long()])
 def test_samples_in_two_codings_are_refused(bits):
-    for metric in (evaluation.exponential_hamming_mmd, evaluation.first_moment_distance):
+    for metric in (evaluation.exponential_hamming_mmd, first_moment_distance):
         with pytest.raises(ValueError, match="Expected samples in the same coding"):
             metric(2 * bits - 1, bits)
-    assert evaluation.first_moment_distance(2 * bits - 1, 2 * bits - 1) == 0
+    assert first_moment_distance(2 * bits - 1, 2 * bits - 1) == 0

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm import datasets, energies, evaluation, graphs, infer, markov_steps, networks
+from pyro_rm import Target, datasets, energies, evaluation, graphs, infer, markov_steps, networks
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.enumeration import Enumeration
+from pyro_rm.markov_steps.noise_levels import background_draw
 
 SPACE = pyro_rm.StateSpace(6)
 BITS = (torch.arange(240).view(40, 6) * 7 % 11 < 5).float()
@@ -26,14 +27,14 @@ ISING = MODEL.energy
 RBM = energies.RBMEnergy(6, 3).requires_grad_(False)
 POTTS = energies.PottsEnergy(6, 3).requires_grad_(False)
 POTTS.fields += torch.arange(18.0).view(6, 3).cos()
-LEVELED = energies.LeveledEnergy(ISING, 2, state_space=SPACE)
+LEVELED = energies.with_levels(ISING, 2, state_space=SPACE)
 GRAPHS = [nx.path_graph(4), nx.cycle_graph(5), nx.star_graph(4)]
 SITES = evaluation.IndependentSites.fit(BITS, SPACE)
 SWEEP = markov_steps.GibbsSweep()
 
 
 def stepped(step, energy=RBM):
-    return lambda: pyro_rm.MarkovSampler(3, step)(energy, energy.state_space, torch.Size([5]))
+    return lambda: pyro_rm.MarkovSampler(3, step)(energy, sample_shape=(5,))
 
 
 def estimated(energy=RBM, x=BITS, **options):
@@ -78,7 +79,7 @@ def of_fields(x):
     field = pyro.sample("field", dist.Normal(0, 1).expand([6]).to_event(1))
     active = ~x.isnan() if x.isnan().any() else None
     with pyro.plate("data", len(x)):
-        energy = energies.IsingFunction(MODEL.couplings, field, SPACE)
+        energy = energies.PairwiseFunction(MODEL.couplings, field, SPACE)
         pyro.sample("x", EnergyModel(energy, active=active), obs=x)
 
 
@@ -149,12 +150,12 @@ SAMPLERS = {
     "energy model": lambda: EnergyModel(RBM, sampler=pyro_rm.MarkovSampler(1)).sample((5,)),
     "normalized model": lambda: NormalizedModel(MODEL).sample((9,)),
     "exact samples": lambda: evaluation.exact_samples(ISING, 9),
-    "enumeration": lambda: Enumeration(RBM, SPACE).draw(9),
+    "enumeration": lambda: Enumeration(Target.of(RBM, SPACE)).draw(9),
     "independent sites": lambda: SITES.sample(9),
     "tree": lambda: evaluation.ChowLiuTree.fit(BITS, SPACE).sample(9),
     "simulated network": lambda: networks.simulate_ising(nx.path_graph(6), 9, num_steps=2),
     "MCMC": chains,
-    "levels": lambda: infer.sample_by_levels(LEVELED, SPACE, BITS, num_levels=2),
+    "levels": lambda: infer.sample_by_levels(LEVELED, BITS, num_levels=2),
     "graphs": generated(),
     "annealed graphs": generated(inverse_temperatures=(0.5, 1.0)),
     "imputed": lambda: infer.impute(MODEL, BLANKS, num_fills=3, num_steps=1),
@@ -165,7 +166,7 @@ ESTIMATES = {
     for design in ("proportional_to_size", "with_replacement", "unweighted")
 } | {
     "of categories": estimated(POTTS, CODES),
-    "filled": lambda: infer.GibbsFill()(ISING, SPACE, BLANKS, active=~BLANKS.isnan()),
+    "filled": lambda: infer.GibbsFill()(Target.of(ISING, active=~BLANKS.isnan()), BLANKS),
     "latent": with_latents,
 }
 FITS = {
@@ -202,7 +203,7 @@ DATA = {
     "spin glass": lambda: datasets.spin_glass(nx.path_graph(9), scale=1.0),
     "noise": lambda: infer.NoiseLevels((0.5, 1.0)).corrupt(SPACE, BITS, torch.tensor(0)),
     "level": lambda: infer.NoiseLevels((0.5, 1.0)).draw((40,)),
-    "background": lambda: infer.background_draw(SPACE, BITS),
+    "background": lambda: background_draw(SPACE, BITS),
 } | {
     name: lambda name=name: datasets.synthetic_density(name).sample(5)
     for name in datasets.synthetic_names()

@@ -14,6 +14,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import pyro_rm
+from pyro_rm import Target
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.estimators import Estimator
@@ -85,7 +86,7 @@ def neighbors(rank):
     torch.manual_seed(5)
     energy = MLPEnergy(6, (8,))
     pyro.set_rng_seed(1 + rank)
-    return Estimator(num_neighbors=2)(energy, energy.state_space, DATA).detach()
+    return Estimator(num_neighbors=2)(Target.of(energy), DATA).detach()
 
 
 def run(rank, path, num_steps):

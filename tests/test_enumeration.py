@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from pyro_rm import Target
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SumEnergy
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import Enumeration, index_of, outer_energies, states_at
 from pyro_rm.state_space import StateSpace
@@ -31,7 +32,7 @@ ENERGIES = {
     "categorical rbm": lambda: RBMEnergy(3, 4, num_categories=(3, 2, 3)),
     "mlp": lambda: MLPEnergy(6, (5, 5)),
     "categorical mlp": lambda: MLPEnergy(3, (5,), num_categories=4),
-    "tempered": lambda: TemperedEnergy(IsingEnergy(6), 0.5),
+    "tempered": lambda: SumEnergy((0.5, IsingEnergy(6))),
     "plain": lambda: Plain(MLPEnergy(5, (4,), states=(-1, 1))),
 }
 
@@ -52,14 +53,14 @@ def all_energies(energy):
 
 @pytest.mark.parametrize("chunk_size", [1, 7, 16, 2**16])
 def test_blocks_are_all_energies_in_order(energy, chunk_size):
-    sums = Enumeration(energy, energy.state_space, chunk_size=chunk_size)
+    sums = Enumeration(Target.of(energy, energy.state_space), chunk_size=chunk_size)
     blocks = torch.cat([sums.block(k) for k in range(sums.num_blocks)])
     torch.testing.assert_close(blocks, all_energies(energy), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("chunk_size", [7, 2**16])
 def test_sums_and_gradients(energy, chunk_size):
-    sums = Enumeration(energy, energy.state_space, chunk_size=chunk_size)
+    sums = Enumeration(Target.of(energy, energy.state_space), chunk_size=chunk_size)
     parameters = tuple(energy.parameters())
 
     def gradients(value):
@@ -82,11 +83,11 @@ def test_draws_over_several_blocks_follow_the_model():
     energy = PottsEnergy(3, (2, 3, 4))
     torch.nn.init.normal_(energy.weight)
     space = energy.state_space
-    draws = Enumeration(energy, space, chunk_size=5).draw(20_000)
+    draws = Enumeration(Target.of(energy, space), chunk_size=5).draw(20_000)
     p = torch.softmax(-all_energies(energy), 0)
     frequency = index_of(space, draws).bincount(minlength=24) / 20_000
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / 20_000).sqrt()).all()
-    assert Enumeration(energy, space).draw(0).shape == (0, 3)
+    assert Enumeration(Target.of(energy, space)).draw(0).shape == (0, 3)
 
 
 def test_memory_of_the_normalized_model_is_one_number_a_block():
@@ -105,18 +106,18 @@ def test_states_are_where_the_energy_is():
             assert x.device == self.device
             return torch.zeros(x.shape[:-1])
 
-    total = Enumeration(Elsewhere(), StateSpace(5), chunk_size=8).log_partition()
+    total = Enumeration(Target.of(Elsewhere(), StateSpace(5)), chunk_size=8).log_partition()
     torch.testing.assert_close(total.exp(), torch.tensor(32.0))
 
 
 def test_infinite_energies_are_refused():
     space = StateSpace(3)
     with pytest.raises(EnergyError, match="finite"):
-        Enumeration(lambda x: x.sum(-1).log(), space).log_partition()
+        Enumeration(Target.of(lambda x: x.sum(-1).log(), space)).log_partition()
     wide = IsingEnergy(3)
     torch.nn.init.constant_(wide.fields, torch.inf)
     with pytest.raises(EnergyError, match="finite"):
-        Enumeration(wide, space).block(0)
+        Enumeration(Target.of(wide, space)).block(0)
 
 
 def test_outer_energies_broadcast_over_partial_states(energy):
@@ -125,5 +126,5 @@ def test_outer_energies_broadcast_over_partial_states(energy):
     left, right = x[:5].clone(), x[-7:].clone()
     left[:, 2:] = 0
     right[:, :2] = 0
-    pairs = outer_energies(energy, space, left, right)
+    pairs = outer_energies(Target.of(energy), left, right)
     torch.testing.assert_close(pairs, energy(left[:, None] + right), rtol=1e-12, atol=1e-12)

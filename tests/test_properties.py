@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import pyro_rm
-from pyro_rm import infer, markov_steps
+from pyro_rm import Target, infer, markov_steps
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy
 from pyro_rm.enumeration import Enumeration
 from pyro_rm.evaluation import log_partition
@@ -221,7 +221,8 @@ def test_steps_keep_shapes_states_and_clamped_sites(case, data):
     cells = data.draw(st.lists(st.booleans(), min_size=x.numel(), max_size=x.numel()))
     active = torch.tensor(cells).view(x.shape)
     encoded = space.encode(x, x.dtype)
-    moved, acceptance = step(energy, space, encoded, active=active)
+    chains = markov_steps.Chains(Target(energy, space, active=active), encoded, step).run(1)
+    moved, acceptance = chains.encoded, chains.acceptance
     assert moved.shape == encoded.shape
     assert moved.dtype == encoded.dtype
     assert acceptance.shape == x.shape[:-1]
@@ -248,7 +249,7 @@ def test_partition_functions_of_shifted_energies_in_chunks(case, constant, chunk
     exact = log_partition(energy, state_space=space)
     shifted = log_partition(Shifted(energy, constant), state_space=space)
     torch.testing.assert_close(shifted, exact - constant, rtol=1e-4, atol=1e-3)
-    chunks = Enumeration(energy, space, chunk_size=chunk).log_partition()
+    chunks = Enumeration(Target.of(energy, space), chunk_size=chunk).log_partition()
     torch.testing.assert_close(chunks, exact, rtol=1e-4, atol=1e-4)
 
 
@@ -260,4 +261,4 @@ def test_nothing_missing_is_nothing_to_fill(case):
     plain = pyro_rm.estimate(energy, x, state_space=space, num_neighbors="all")
     exact = pyro_rm.Estimator(num_neighbors="all")
     for fill in (infer.GibbsFill(exact), infer.Marginalized(exact)):
-        torch.testing.assert_close(fill(energy, space, x, active=active), plain)
+        torch.testing.assert_close(fill(Target(energy, space, active=active), x), plain)

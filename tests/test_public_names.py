@@ -7,7 +7,11 @@ import pytest
 
 import pyro_rm
 
-INTERNAL = {"_version", "constants", "counts", "files", "graph_checks", "lookup", "tensors"}
+INTERNAL = {
+    "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
+    "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
+    "training",
+}  # fmt: skip
 PACKAGES = ["pyro_rm"] + [
     f"pyro_rm.{module.name}"
     for module in pkgutil.iter_modules(pyro_rm.__path__)

@@ -16,6 +16,7 @@ from pyro_rm.markov_steps import DiscreteLangevin, GibbsSweep, MarkovStep, rando
 from pyro_rm.objectives import Objective, RatioMatching, SquaredRatio
 from pyro_rm.proposals import Activity, Proposal
 from pyro_rm.testing import (
+    branches,
     ENERGIES,
     STEPS,
     check_design,
@@ -241,7 +242,8 @@ def test_wrong_steps(step, message):
         check_step(step)
 
 
-def test_steps_whose_branches_are_too_many():
+def test_steps_whose_branches_are_too_many(monkeypatch):
+    monkeypatch.setattr(branches, "_MOST_RUNS", 100)
     with pytest.raises(ValueError, match="fewer draws or proposals"):
         check_step(DiscreteLangevin(num_proposals=9), IsingEnergy(3))
 
@@ -326,5 +328,10 @@ def test_energies_that_do_not_broadcast_or_repeat(energy):
 
 def test_functions_without_parameters_are_checked_where_their_data_are():
     weight = torch.arange(3, dtype=torch.float64)
-    with pytest.raises(AssertionError, match="to run on the device of its parameters and data"):
-        check_energy(lambda x: x @ weight, StateSpace(3))
+
+    def energy(x):
+        return x @ weight
+
+    energy.dtype = torch.float64
+    with pytest.raises(AssertionError, match="energy to run on the device of its parameters and data"):
+        check_energy(energy, StateSpace(3))

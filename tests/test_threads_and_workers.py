@@ -9,10 +9,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 import pyro_rm
-from pyro_rm import datasets, evaluation, graphs, infer, markov_steps
+from pyro_rm import Target, datasets, evaluation, graphs, infer, markov_steps
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RandomGraphEnergy
-from pyro_rm.infer import missing_data
-from pyro_rm.missing.missing_data import same_memory
+from pyro_rm.missing import fill as fill_module
 from pyro_rm.training.batches import ShuffledBatches
 
 NUM_THREADS, NUM_CALLS = 4, 12
@@ -96,7 +95,7 @@ def test_threads_may_share_a_fill(fill):
     def fill_two(number):
         """Data of two threads by turns, so that what is remembered is often of another one."""
         for x in (data[number], data[number - 1]):
-            result = fill(ENERGY, SPACE, x, active=~x.isnan())
+            result = fill(Target.of(ENERGY, SPACE, active=~x.isnan()), x)
             assert result.shape == (len(x),)
         return result
 
@@ -108,7 +107,9 @@ def test_a_fill_may_change_while_it_is_used(monkeypatch):
     fill, here, there = infer.GibbsFill(), blanks(0), blanks(1)
 
     def fill_one(x):
-        return fill.filled(ENERGY, SPACE, x, x.isnan())
+        return fill.filled(Target.of(ENERGY, SPACE), x)
+
+    same_memory = fill_module._same_memory
 
     def interrupted(first, second):
         monkeypatch.undo()
@@ -116,7 +117,7 @@ def test_a_fill_may_change_while_it_is_used(monkeypatch):
         return same_memory(first, second)
 
     fill_one(here)
-    monkeypatch.setattr(missing_data, "same_memory", interrupted)
+    monkeypatch.setattr(fill_module, "_same_memory", interrupted)
     SPACE.validate(fill_one(here))
 
 
@@ -156,7 +157,7 @@ class Draws(IterableDataset):
                 pyro_rm.MarkovSampler(2)(ENERGY_OF_DRAWS, SPACE, torch.Size([4])).flatten(),
                 evaluation.exact_samples(ENERGY_OF_DRAWS, 9).flatten(),
                 infer.GibbsFill().filled(
-                    ENERGY_OF_DRAWS, SPACE, bits.masked_fill(bits == 1, torch.nan), bits == 1
+                    ENERGY_OF_DRAWS, bits.masked_fill(bits == 1, torch.nan)
                 ).flatten(),
             ])  # fmt: skip
 

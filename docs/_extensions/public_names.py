@@ -17,8 +17,6 @@ import pyro_rm
 ALIASES = {
     "Context": "pyro_rm.energy_protocol.Context",
     "Energy": "pyro_rm.energy_protocol.Energy",
-    "Estimators": "pyro_rm.poutine.Estimators",
-    "NumNeighbors": "pyro_rm.estimators.NumNeighbors",
 }
 
 logger = logging.getLogger(__name__)
@@ -70,7 +68,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: no
 
 
 def _is_private(target: str) -> bool:
-    """Whether a name exists, but is no public one: it is shown without a link."""
+    """Whether a name exists without being public: it is shown without a link."""
     module, _, name = target.rpartition(".")
     try:
         return hasattr(importlib.import_module(module), name)

@@ -27,7 +27,7 @@ def draw(energy: nn.Module, num_samples: int, num_sweeps: int = 20) -> Tensor:
     flip leads from one square of the checkerboard to another.
     """
     sampler = MarkovSampler(num_steps=num_sweeps, annealed=True)
-    return sampler(energy, energy.state_space, torch.Size([num_samples]))
+    return sampler(energy, sample_shape=(num_samples,))
 
 
 def scores(samples: Tensor, data: GrayCodedDensity) -> dict[str, float]:

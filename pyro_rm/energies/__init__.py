@@ -10,7 +10,7 @@ from pyro_rm.energies.random_graph import RandomGraphEnergy
 from pyro_rm.energies.rbm import RBMEnergy
 from pyro_rm.energies.relational_graph import RelationalGraphEnergy
 from pyro_rm.energies.sparse_ising import SparseIsingEnergy
-from pyro_rm.energies.sums import SumEnergy, Summable, restore_temperature
+from pyro_rm.energies.sums import SumEnergy, restore_temperature
 
 __all__ = [
     "IsingEnergy",
@@ -23,7 +23,6 @@ __all__ = [
     "RelationalGraphEnergy",
     "SparseIsingEnergy",
     "SumEnergy",
-    "Summable",
     "restore_temperature",
     "with_levels",
 ]

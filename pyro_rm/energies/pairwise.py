@@ -69,6 +69,10 @@ class PairwiseFunction(Summable):
 
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each site, or each category of each site, feels, like ``x``."""
+        return self._coupled(x) + self.fields
+
+    def _coupled(self, x: Tensor) -> Tensor:
+        """What the other sites add to the fields."""
         matrix, flat = self.couplings, x
         if not self.state_space.is_binary:
             matrix, flat = matrix.flatten(-2).flatten(-3, -2), x.flatten(-2)
@@ -80,7 +84,7 @@ class PairwiseFunction(Summable):
             local = torch.einsum("...i,...ij->...j", flat, matrix)
         if not self.state_space.is_binary:
             local = local.unflatten(-1, x.shape[-2:])
-        return local + self.fields
+        return local
 
     def __call__(self, x: Tensor) -> Tensor:
         """Energies of encoded data, ``batch_shape``: one matrix product."""
@@ -98,7 +102,7 @@ class PairwiseFunction(Summable):
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``: one matrix product."""
-        pairs = (self.local_fields(left) - self.fields).flatten(1) @ right.flatten(1).mT
+        pairs = self._coupled(left).flatten(1) @ right.flatten(1).mT
         return self(left)[:, None] + (self(right) - self.constant) - pairs
 
     def site_walk(self, x: Tensor) -> PairwiseWalk:

@@ -1,33 +1,26 @@
 """How good a fitted model is: partition functions, likelihoods, sample quality, graphs."""
 
 from pyro_rm.enumeration import TooManyStatesError
-from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
+from pyro_rm.evaluation.ais_estimate import AISEstimate
 from pyro_rm.evaluation.annealed_importance_sampling import annealed_importance_sampling
-from pyro_rm.evaluation.annealing_paths import BaseDistribution
 from pyro_rm.evaluation.chow_liu import ChowLiuTree
 from pyro_rm.evaluation.hamming_mmd import exponential_hamming_mmd, linear_hamming_mmd
 from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.evaluation.log_likelihood import LogLikelihood, log_likelihood
 from pyro_rm.evaluation.log_partition import exact_samples, log_partition
-from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
-from pyro_rm.evaluation.sample_quality import Score, sample_quality
+from pyro_rm.evaluation.sample_quality import sample_quality
 
 __all__ = [
-    "AISEnd",
     "AISEstimate",
-    "BaseDistribution",
     "ChowLiuTree",
     "IndependentSites",
     "LogLikelihood",
-    "Score",
     "TooManyStatesError",
     "annealed_importance_sampling",
     "exact_samples",
     "exponential_hamming_mmd",
-    "first_moment_distance",
     "linear_hamming_mmd",
     "log_likelihood",
     "log_partition",
     "sample_quality",
-    "second_moment_distance",
 ]

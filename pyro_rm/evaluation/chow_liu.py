@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies import Summable
+from pyro_rm.energies.sums import Summable
 from pyro_rm.state_space import StateSpace
 
 

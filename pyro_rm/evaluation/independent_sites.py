@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies import PairwiseFunction, Summable
+from pyro_rm.energies import PairwiseFunction
+from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.state_space import StateSpace
 
@@ -112,7 +113,7 @@ class IndependentSites(Summable):
 
     def to(self, device: torch.device | None) -> IndependentSites:
         """The same on another device; where it is if None."""
-        return IndependentSites(self.logits.to(device), self.state_space)
+        return replace(self, logits=self.logits.to(device))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log probabilities of data, ``batch_shape``."""

@@ -13,7 +13,6 @@ from pyro_rm.graphs.metrics import (
     dominated_share,
     graph_mmd,
     graph_mmd_floor,
-    has_dominating_node,
 )
 from pyro_rm.graphs.orbit_counts import orbit_counts
 from pyro_rm.graphs.sets import community_graphs, ego_small
@@ -30,7 +29,6 @@ __all__ = [
     "generate_graphs",
     "graph_mmd",
     "graph_mmd_floor",
-    "has_dominating_node",
     "novelty",
     "orbit_counts",
     "size_buckets",

@@ -16,7 +16,9 @@ from pyro.poutine import trace
 from torch import Tensor, nn
 
 from pyro_rm.energy_protocol import EnergyError, is_validating
-from pyro_rm.poutine import RatioMatchingMessenger, SiteLoss, handle
+from pyro_rm.poutine import SiteLoss
+from pyro_rm.poutine.handlers import handle
+from pyro_rm.poutine.messenger import RatioMatchingMessenger
 
 NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)
 

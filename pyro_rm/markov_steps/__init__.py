@@ -1,6 +1,6 @@
 """Markov steps on energies, the chains that they move, and draws by them."""
 
-from pyro_rm.markov_steps.block_gibbs import BlockGibbs, HasHiddenUnits
+from pyro_rm.markov_steps.block_gibbs import BlockGibbs
 from pyro_rm.markov_steps.chains import Chains, default_step
 from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
@@ -18,7 +18,6 @@ __all__ = [
     "DiscreteLangevin",
     "GibbsSweep",
     "GibbsWithGradients",
-    "HasHiddenUnits",
     "MarkovSampler",
     "MarkovStep",
     "ParallelTempering",

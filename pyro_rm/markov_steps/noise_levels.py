@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import check_counts
+from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_protocol import Context, is_validating
 from pyro_rm.markov_steps.chains import Chains
 from pyro_rm.markov_steps.transition import MarkovStep
@@ -188,6 +188,7 @@ def sample_by_levels(
     """
     check_counts(num_levels=num_levels)
     check_counts(0, num_steps=num_steps)
+    check_real(start)
     target = Target.of(
         model, state_space, context=context, active=active, batch_shape=start.shape[:-1]
     )

@@ -49,8 +49,9 @@ class Fill:
         """
         given = list(given) or [value]
         start, num_steps = value, self.num_steps
-        if self._last is not None and _same_memory(self._last[0], given):
-            last, num_steps = self._last[1], 1
+        kept = self._last  # once, as other threads may fill other data meanwhile
+        if kept is not None and _same_memory(kept[0], given):
+            last, num_steps = kept[1], 1
             start = last if target.active is None else torch.where(target.active, last, value)
         start = starting_data(target, value.shape[:-1], start)
         chains = Chains(target, target.encode(start), self.step).run(num_steps)

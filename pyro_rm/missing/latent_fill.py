@@ -19,8 +19,7 @@ from pyro_rm.energy_checks import check_layers
 from pyro_rm.markov_steps import MarkovStep
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.missing.fill import Fill
-from pyro_rm.poutine import RatioMatchingMessenger
-from pyro_rm.poutine.messenger import unwrap
+from pyro_rm.poutine.messenger import RatioMatchingMessenger, unwrap
 from pyro_rm.target import Target
 
 

@@ -86,6 +86,7 @@ class GibbsFill:
         :param missing: Booleans of that shape; where the data are NaN if None.
         :returns: Data as floats, of the same shape.
         """
+        check_real(value)
         target = Target.of(model, batch_shape=value.shape[:-1])
         target.space.validate_shape(value)
         missing = value.isnan() if missing is None else missing

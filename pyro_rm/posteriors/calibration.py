@@ -15,7 +15,7 @@ from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
 from pyro_rm.posteriors.calibration_run import CalibrationRun, Sampler
 from pyro_rm.posteriors.louis_correction import Fills
 from pyro_rm.posteriors.unconstrained_program import ABOUT_MISSING, UnconstrainedProgram
-from pyro_rm.poutine import SiteLosses
+from pyro_rm.poutine.messenger import SiteLosses
 
 
 def calibrate(

@@ -12,8 +12,8 @@ from pyro_rm.estimators import Estimator
 from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.posteriors.sandwich import Sandwich, jacobian, sandwich_at
 from pyro_rm.posteriors.unconstrained_program import UnconstrainedProgram
-from pyro_rm.poutine import SiteLoss, SiteLosses
-from pyro_rm.poutine.messenger import _loss_at
+from pyro_rm.poutine import SiteLoss
+from pyro_rm.poutine.messenger import SiteLosses, _loss_at
 from pyro_rm.target import Target
 
 _STEPS_TO_FORGET = 20

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from pyro_rm.estimators import Estimator
-from pyro_rm.poutine import RatioMatchingMessenger, SiteLosses
-from pyro_rm.poutine.messenger import unwrap
+from pyro_rm.poutine.messenger import RatioMatchingMessenger, SiteLosses, unwrap
 
 ABOUT_MISSING = (
     "Fit the program by RatioMatchingLoss, which fills missing cells, and pass the estimate, "

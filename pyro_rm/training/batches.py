@@ -98,7 +98,14 @@ class LoadedBatches:
                 f"Expected at least one batch, but {type(self.loader).__name__} yields none. With "
                 "drop_last=True it needs batch_size data; an iterator can be used once only."
             )
-        return tuple(batch) if isinstance(batch, list) else batch
+        batch = tuple(batch) if isinstance(batch, list) else batch
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        if not parts or not all(isinstance(part, Tensor) for part in parts):
+            raise TypeError(
+                f"Expected batches that are tensors or tuples of them, but got {batch!r:.60}. Pass "
+                "data as one tensor, torch.as_tensor(data)."
+            )
+        return batch
 
 
 def as_batches(

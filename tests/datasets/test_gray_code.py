@@ -72,7 +72,7 @@ def test_coder_does_not_go_row_by_row():
         with Count() as count:
             code.encode(rows)
         counts.append(count.calls)
-    assert counts[0] == counts[1] < 100
+    assert counts[0] == counts[1] < 512  # fewer than bits, and whatever the rows
 
 
 @pytest.mark.parametrize("num_bits", [2, 32, 256])

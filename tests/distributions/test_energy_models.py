@@ -18,9 +18,8 @@ from pyro_rm.distributions import (
     NormalizedModel,
     Potts,
 )
-from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, TemperedEnergy
+from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy, SumEnergy
 from pyro_rm.enumeration import states_at
-from pyro_rm.site_walks import site_walk
 
 MODELS = {
     "mlp": lambda: EnergyModel(MLPEnergy(5, (4,))),
@@ -28,7 +27,7 @@ MODELS = {
     "mlp, categorical": lambda: EnergyModel(MLPEnergy(3, (4,), num_categories=(2, 3, 4))),
     "rbm": lambda: EnergyModel(RBMEnergy(5, 4)),
     "potts": lambda: EnergyModel(PottsEnergy(3, (2, 3, 4))),
-    "tempered": lambda: EnergyModel(TemperedEnergy(RBMEnergy(5, 4), torch.ones(2))),
+    "tempered": lambda: EnergyModel(SumEnergy((torch.ones(2), RBMEnergy(5, 4)))),
     "inactive sites": lambda: EnergyModel(RBMEnergy(3, 4), active=torch.ones(7, 3).bool()),
     "ising": lambda: Ising(torch.zeros(5, 5), torch.ones(5)),
     "ising, batch": lambda: Ising(torch.zeros(2, 1, 4, 4), torch.ones(3, 4), states=(-1, 1)),
@@ -96,7 +95,7 @@ def test_only_normalized_models_have_a_density(model):
 @pytest.mark.parametrize(("couplings", "fields", "message"), [
     (torch.zeros(3, 2), None, "of shape"),
     (torch.zeros(3, 3), torch.zeros(2), "fields of shape"),
-    (torch.eye(3), None, "zero diagonal"),
+    (torch.eye(3), None, "zero on the diagonal"),
     (torch.ones(3, 3).triu(1), None, "symmetric"),
     (torch.zeros(3, 3), torch.full((3,), float("nan")), "fields"),
 ])  # fmt: skip
@@ -114,7 +113,7 @@ def potts_couplings(*batch):
     (torch.zeros(3, 4, 4, 3), None, "couplings of shape"),
     (torch.zeros(3, 2, 3, 2), None, "use Ising"),
     (torch.zeros(3, 4, 3, 4), torch.zeros(3), "fields of shape"),
-    (torch.ones(3, 4, 3, 4), None, "zero within a site"),
+    (torch.ones(3, 4, 3, 4), None, "from a site to itself"),
     (torch.randn(3, 4, 3, 4) * (1 - torch.eye(3))[:, None, :, None], None, "symmetric"),
 ])  # fmt: skip
 def test_bad_potts_arguments(couplings, fields, message):
@@ -138,7 +137,7 @@ def test_potts_models_of_a_batch_are_those_of_its_members(batch):
     model = Potts(couplings, fields)
     assert model.batch_shape == batch
     x = model.state_space.encode(codes, torch.float32)
-    walk = site_walk(model.energy, model.state_space, x)
+    walk = model.target_at().walk(x)
     blocks = torch.tensor([2, 0])
     for i, j in [(0, 0), (1, 3)]:
         one, h = couplings.expand(2, 5, 3, 4, 3, 4)[i, j], fields.expand(2, 5, 3, 4)[i, j]

@@ -102,7 +102,7 @@ def test_acceptance_leaves_warmup_out():
     kernel = MarkovKernel(EnergyModel(RBMEnergy(3, 2)), BlockGibbs())
     kernel.setup(warmup_steps=2)
     params = kernel.initial_params
-    kernel._count(torch.tensor(-9.0))
+    kernel._acceptance, kernel._num_steps = -9.0, 1  # as if steps before had been refused
     for _ in range(2):
         params = kernel.sample(params)
     assert kernel.kept_samples()["x"].shape == (0, 3)
@@ -143,5 +143,7 @@ def test_errors():
     with pytest.raises(ValueError, match="steps_per_sample to be at least 1"):
         MarkovKernel(EnergyModel(RBMEnergy(3, 2)), steps_per_sample=0)
     bad = MarkovKernel(EnergyModel(RBMEnergy(3, 2)), initial=torch.full((3,), 0.5))
-    with pytest.raises(ValueError, match=r"chains of states \(0, 1\)"):  # MCMC validates nothing
+    with pytest.raises(
+        ValueError, match=r"encoded data of states \(0, 1\)"
+    ):  # MCMC validates nothing
         MCMC(bad, 2, 2, disable_progbar=True).run()

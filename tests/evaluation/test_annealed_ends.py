@@ -5,12 +5,8 @@ import math
 import pytest
 import torch
 
-from pyro_rm.evaluation import (
-    AISEnd,
-    AISEstimate,
-    IndependentSites,
-    annealed_importance_sampling,
-)
+from pyro_rm.evaluation import AISEstimate, IndependentSites, annealed_importance_sampling
+from pyro_rm.evaluation.ais_estimate import AISEnd
 
 pytestmark = pytest.mark.usefixtures("float64")
 

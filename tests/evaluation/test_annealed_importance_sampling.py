@@ -6,25 +6,27 @@ from dataclasses import fields
 import pytest
 import torch
 
+from pyro_rm import Target
 from pyro_rm.energies import IsingEnergy
 from pyro_rm.enumeration import states_at
 from pyro_rm.evaluation import (
-    AISEnd,
     ChowLiuTree,
     IndependentSites,
     annealed_importance_sampling,
     exact_samples,
     log_partition,
 )
+from pyro_rm.evaluation.ais_estimate import AISEnd
 from pyro_rm.evaluation.annealing_paths import annealing_path
 from pyro_rm.markov_steps import (
     BlockGibbs,
+    ChainState,
     ColoredGibbs,
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
+    MarkovStep,
     ParallelTempering,
-    Transition,
 )
 from pyro_rm.state_space import StateSpace
 
@@ -47,13 +49,19 @@ def with_draws(base, draws):
     return kind(**{field.name: getattr(base, field.name) for field in fields(base)})
 
 
-def step_to(states):
+class StepTo(MarkovStep):
     """A step to given states, wherever the chains are."""
 
-    def step(energy, space, encoded):
-        return Transition(space.encode(states, encoded.dtype), torch.ones(len(states)))
+    def __init__(self, states):
+        self.states = states
 
-    return step
+    def __call__(self, target, state):
+        return ChainState(target.encode(self.states), torch.ones(len(self.states)))
+
+
+class StandStill(MarkovStep):
+    def __call__(self, target, state):
+        return ChainState(state.encoded, torch.ones(len(state.encoded)))
 
 
 @pytest.mark.filterwarnings("ignore:Base and model hardly overlap")
@@ -66,15 +74,15 @@ def test_weights_are_unbiased_in_both_directions(target, kind):
     space = target.state_space
     base = fitted_base(space, kind)
     states, encoded = every_state(space)
-    path = annealing_path(base, target, space)
+    path = annealing_path(base, Target.of(target))
     before, after = torch.cartesian_prod(*[torch.arange(len(states))] * 2).unbind(-1)
     log_ends = {1: base.log_prob(states), -1: torch.log_softmax(-target(encoded), 0)}
-    log_moves = torch.log_softmax(-path.energy_at(0.4)(encoded), 0)
+    log_moves = torch.log_softmax(-path.at(0.4)(encoded), 0)
     result = annealed_importance_sampling(
         target,
         with_draws(base, states[before]),
         exact_samples=states[before],
-        step=step_to(states[after]),
+        step=StepTo(states[after]),
         inverse_temperatures=torch.tensor([0.0, 0.4, 1.0]),
         chunk_size=len(before),
         max_gap=math.inf,
@@ -171,7 +179,7 @@ def test_it_says_when_the_ends_are_far_apart():
             target,
             IndependentSites.uniform(target.state_space),
             approximate_samples=astray,
-            step=lambda energy, space, encoded: Transition(encoded, torch.ones(len(encoded))),
+            step=StandStill(),
             inverse_temperatures=3,
         )
     expected = 10 * math.log(2) - 5 * 0.8  # as if every state were like these
@@ -185,14 +193,15 @@ def test_it_says_when_the_ends_are_far_apart():
 def test_interrupting_keeps_the_complete_batches(target):
     calls = []
 
-    def step(energy, space, encoded):
-        calls.append(len(encoded))
-        if len(calls) > 7:
-            raise KeyboardInterrupt
-        return GibbsSweep()(energy, space, encoded)
+    class Interrupted(GibbsSweep):
+        def __call__(self, target, state):
+            calls.append(len(state.encoded))
+            if len(calls) > 7:
+                raise KeyboardInterrupt
+            return super().__call__(target, state)
 
     base = fitted_base(target.state_space)
-    options = {"step": step, "num_chains": 40, "chunk_size": 10, "inverse_temperatures": 4}
+    options = {"step": Interrupted(), "num_chains": 40, "chunk_size": 10, "inverse_temperatures": 4}
     with pytest.warns(UserWarning, match="complete batches"):
         result = annealed_importance_sampling(
             target, base, exact_samples=exact_samples(target, 10), **options

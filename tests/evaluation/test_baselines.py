@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rm.energy_gaps import generic_energy_gaps
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.evaluation import ChowLiuTree, IndependentSites
+from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.state_space import StateSpace
 
@@ -54,7 +54,7 @@ def test_gap_table_equals_the_generic_gaps(space):
     density = IndependentSites.fit(dependent_data(space), space)
     x = space.encode(dependent_data(space, 5), torch.float64)
     neighbors, exists = all_neighbors(space, x)
-    gaps = generic_energy_gaps(density, space, x, neighbors)
+    gaps = evaluated_gaps(lambda y, context: density(y), space, x, neighbors, ())
     table = density.gap_table(x)
     if space.is_binary:
         torch.testing.assert_close(table, gaps.mT)

@@ -3,13 +3,8 @@
 import pytest
 import torch
 
-from pyro_rm.evaluation import (
-    exponential_hamming_mmd,
-    first_moment_distance,
-    linear_hamming_mmd,
-    sample_quality,
-    second_moment_distance,
-)
+from pyro_rm.evaluation import exponential_hamming_mmd, linear_hamming_mmd, sample_quality
+from pyro_rm.evaluation.moments import first_moment_distance, second_moment_distance
 
 pytestmark = pytest.mark.usefixtures("float64")
 CODINGS = {

@@ -6,12 +6,8 @@ import torch
 
 from pyro_rm.energies import RandomGraphEnergy, RelationalGraphEnergy
 from pyro_rm.enumeration import index_of, states_at
-from pyro_rm.graphs import (
-    class_log_likelihoods,
-    encode_graphs,
-    generate_graphs,
-    has_dominating_node,
-)
+from pyro_rm.graphs import class_log_likelihoods, encode_graphs, generate_graphs
+from pyro_rm.graphs.metrics import has_dominating_node
 from pyro_rm.state_space import StateSpace
 
 

@@ -14,10 +14,11 @@ from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy
 from pyro_rm.enumeration import states_at
 from pyro_rm.markov_steps import (
     BlockGibbs,
+    ChainState,
     GibbsSweep,
     GibbsWithGradients,
+    MarkovStep,
     ParallelTempering,
-    Transition,
 )
 
 DATA = (torch.arange(60).reshape(12, 5) % 7 < 3).float()
@@ -36,13 +37,15 @@ def program(energy):
     return model
 
 
-def go_to(states):
+class GoTo(MarkovStep):
     """A step that goes to given states, whatever they are."""
 
-    def step(energy, space, encoded, context=(), active=None):
-        return Transition(states.expand_as(encoded), torch.ones(encoded.shape[:-1]))
+    def __init__(self, states):
+        self.states = states
 
-    return step
+    def __call__(self, target, state):
+        encoded = state.encoded
+        return ChainState(self.states.expand_as(encoded), torch.ones(encoded.shape[:-1]))
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -57,7 +60,7 @@ def test_the_gradient_is_a_contrast_of_energies(persistent):
         with pyro.plate("data", 24, subsample_size=12), poutine.mask(mask=mask):
             pyro.sample("x", EnergyModel(energy), obs=DATA)
 
-    loss = ContrastiveDivergence(step=go_to(ends), persistent=persistent, num_chains=None)
+    loss = ContrastiveDivergence(step=GoTo(ends), persistent=persistent, num_chains=None)
     got = loss.differentiable_loss(poutine.scale(model, 3.0), no_guide)
     negative = energy(ends).mean() if persistent else energy(ends)
     expected = 3 * 2 * ((energy(DATA) - negative) * mask).sum()
@@ -160,7 +163,7 @@ def test_chains_are_saved_and_resumed_to_the_last_bit(tmp_path):
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     again.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1])
-    assert resumed.num_steps == 5
+    assert resumed.steps_taken == 5
     run(again, resumed, 5, seed=2)
     assert torch.equal(resumed.chains["x"], loss.chains["x"])
     assert torch.equal(again.weight, energy.weight)
@@ -185,9 +188,10 @@ def test_missing_cells_and_contexts_follow_their_data():
     data[0, 1] = torch.nan
     seen = {}
 
-    def step(energy, space, encoded, context=(), active=None):
-        seen.update(shape=encoded.shape, context=context[0], active=active)
-        return GibbsSweep()(energy, space, encoded, context, active)
+    class Watched(GibbsSweep):
+        def __call__(self, target, state):
+            seen.update(context=target.context[0], active=target.active)
+            return super().__call__(target, state)
 
     class Conditional(torch.nn.Module):
         state_space = IsingEnergy(5).state_space
@@ -201,7 +205,7 @@ def test_missing_cells_and_contexts_follow_their_data():
 
     field, energy = torch.randn(12, 5), Conditional()
     svi = SVI(program(energy), no_guide, pyro.optim.Adam({"lr": 0.01}),
-              loss=ContrastiveDivergence(step=step))  # fmt: skip
+              loss=ContrastiveDivergence(step=Watched()))  # fmt: skip
     svi.step(data, field, ~data.isnan())
     assert torch.equal(seen["context"], field)
     assert torch.equal(seen["active"], ~data.isnan())

@@ -192,7 +192,7 @@ def test_errors():
         pyro_rm.RatioMatchingLoss(elbo=JitTrace_ELBO())
     with pytest.raises(NotImplementedError, match="partition function"):
         EnergyModel(energy).log_prob(DATA)
-    with pytest.raises(ValueError, match="zero diagonal"):
+    with pytest.raises(ValueError, match="zero on the diagonal"):
         Ising(torch.eye(3))
     with pytest.raises(ValueError, match="symmetric"):
         Ising(torch.ones(3, 3).triu(1))

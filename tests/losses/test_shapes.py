@@ -9,7 +9,7 @@ from pyro.infer import config_enumerate
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising
-from pyro_rm.energies import MLPEnergy, TemperedEnergy
+from pyro_rm.energies import MLPEnergy, SumEnergy
 
 MATRIX = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).triu(1)
 PLATES = {"none": (), "one": (8,), "nested": (3, 8), "sequential": (8,)}
@@ -19,7 +19,7 @@ def distribution(kind, scale, network):
     if kind == "tensor":
         couplings = scale[..., None, None] * (MATRIX + MATRIX.mT)
         return Ising(couplings, torch.zeros(5))
-    return EnergyModel(TemperedEnergy(network, scale))
+    return EnergyModel(SumEnergy((scale, network)))
 
 
 def program(plates, kind, network, x):

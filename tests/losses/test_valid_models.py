@@ -229,7 +229,7 @@ def test_module_energies_take_part_in_vectorized_particles(vectorize):
         pyro.module("energy", energy)
         temperature = pyro.sample("temperature", dist.LogNormal(0.0, 0.1))
         with pyro.plate("data", len(x)):
-            hot = pyro_rm.energies.TemperedEnergy(energy, temperature)
+            hot = pyro_rm.energies.SumEnergy((temperature, energy))
             pyro.sample("x", EnergyModel(hot), obs=x)
 
     guide = infer.autoguide.AutoNormal(model)

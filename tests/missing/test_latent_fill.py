@@ -110,14 +110,14 @@ def test_energy_and_likelihood_are_learned_together():
 
 
 def test_chains_go_on_where_data_come_again():
-    filled = LatentFill(noisy_spins, "z", num_steps=5)
     y, steps = torch.randn(6, 3), []
 
-    def counted(*args, **kwargs):
-        steps.append(1)
-        return GibbsSweep()(*args, **kwargs)
+    class Counted(GibbsSweep):
+        def __call__(self, target, state):
+            steps.append(1)
+            return super().__call__(target, state)
 
-    filled.step = counted
+    filled = LatentFill(noisy_spins, "z", num_steps=5, step=Counted())
     for data, expected in ((y, 5), (y, 1), (y.clone(), 5)):
         steps.clear()
         poutine.trace(filled).get_trace(data)
@@ -146,7 +146,7 @@ def test_errors():
         LatentFill(noisy_spins, "z", num_steps=0)
     with pytest.raises(ValueError, match="the program has none of that name"):
         LatentFill(observed, "w")(y)
-    with pytest.raises(ValueError, match="it is observed or no EnergyModel"):
+    with pytest.raises(ValueError, match="it is observed or not an EnergyModel"):
         LatentFill(observed, "y")(y)
     for refused in (lambda: ratio_matching(LatentFill(noisy_spins, "z"))(y),
                     lambda: calibrate(LatentFill(noisy_spins, "z"), (y,))):  # fmt: skip

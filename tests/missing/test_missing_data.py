@@ -11,8 +11,9 @@ from pyro.infer import MCMC, NUTS, SVI, autoguide
 from torch import nn
 
 import pyro_rm
+from pyro_rm import Target
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies import IsingEnergy, IsingFunction, MLPEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.infer import GibbsFill, Marginalized, calibrate, impute
@@ -96,7 +97,7 @@ def test_marginals_by_brute_force(energy, objective):
     energy = energy.double()
     space = energy.state_space
     x = holes(space).double()
-    scores = Marginalized(Estimator(objective, "all"))(energy, space, x, active=~x.isnan())
+    scores = Marginalized(Estimator(objective, "all"))(Target(energy, space, active=~x.isnan()), x)
     form = Estimator(objective)._objective
     expected = torch.stack([sites_scored(energy, space, row, form) for row in x])
     torch.testing.assert_close(scores, expected)
@@ -110,7 +111,9 @@ def test_marginals_with_context_and_plates_on_the_left():
     space = SPACES["categories"]
     energy = Table(space).double()
     x, shift = holes(space).double(), torch.rand(12)
-    scores = Marginalized()(energy, space, x.expand(2, 12, 4), (shift.expand(2, 12),), ~x.isnan())
+    scores = Marginalized()(
+        Target(energy, space, (shift.expand(2, 12),), ~x.isnan()), x.expand(2, 12, 4)
+    )
     form = Estimator()._objective
     expected = [sites_scored(energy, space, r, form, (s,)) for r, s in zip(x, shift, strict=True)]
     torch.testing.assert_close(scores, torch.stack(expected).expand(2, 12))
@@ -141,11 +144,10 @@ def test_mean_gradients_vanish_at_the_truth(objective, at_random):
         weights = p * chances[:, k]
         same = ((states[:, None] == states) | ~mask).all(-1)  # agree where observed
         completed = (same * p) / (same * p).sum(-1, keepdim=True)  # the law of exact fills
-        scores = estimator(energy, energy.state_space, states, active=active)
+        target = Target.of(energy, active=active)
+        scores = estimator(target, states)
         by_fills = by_fills + (weights @ completed * scores).sum()
-        marginal = Marginalized(estimator)(
-            energy, energy.state_space, states.masked_fill(~active, NAN), active=active
-        )
+        marginal = Marginalized(estimator)(target, states.masked_fill(~active, NAN))
         by_marginals = by_marginals + (weights * marginal).sum()
     (gradient,) = torch.autograd.grad(by_fills, energy.table)
     assert gradient.abs().max() < 1e-12
@@ -163,8 +165,8 @@ def test_fills_and_imputations_follow_the_conditional(space):
     energies = energy(space.encode(states, torch.float32))
     p = (-energies).masked_fill(~agrees, -torch.inf).softmax(0)
     x = row.expand(20_000, 4)
-    filled = GibbsFill(num_steps=15).filled(energy, space, x, x.isnan())
-    drawn = impute(EnergyModel(energy), row, num_fills=20_000, num_steps=15)
+    filled = GibbsFill(num_steps=15).filled(energy, x)
+    drawn = impute(energy, row, num_fills=20_000, num_steps=15)
     for completed in (filled, drawn):
         counts = torch.bincount(index_of(space, completed), minlength=space.num_states)
         error = (counts / 20_000 - p).abs() / (p * (1 - p) / 20_000).sqrt().clamp(min=1e-6)
@@ -183,7 +185,7 @@ def test_fills_go_on_where_data_come_again():
     x = holes(StateSpace(4))
     for value, expected in ((x, 7), (x, 1), (x.expand(1, 12, 4)[0], 1), (x.clone(), 7)):
         steps.clear()
-        filled = fill.filled(energy, energy.state_space, value, value.isnan())
+        filled = fill.filled(energy, value)
         assert len(steps) == expected
         assert torch.equal(filled[~x.isnan()], x[~x.isnan()])
         assert not filled.isnan().any()
@@ -192,7 +194,7 @@ def test_fills_go_on_where_data_come_again():
 def ising_with_holes(x, weights=1.0):
     pairs = pyro.sample("pairs", dist.Normal(torch.zeros(6), 1.0).to_event(1))
     matrix = torch.zeros(4, 4).index_put(tuple(torch.triu_indices(4, 4, 1)), pairs)
-    energy = IsingFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
+    energy = PairwiseFunction(matrix + matrix.mT, torch.zeros(4), StateSpace(4))
     with pyro.plate("data", len(x)), poutine.scale(scale=weights):
         pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 
@@ -247,11 +249,11 @@ def test_errors():
     x = torch.full((2, 5), NAN)
     x[:, 0] = 1
     with pytest.raises(ValueError, match="at most 3 missing cells in a row, but got 4"):
-        Marginalized(max_missing=3)(MLPEnergy(5, (3,)), StateSpace(5), x, active=~x.isnan())
+        Marginalized(max_missing=3)(Target.of(MLPEnergy(5, (3,)), active=~x.isnan()), x)
 
     def undetermined(x):
         level = pyro.sample("level", dist.Normal(torch.zeros(2), 1.0).mask(False).to_event(1))
-        energy = IsingFunction(torch.zeros(4, 4), level[..., :1].expand(4), StateSpace(4))
+        energy = PairwiseFunction(torch.zeros(4, 4), level[..., :1].expand(4), StateSpace(4))
         with pyro.plate("data", len(x)):
             pyro.sample("x", EnergyModel(energy, active=~x.isnan()), obs=x)
 

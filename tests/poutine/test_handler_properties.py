@@ -11,7 +11,7 @@ from pyro.nn import PyroModule, PyroSample
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising
-from pyro_rm.energies import IsingEnergy, MLPEnergy, TemperedEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, SumEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.poutine import ratio_matching
 
@@ -135,7 +135,7 @@ def test_estimators_by_site(wrap):
 
 
 def test_missing_estimators_are_errors():
-    with pytest.raises(ValueError, match="Expected an estimator for the energy-based site 'b'"):
+    with pytest.raises(ValueError, match="Expected a loss for the energy-based site 'b'"):
         ratio_matching(two_sites, {"a": Estimator()})(DATA)
     with pytest.raises(TypeError, match="Expected an Estimator for site 'a', but got None"):
         ratio_matching(two_sites, lambda name: None)(DATA)
@@ -163,7 +163,7 @@ class Holder(PyroModule):
             pyro.sample("x", EnergyModel(self.wrap(self.energy)), obs=x)
 
 
-@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: TemperedEnergy(e, 1.0)])
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: SumEnergy((1.0, e))])
 @pytest.mark.parametrize("options", [
     {"num_neighbors": "all"}, {"num_neighbors": "all", "max_neighbors_per_chunk": 8},
     {"num_neighbors": 2, "proposal": "gradient"},

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pyro_rm.infer import train
 
 DATA = torch.arange(10.0)
+NO_BATCH = DataLoader(TensorDataset(DATA), 99, drop_last=True)
 
 
 def seen_by(data, num_steps, **options):
@@ -39,9 +40,7 @@ def test_lists_of_batches_are_loaders_too():
     assert seen_by([DATA[:2], DATA[2:]], 3) == [[[0, 1]], [[2, 3, 4, 5, 6, 7, 8, 9]], [[0, 1]]]
 
 
-@pytest.mark.parametrize(
-    "empty", [DataLoader(TensorDataset(DATA), 99, drop_last=True), []], ids=str
-)
+@pytest.mark.parametrize("empty", [NO_BATCH, []], ids=["loader", "list"])
 def test_loaders_without_batches_are_refused(empty):
     with pytest.raises(ValueError, match="at least one batch"):
         seen_by(empty, 1)

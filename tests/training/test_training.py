@@ -262,7 +262,7 @@ def test_bad_options(options, error, message):
 @pytest.mark.parametrize(("data", "batch_size", "error", "message"), [
     (torch.ones(4, 1), 5, ValueError, "Expected batch_size from 1 to 4"),
     ((torch.ones(4), torch.ones(3)), 2, ValueError, "one leading size"),
-    (iter([torch.ones(1)]), None, TypeError, "batch\\(step\\)"),
+    (torch.ones(4, 1).numpy(), None, TypeError, "batch\\(step\\)"),
 ])  # fmt: skip
 def test_bad_data(data, batch_size, error, message):
     x = torch.ones(1, requires_grad=True)
