@@ -16,9 +16,9 @@ from pyro_rm.markov_steps import DiscreteLangevin, GibbsSweep, MarkovStep, rando
 from pyro_rm.objectives import Objective, RatioMatching, SquaredRatio
 from pyro_rm.proposals import Activity, Proposal
 from pyro_rm.testing import (
-    branches,
     ENERGIES,
     STEPS,
+    branches,
     check_design,
     check_energy,
     check_objective,
@@ -310,7 +310,7 @@ class FalsePrepared(MLPEnergy):
 @pytest.mark.parametrize(("energy", "message"), [
     (WrongAtOneSite(4), r"gap_table of WrongAtOneSite to be .* at site 2, datum \(\d+,\), but got"),
     (OnTheHost(), "OnTheHost to run on the device .* its call fails on another device"),
-    (Single(), "Single .*in torch.float64, as the data and parameters are, but got .*torch.float32"),
+    (Single(), "Single .*in torch.float64, as the data and parameters are, but got"),
     (FalseSum(3, (4,)), "log_partition of FalseSum"),
     (FalseLayers(2, 2), "pi P = pi, but BlockGibbs"),
     (FalsePrepared(3, (4,)), "the gradient of energy_and_gradient of FalsePrepared"),
@@ -333,5 +333,7 @@ def test_functions_without_parameters_are_checked_where_their_data_are():
         return x @ weight
 
     energy.dtype = torch.float64
-    with pytest.raises(AssertionError, match="energy to run on the device of its parameters and data"):
+    with pytest.raises(
+        AssertionError, match="energy to run on the device of its parameters"
+    ):
         check_energy(energy, StateSpace(3))
