@@ -18,6 +18,7 @@ from pyro_rm.proposals import Activity, Proposal
 from pyro_rm.testing import (
     ENERGIES,
     STEPS,
+    branches,
     check_design,
     check_energy,
     check_objective,
@@ -135,8 +136,9 @@ class Anywhere(Design):
     unbiased = True
 
     def draw(self, sizes, num_draws):
-        count = sizes.shape[-1]
-        index = (torch.rand((num_draws, *sizes.shape[:-1]), device=sizes.device) * count).long()
+        count, batch = sizes.shape[-1], sizes.shape[:-1]
+        index = torch.randperm(count, device=sizes.device)[:num_draws]
+        index = index.view(-1, *(1 for _ in batch)).expand(-1, *batch)
         return Draw(index, sizes.new_full(index.shape, count / num_draws))
 
 
@@ -240,7 +242,8 @@ def test_wrong_steps(step, message):
         check_step(step)
 
 
-def test_steps_whose_branches_are_too_many():
+def test_steps_whose_branches_are_too_many(monkeypatch):
+    monkeypatch.setattr(branches, "_MOST_RUNS", 100)
     with pytest.raises(ValueError, match="fewer draws or proposals"):
         check_step(DiscreteLangevin(num_proposals=9), IsingEnergy(3))
 
@@ -307,7 +310,7 @@ class FalsePrepared(MLPEnergy):
 @pytest.mark.parametrize(("energy", "message"), [
     (WrongAtOneSite(4), r"gap_table of WrongAtOneSite to be .* at site 2, datum \(\d+,\), but got"),
     (OnTheHost(), "OnTheHost to run on the device .* its call fails on another device"),
-    (Single(), "Single .*in torch.float64, as the data and parameters are, but got torch.float32"),
+    (Single(), "Single .*in torch.float64, as the data and parameters are, but got"),
     (FalseSum(3, (4,)), "log_partition of FalseSum"),
     (FalseLayers(2, 2), "pi P = pi, but BlockGibbs"),
     (FalsePrepared(3, (4,)), "the gradient of energy_and_gradient of FalsePrepared"),
@@ -325,5 +328,12 @@ def test_energies_that_do_not_broadcast_or_repeat(energy):
 
 def test_functions_without_parameters_are_checked_where_their_data_are():
     weight = torch.arange(3, dtype=torch.float64)
-    with pytest.raises(AssertionError, match="to run on the device of its parameters and data"):
-        check_energy(lambda x: x @ weight, StateSpace(3))
+
+    def energy(x):
+        return x @ weight
+
+    energy.dtype = torch.float64
+    with pytest.raises(
+        AssertionError, match="energy to run on the device of its parameters"
+    ):
+        check_energy(energy, StateSpace(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-_MOST_RUNS = 20_000
+_MOST_RUNS = 5_000
 
 
 class Branches:

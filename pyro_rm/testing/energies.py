@@ -20,7 +20,7 @@ from pyro_rm.markov_steps import default_step
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 from pyro_rm.testing.energy_paths import PathChecks
-from pyro_rm.testing.expectations import expect, expect_equal, name_of, seeded, unvalidated
+from pyro_rm.testing.expectations import expect, expect_equal, moved, name_of, seeded, unvalidated
 from pyro_rm.testing.steps import check_step
 
 _FEW_STATES = 4096
@@ -51,17 +51,17 @@ def check_energy(energy: Any, state_space: StateSpace | None = None) -> None:
     given = Target.of(energy, state_space)
     name = name_of(given.energy)
     with seeded():
-        _check_device(given, name)
         for target in _variants(given):
             _check_values(target, name)
             for wrapped, values, what in _wrapped(target, name):
                 PathChecks(wrapped, values, what).run()
             _check_closed_forms(target, name)
+        _check_device(given, name)
 
 
 def _variants(target: Target) -> Iterator[Target]:
     """The energy in double precision, as it is and with random parameters."""
-    precise = _moved(target.energy, torch.float64)
+    precise = moved(target.energy, torch.float64)
     context = tuple(c.double() if c.is_floating_point() else c for c in target.context)
     target = dataclasses.replace(target, energy=precise, context=context)
     yield target
@@ -78,17 +78,6 @@ def _variants(target: Target) -> Iterator[Target]:
         yield changed
 
 
-def _moved(energy: Any, where: torch.dtype | str) -> Any:
-    """A copy in another type or on another device, if it is made of parameters or tensors."""
-    if isinstance(energy, nn.Module):
-        return copy.deepcopy(energy).to(where)
-    if not dataclasses.is_dataclass(energy) or isinstance(energy, type):
-        return energy
-    fields = {f.name: getattr(energy, f.name) for f in dataclasses.fields(energy) if f.init}
-    tensors = {name: t.to(where) for name, t in fields.items() if isinstance(t, Tensor)}
-    return dataclasses.replace(energy, **tensors)
-
-
 def _plain(energy: Energy) -> Energy:
     """The same values, of which nothing else is known."""
     return lambda x, *context: energy(x, *context)
@@ -97,18 +86,31 @@ def _plain(energy: Energy) -> Energy:
 def _check_values(target: Target, name: str) -> None:
     """Shapes, types, broadcasting and determinism."""
     checks = PathChecks(target, target.energy, name)
-    x = checks.states()
-    context = target.context
-    values = target.energy(x, *context)
-    single = torch.stack([target.energy(row[None], *context)[0] for row in x])
+    x, context = checks.states(), target.context
+
+    def values_at(x: Tensor, *context: Tensor) -> Tensor:
+        try:
+            return target.energy(x, *context)
+        except (RuntimeError, IndexError) as error:
+            raise AssertionError(
+                f"Expected {name} to take any leading dimensions, but it fails on an input of "
+                f"shape {tuple(x.shape)} in {x.dtype}: {error}"
+            ) from error
+
+    values = values_at(x, *context)
+    expect(
+        isinstance(values, Tensor) and values.shape == x.shape[:1] and values.dtype == x.dtype,
+        f"Expected energies of {name} of shape {tuple(x.shape[:1])} in {x.dtype}, as the data and "
+        f"parameters are, but got {tuple(values.shape)} in {values.dtype}.",
+    )
+    single = torch.stack([values_at(row[None], *context)[0] for row in x])
     expect_equal(single, values, f"energies of {name} one by one, as in a batch,")
-    expect_equal(target.energy(x, *context), values, f"a second evaluation of {name}")
+    expect_equal(values_at(x, *context), values, f"a second evaluation of {name}")
     wide, more = checks.batched(2)
-    found = target.energy(more, *wide.context)
-    expect_equal(found, values.view(found.shape), f"energies of {name} in two batch dimensions")
+    found = values_at(more, *wide.context)
+    expect_equal(found, values.view(more.shape[:2]), f"energies of {name} in two batch dimensions")
     if not context:
-        alone = target.energy(x[0])
-        expect_equal(alone, values[0], f"the energy of {name} without a batch dimension")
+        expect_equal(values_at(x[0]), values[0], f"the energy of {name} without a batch dimension")
 
 
 def _wrapped(target: Target, name: str) -> Iterator[tuple[Target, Energy, str]]:
@@ -196,20 +198,20 @@ def _called(energy: Energy, name: str) -> Any:
 
 def _check_device(target: Target, name: str) -> None:
     """Runs on tensors of another device, which have no values."""
-    energy = _moved(target.energy, "meta")
+    energy = moved(target.energy, "meta")
     if energy_device(energy) not in (None, torch.device("meta")):
         return  # it says where it is, and cannot be moved
     space = target.space
     context = tuple(c.to("meta") for c in target.context)
-    moved = Target(energy, space, context)
+    there = Target(energy, space, context)
     value = torch.full((4, space.num_sites), float(space.states[0]), device="meta")
-    x = moved.encode(value)
+    x = there.encode(value)
     results: dict[str, Any] = {
-        "its call": lambda: moved(x),
-        "its gaps": lambda: moved.gap_table(x),
-        "its site_walk": lambda: moved.walk(x).gaps(slice(0, 1)),
-        "an exact estimate": lambda: estimate(moved, value, num_neighbors="all"),
-        "a sampled estimate": lambda: estimate(moved, value, num_neighbors=1),
+        "its call": lambda: there(x),
+        "its gaps": lambda: there.gap_table(x),
+        "its site_walk": lambda: there.walk(x).gaps(slice(0, 1)),
+        "an exact estimate": lambda: estimate(there, value, num_neighbors="all"),
+        "a sampled estimate": lambda: estimate(there, value, num_neighbors=1),
     }
     with unvalidated():
         for what, result in results.items():

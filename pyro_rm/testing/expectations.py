@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def expect(fact: bool | Tensor, message: str) -> None:
@@ -82,3 +84,18 @@ def unvalidated() -> Iterator[None]:
 def name_of(thing: object) -> str:
     """The name of a class, a function or an object's class."""
     return getattr(thing, "__name__", type(thing).__name__)
+
+
+def moved(energy: Any, where: torch.dtype | str) -> Any:
+    """A copy in another type or on another device, if it is made of parameters or tensors.
+
+    :param energy: A module, or a dataclass of tensors; others are returned as they are.
+    :param where: A floating point type or a device.
+    """
+    if isinstance(energy, nn.Module):
+        return copy.deepcopy(energy).to(where)
+    if not dataclasses.is_dataclass(energy) or isinstance(energy, type):
+        return energy
+    fields = {f.name: getattr(energy, f.name) for f in dataclasses.fields(energy) if f.init}
+    tensors = {name: t.to(where) for name, t in fields.items() if isinstance(t, Tensor)}
+    return dataclasses.replace(energy, **tensors)
