@@ -182,7 +182,7 @@ class Estimator:
         """Contributions and weights, whose sum of products is the estimate.
 
         :param target: The energy, its space, its context and its active sites.
-        :param encoded: What :meth:`Target.bind <pyro_rm.Target.bind>` makes of the data.
+        :param encoded: What :meth:`~pyro_rm.target.Target.bind` makes of the data.
         :returns: Shapes ``units + batch_shape``.
         :raises EnergyError: If an energy or a contribution is not finite, where validation is
             on.

@@ -19,6 +19,8 @@ ALIASES = {
     "Energy": "pyro_rm.energy_protocol.Energy",
 }
 
+PLAIN = {"EstimatorOptions", "Gaps", "KeywordOptions", "NumNeighbors"}  # types without a page
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,6 +61,8 @@ def documented_name(target: str) -> str | None:
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element) -> Any:
     """Find a Python name of ours where its documentation is."""
+    if node.get("reftarget") in PLAIN:
+        return content
     target = documented_name(node.get("reftarget", ""))
     if target is None:
         return None

@@ -26,7 +26,7 @@ def main() -> None:
     for seed in range(NUM_SETS):
         torch.manual_seed(1 + seed)
         truth = {"couplings": 0.3 * torch.randn(10), "fields": 0.3 * torch.randn(5)}
-        model = Ising(names["matrix"](truth["couplings"]), truth["fields"], states=(-1, 1))
+        model = Ising(names["coupling_matrix"](truth["couplings"]), truth["fields"], states=(-1, 1))
         data = NormalizedModel(model).sample((300,))
         posterior = calibrate(names["program"], (data,), progress=False)
         for site, size in SITES.items():

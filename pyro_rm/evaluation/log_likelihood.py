@@ -81,7 +81,7 @@ def log_likelihood(
     :param model: An energy, a model or a :class:`~pyro_rm.Target`.
     :param data: Held-out data, ``(N, D)``.
     :param partition: The partition function, where it is known or bracketed already.
-    :param step: A step for annealing; :func:`default_step` if None.
+    :param step: A step for annealing; that of the energy if None.
     :param num_chains: Forward chains, and reverse ones at most.
     :param inverse_temperatures: How many, or which.
     :param num_steps: Steps from the data to where reverse chains start.

@@ -67,7 +67,7 @@ def sample_quality(
     :param data: True data that the model has not seen, ``(M, D)``, in the same coding.
     :param metrics: Functions of two samples by name; the four of this package by default.
     :param num_splits: How many random splits, at least 2.
-    :returns: A :class:`Score` for each metric.
+    :returns: A ``Score`` for each metric.
     :raises ValueError: If there are fewer than two splits, or too few data.
 
     Example:

@@ -46,9 +46,9 @@ class HasHiddenUnits(Protocol):
 class BlockGibbs(MarkovStep):
     """Draw all hidden units given the visible ones, then all visible ones given the hidden [1].
 
-    For energies with hidden units (:class:`HasHiddenUnits`). A free energy times a number is
+    For energies with hidden units (``HasHiddenUnits``). A free energy times a number is
     not a free energy of such a machine; tempering therefore tempers both layers together, see
-    :class:`TemperedLayers`.
+    ``TemperedLayers``.
 
     Example:
 
@@ -134,7 +134,7 @@ class TemperedLayers:
 
 
 def has_hidden_units(energy: Any) -> TypeGuard[HasHiddenUnits]:
-    """Whether an energy is one of :class:`HasHiddenUnits`, unless a subclass overrides it.
+    """Whether an energy is one of ``HasHiddenUnits``, unless a subclass overrides it.
 
     :param energy: Any energy.
     :returns: Whether :class:`BlockGibbs` can move it.

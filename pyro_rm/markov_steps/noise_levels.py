@@ -159,7 +159,7 @@ def sample_by_levels(
     :param model: An energy that takes a level as its last context, or a model or
         :class:`~pyro_rm.Target` of one, without the level.
     :param start: Data at the highest level, ``batch_shape + (D,)``, as of
-        :func:`background_draw`.
+        ``background_draw``.
     :param num_levels: Number of levels; the last one visited is 0.
     :param state_space: The space, where the energy does not say it.
     :param step: What moves the chains; that of the energy if None.

@@ -99,7 +99,7 @@ def check_design(design: Design) -> None:
     """Check what a design declares: whether it is unbiased, and whether it exhausts.
 
     The expected weight of each candidate is summed over every possible draw, by
-    :class:`EnumeratedUniforms`: no sampling, and no tolerance for chance.
+    ``EnumeratedUniforms``: no sampling, and no tolerance for chance.
 
     :param design: The design, of this library or your own. Its randomness must come from
         ``torch.rand``, ``torch.rand_like``, ``Tensor.uniform_()`` or ``torch.randperm``.
