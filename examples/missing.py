@@ -48,7 +48,7 @@ def simulated_parliament(num_members: int) -> Tensor:
 
 
 def read(path: Path) -> tuple[Tensor, int]:
-    """The table as floats with NaN, and how many leading columns are no votes."""
+    """The table as floats with NaN, and how many leading columns are not votes."""
     table = pd.read_csv(path)
     first = table.iloc[:, 0]
     is_text = not pd.api.types.is_numeric_dtype(first)

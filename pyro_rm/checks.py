@@ -239,7 +239,7 @@ def check_graphs(graphs: Any, *, directed: bool = False) -> None:
     :param graphs: What was given.
     :param directed: Whether they must be directed, or must not.
     :raises TypeError: If it is not a list, or as :func:`check_graph`.
-    :raises ValueError: If there is not a graph, or one has no nodes, or as :func:`check_graph`.
+    :raises ValueError: If there is no graph, or one has no nodes, or as :func:`check_graph`.
 
     Example:
 

@@ -59,7 +59,7 @@ class Target:
         tensor([[-1., -1., -1.],
                 [-1., -1., -1.]])
 
-    .. note:: A frozen value that costs nothing to make. Each method states its cost.
+    .. note:: A frozen value, free to make. Each method states its cost.
     """
 
     energy: Energy

@@ -1,4 +1,4 @@
-"""Counts that are no integers or too small, at every entry point: each cell is a clear error."""
+"""Counts that are not integers or too small, at every entry point: each cell is a clear error."""
 
 import networkx as nx
 import pyro

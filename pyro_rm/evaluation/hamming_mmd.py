@@ -61,7 +61,7 @@ def exponential_hamming_mmd(
     :param statistic: ``"U"`` is unbiased, and may be negative; ``"V"`` keeps the diagonals.
     :param chunk_size: Rows of the kernel matrix at once.
     :returns: A scalar.
-    :raises ValueError: If an option is out of range, the widths differ, or values are no states.
+    :raises ValueError: If an option is out of range, the widths differ, or values are not states.
 
     Example:
 
@@ -103,7 +103,7 @@ def one_hot_pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def check_samples(x: Tensor, y: Tensor) -> None:
     """Refuse samples that cannot be compared.
 
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If they are not matrices of equal width with two rows or more, or hold
         other than whole numbers in one coding.
     """

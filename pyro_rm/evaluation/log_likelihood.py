@@ -97,7 +97,7 @@ def log_likelihood(
         -2.0794
 
     .. note:: One energy a datum, and the partition function's cost. Reverse chains from data
-        bound nothing: the bracket is a diagnostic. For a stochastic bound hand over the
+        bound nothing: the bracket is a diagnostic. For a stochastic bound pass the
         result of annealing from exact samples.
     """
     check_counts(2, num_chains=num_chains)

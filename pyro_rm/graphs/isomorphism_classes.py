@@ -42,7 +42,7 @@ def novelty(graphs: Sequence[nx.Graph], train: Sequence[nx.Graph]) -> float:
     :param graphs: Undirected graphs.
     :param train: Training graphs.
     :returns: A share in [0, 1].
-    :raises TypeError: If they are no lists of undirected graphs.
+    :raises TypeError: If they are not lists of undirected graphs.
     :raises ValueError: If there is no graph, or one has no nodes, or self-loops.
 
     Example:

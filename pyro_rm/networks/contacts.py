@@ -15,7 +15,7 @@ def coupling_norms(couplings: Tensor, *, skip_first: bool = False) -> Tensor:
     :param skip_first: Leave category 0 out of the norm: the gap of an alignment, whose
         couplings follow stretches of gaps [1].
     :returns: Symmetric, ``(D, D)``.
-    :raises TypeError: If they are no tensor of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If they have another shape.
 
     **References**
@@ -41,8 +41,8 @@ def average_product_correction(strengths: Tensor) -> Tensor:
 
     :param strengths: Symmetric, ``(D, D)``; the diagonal is ignored.
     :returns: Corrected strengths, zero on the diagonal; zeros stay zeros.
-    :raises TypeError: If they are no tensor of real numbers.
-    :raises ValueError: If they are no finite matrix of two sites or more.
+    :raises TypeError: If they are not tensors of real numbers.
+    :raises ValueError: If they are not a finite matrix of two sites or more.
 
     Example:
 
@@ -73,7 +73,7 @@ def contact_precision(
     :param threshold: Pairs closer than this are contacts.
     :param min_separation: Pairs closer than this along the chain are left out.
     :returns: The curve, one entry a pair. The precision of the top L/5 is entry L // 5 - 1.
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If the shapes differ, or strengths are not finite.
 
     Example:

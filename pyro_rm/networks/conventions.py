@@ -26,7 +26,7 @@ def recode(
     :param source: The states now, ``(0, 1)`` or ``(-1, 1)``.
     :param target: The states wanted.
     :returns: Couplings and fields for the target.
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If the shapes do not fit, or states are equal.
 
     Example:

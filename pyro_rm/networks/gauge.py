@@ -19,7 +19,7 @@ def zero_sum_gauge(couplings: Tensor, fields: Tensor, space: StateSpace) -> tupl
     :param fields: ``(D, K)``.
     :param space: The state space; categories that a site does not have become zero.
     :returns: Couplings and fields in the gauge.
-    :raises TypeError: If they are no tensors of real numbers.
+    :raises TypeError: If they are not tensors of real numbers.
     :raises ValueError: If a shape is not that of the space.
 
     Example:

@@ -92,9 +92,9 @@ class IsingNetwork(Parameters):
         :param y: Ignored.
         :param sample_weight: Weights of the rows, ``(N,)``.
         :returns: The fitted network.
-        :raises TypeError: If the graph is no undirected one.
+        :raises TypeError: If the graph is not undirected.
         :raises ValueError: If columns are constant, copies or not binary, couplings diverge, or
-            weights are no positive numbers.
+            weights are not positive numbers.
         """
         check_counts(num_fills=self.num_fills, num_rounds=self.num_rounds)
         table = read_binary(X, self.states)

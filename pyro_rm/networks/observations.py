@@ -99,7 +99,7 @@ def mean_objective(
             weights = weights_of_rows[chunk]
             if observations.active is None:
                 mean = terms.value @ weights
-            else:  # fills stay in the energy, but are no terms
+            else:  # fills stay in the energy, but are not terms
                 mean = (terms.contributions * observations.active[chunk].mT).sum(0) @ weights
             if backward:
                 mean.backward()

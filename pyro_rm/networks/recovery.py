@@ -27,7 +27,7 @@ def simulate_ising(
     :param num_steps: Gibbs sweeps of each chain. Rows are as well mixed as these make them.
     :param progress: Whether to show one.
     :returns: -1 and 1, in the order of the nodes, ``(num_samples, D)``, in double precision.
-    :raises TypeError: If it is no undirected graph.
+    :raises TypeError: If it is not an undirected graph.
     :raises ValueError: If it has self-loops.
 
     Example:
@@ -54,8 +54,8 @@ def negative_log_error(found: Any, true: Any) -> float:
 
     :param found: Couplings of a sum over pairs, ``(D, D)``.
     :param true: The same.
-    :returns: Larger is better; infinite if there is no error.
-    :raises ValueError: If they are no finite matrices of one shape.
+    :returns: Larger is better; infinite without error.
+    :raises ValueError: If they are not finite matrices of one shape.
 
     Example:
 
@@ -78,7 +78,7 @@ def support_f1(found: Any, true: Any) -> float:
     :param found: Couplings, ``(D, D)``.
     :param true: The same.
     :returns: A number in [0, 1].
-    :raises ValueError: If they are no finite matrices of one shape.
+    :raises ValueError: If they are not finite matrices of one shape.
 
     Example:
 

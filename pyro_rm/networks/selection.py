@@ -36,7 +36,7 @@ class IsingFit:
         >>> energy = SparseIsingEnergy(3, torch.tensor([[0, 1]]))
         >>> IsingFit(energy, sandwich=None, objective=2.1).penalty
 
-    .. note:: Costs nothing more: it holds what a fit has computed.
+    .. note:: Free: it holds what a fit has computed.
     """
 
     energy: SparseIsingEnergy

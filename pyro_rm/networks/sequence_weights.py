@@ -18,8 +18,8 @@ def sequence_weights(sequences: Tensor, *, identity: float = 0.8, chunk_size: in
     :param identity: Share of positions that agree, above 0, up to 1 (exact copies).
     :param chunk_size: Sequences compared with all others at once.
     :returns: Weights in (0, 1], ``(N,)``.
-    :raises TypeError: If the sequences are no tensor of real numbers.
-    :raises ValueError: If the identity is out of range, or the sequences are no codes.
+    :raises TypeError: If the sequences are not a tensor of real numbers.
+    :raises ValueError: If the identity is out of range, or the sequences are not codes.
 
     Example:
 
