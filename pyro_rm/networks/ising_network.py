@@ -18,7 +18,7 @@ from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.parameters import Parameters
 from pyro_rm.networks.sandwich import sandwich
 from pyro_rm.networks.selection import IsingFit, Selection, fit_ising
-from pyro_rm.networks.tables import BinaryTable, read_binary, read_binary_like, row_weights
+from pyro_rm.networks.tables import BinaryTable, read_binary, read_binary_like
 from pyro_rm.objectives import as_objective
 from pyro_rm.state_space import StateSpace
 
@@ -41,6 +41,8 @@ class IsingNetwork(Parameters):
     :param num_fills: Fills of each datum that has blanks. With few of them the selected edges
         depend on the draws.
     :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
+    :param weighting: What ``sample_weight`` means: ``"frequency"``, so many equal rows, or
+        ``"sampling"``, how much of the population a row stands for.
     :param dtype: Floating type to compute in; ``torch.float32`` halves time and memory.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
@@ -74,6 +76,7 @@ class IsingNetwork(Parameters):
         ridge: float = 0.0,
         num_fills: int = 10,
         num_rounds: int = 8,
+        weighting: str = "frequency",
         dtype: torch.dtype = torch.float64,
     ) -> None:
         self.selection = selection
@@ -83,6 +86,7 @@ class IsingNetwork(Parameters):
         self.ridge = ridge
         self.num_fills = num_fills
         self.num_rounds = num_rounds
+        self.weighting = weighting
         self.dtype = dtype
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> IsingNetwork:
@@ -97,11 +101,16 @@ class IsingNetwork(Parameters):
             weights are not positive numbers.
         """
         check_counts(num_fills=self.num_fills, num_rounds=self.num_rounds)
-        table = read_binary(X, self.states)
+        if self.weighting not in ("frequency", "sampling"):
+            raise ValueError(
+                f"Expected weighting 'frequency' or 'sampling', but got {self.weighting!r}."
+            )
+        table = read_binary(X, self.states, sample_weight)
         space = StateSpace(len(table.names), states=table.states)
-        weights = row_weights(sample_weight, len(table.values))
-        values = table.values.to(self.dtype)
-        observations = with_fills(values, space, weights, self.num_fills)
+        observations = with_fills(
+            table.values.to(self.dtype), space, table.weights, self.num_fills,
+            frequencies=table.weights is not None and self.weighting == "frequency",
+        )  # fmt: skip
         self._publish(table, self._fit(observations, self._given_edges(table.names)))
         return self
 
@@ -180,7 +189,7 @@ class IsingNetwork(Parameters):
         self.field_standard_errors_ = errors[len(self.edges_) :]
         self.penalty_, self.criterion_ = fit.penalty, fit.criterion
         self.states_ = table.states
-        self.num_missing_ = int(table.values.isnan().sum())
+        self.num_missing_ = table.num_blank
         self.n_features_in_ = len(table.names)
         self.feature_names_in_ = np.array(table.names, dtype=object)
 
@@ -201,7 +210,7 @@ class IsingNetwork(Parameters):
         :returns: The mean log pseudolikelihood of a row under the default objective.
         """
         self._check_fitted()
-        table = read_binary_like(X, self.states_, self.n_features_in_)
+        table = read_binary_like(X, self.states_, self.feature_names_in_.tolist())
         space = self.energy_.state_space
         observations = with_fills(table.to(self.dtype), space, None, self.num_fills)
         observations = refill(observations, self.energy_, num_steps=10)

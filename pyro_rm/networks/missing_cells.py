@@ -16,7 +16,12 @@ from pyro_rm.target import Target
 
 
 def with_fills(
-    values: Tensor, space: StateSpace, weights: Tensor | None, num_fills: int
+    values: Tensor,
+    space: StateSpace,
+    weights: Tensor | None,
+    num_fills: int,
+    *,
+    frequencies: bool = False,
 ) -> Observations:
     """Observations with each blank drawn from its column's frequencies, several times.
 
@@ -24,9 +29,10 @@ def with_fills(
     :param space: Their binary state space.
     :param weights: Weights of the data, or None.
     :param num_fills: Fills of each datum.
+    :param frequencies: Whether weights count data.
     :returns: Complete data as one row a datum if nothing is blank.
     """
-    complete = Observations.of(values, space, weights)
+    complete = Observations.of(values, space, weights, frequencies=frequencies)
     if not values.isnan().any():
         return complete
     low, high = space.states
@@ -39,6 +45,7 @@ def with_fills(
         complete.weights.repeat_interleave(num_fills) / num_fills,
         ~repeated.isnan(),
         num_fills,
+        complete.total,
     )
 
 

@@ -26,6 +26,8 @@ class Observations:
     :param active: Booleans of the shape of ``values``: False where a cell was missing and
         its value is a fill; None if all were observed.
     :param num_fills: How many consecutive rows are fills of the same datum.
+    :param total: How many data they stand for, if weights are frequencies; None: weights are
+        sampling weights, of which Kish's number is the effective one.
     """
 
     values: Tensor
@@ -33,13 +35,23 @@ class Observations:
     weights: Tensor
     active: Tensor | None = None
     num_fills: int = 1
+    total: float | None = None
 
     @classmethod
-    def of(cls, values: Tensor, space: StateSpace, weights: Tensor | None = None) -> Observations:
+    def of(
+        cls,
+        values: Tensor,
+        space: StateSpace,
+        weights: Tensor | None = None,
+        *,
+        frequencies: bool = False,
+    ) -> Observations:
         """Complete data, equally weighted unless told."""
         if weights is None:
             weights = values.new_ones(len(values))
-        return cls(values, space, weights.to(values.dtype) / weights.sum())
+        total = float(weights.sum())
+        weights = weights.to(values.dtype) / weights.sum()
+        return cls(values, space, weights, total=total if frequencies else None)
 
     @cached_property
     def encoded(self) -> Tensor:
@@ -57,17 +69,47 @@ class Observations:
 
     @property
     def effective_size(self) -> float:
-        """Kish's number of equally weighted data, fills of one datum counted once."""
-        data = self.weights.view(-1, self.num_fills).sum(1)
-        return float(1 / data.square().sum())
+        """The number of data, or Kish's, fills of one datum counted once."""
+        if self.total is not None:
+            return self.total
+        return float(1 / self.data_weights.square().sum())
+
+    @property
+    def data_weights(self) -> Tensor:
+        """Weights of the data, summed over fills."""
+        return self.weights.view(-1, self.num_fills).sum(1)
+
+    def scattered(self, scores: Tensor) -> Tensor:
+        """Scores of data whose products sum to the covariance of their weighted mean.
+
+        :param scores: One row a datum, ``(N, p)``.
+        :returns: Centered and scaled, ``(N, p)``.
+        """
+        weights = self.data_weights
+        centered = scores - weights @ scores
+        # a datum of frequency f is f data of weight 1 / total
+        scale = weights if self.total is None else (weights / self.total).sqrt()
+        return centered * scale[:, None]
 
     def rows(self, index: Tensor) -> Observations:
         """Some of the rows, by booleans or indices, weighted to sum to 1 again."""
         weights = self.weights[index]
         active = None if self.active is None else self.active[index]
+        share = float(weights.sum())
         return replace(
-            self, values=self.values[index], weights=weights / weights.sum(), active=active
+            self,
+            values=self.values[index],
+            weights=weights / share,
+            active=active,
+            total=None if self.total is None else self.total * share,
         )
+
+    def split(self, held_out_share: float) -> tuple[Observations, Observations]:
+        """Training and held-out data, at random; fills of a datum stay together."""
+        num_data = len(self.values) // self.num_fills
+        held_out = torch.rand(num_data).argsort() < max(1, int(held_out_share * num_data))
+        held_out = held_out.repeat_interleave(self.num_fills)
+        return self.rows(~held_out), self.rows(held_out)
 
     def encoded_mean(self) -> Tensor:
         """Weighted mean of the encoded rows, ``encoded_shape``."""

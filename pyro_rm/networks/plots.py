@@ -37,7 +37,7 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
         place.update(nx.kamada_kawai_layout(close.subgraph(connected), weight=None))
     alone = [node for node in graph if node not in set(connected)]
     place.update({node: (-1.3, 1 - 0.15 * row) for row, node in enumerate(alone)})
-    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=1.0)
+    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=0.0) or 1.0
     for first, second, edge in graph.edges(data=True):
         dotted = edge.get("lower", 1.0) < 0 < edge.get("upper", 1.0)
         axis.plot(
@@ -63,7 +63,13 @@ def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) ->
     :param axis: A matplotlib axis; None: the current one.
     :param num_edges: How many.
     :returns: The axis.
+    :raises ValueError: If edges have no intervals, such as those of a Potts network.
     """
+    if not all("lower" in edge for *_, edge in graph.edges(data=True)):
+        raise ValueError(
+            "Expected edges with intervals, as of an IsingNetwork, but got some without lower and "
+            "upper. Draw them by plot_network."
+        )
     axis = _axis(axis)
     edges = sorted(graph.edges(data=True), key=lambda edge: -abs(edge[2]["weight"]))[:num_edges]
     edges.sort(key=lambda edge: edge[2]["weight"])

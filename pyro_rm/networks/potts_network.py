@@ -20,7 +20,7 @@ from pyro_rm.networks.parameters import Parameters
 from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
 from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sequence_weights import sequence_weights
-from pyro_rm.networks.tables import read_categories, row_weights
+from pyro_rm.networks.tables import read_categories, read_columns_like, row_weights, some_columns
 
 _FIELD_RIDGE = 0.01
 
@@ -47,7 +47,8 @@ class PottsNetwork(Parameters):
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``; ``couplings_``
     ``(D, K, D, K)`` and ``fields_`` ``(D, K)`` in the zero-sum gauge; ``strengths_``, Frobenius
-    norms after average product correction; ``edges_``, the pairs that were fitted; ``energy_``;
+    norms after average product correction; ``categories_``, the codes of the data that categories
+    0, 1, ... stand for; ``edges_``, the pairs that were fitted; ``energy_``;
     ``effective_size_``; ``penalty_``.
 
     Example:
@@ -95,11 +96,11 @@ class PottsNetwork(Parameters):
         :param sample_weight: Weights of the rows, ``(N,)``, instead of ``identity``.
         :returns: The fitted network.
         :raises ValueError: If a column does not hold codes, or has a single one, or weights are
-            no positive numbers.
+            not positive numbers.
         """
         check_counts(max_steps=self.max_steps)
         check_counts(2 if self.num_penalties == 1 else 0, num_penalties=self.num_penalties)
-        values, names, space = read_categories(X, self.num_categories)
+        values, names, space, categories = read_categories(X, self.num_categories)
         weights = row_weights(sample_weight, len(values))
         if weights is None and self.identity is not None:
             weights = sequence_weights(values, identity=self.identity)
@@ -117,7 +118,7 @@ class PottsNetwork(Parameters):
             size=total, max_steps=self.max_steps,
         )  # fmt: skip
         self._publish(energy.requires_grad_(False), edges, names)
-        self.effective_size_ = total
+        self.effective_size_, self.categories_ = total, np.array(categories)
         return self
 
     def _estimator(self) -> Estimator:
@@ -128,8 +129,7 @@ class PottsNetwork(Parameters):
         num_sites = observations.space.num_sites
         if not self.num_penalties:
             return torch.triu_indices(num_sites, num_sites, 1).T, None
-        held_out = torch.rand(len(observations.values)).argsort() < len(observations.values) // 5
-        training, validation = observations.rows(~held_out), observations.rows(held_out)
+        training, validation = observations.split(0.2)
         path = PenalizedPath(training, self._estimator(), tolerance=0.05)
         penalties = geometric_penalties(
             path.largest_penalty(), ratio=0.05, num_penalties=self.num_penalties
@@ -163,7 +163,16 @@ class PottsNetwork(Parameters):
         """
         self._check_fitted()
         space = self.energy_.state_space
-        values, _, _ = read_categories(X, space.categories)
+        values = read_columns_like(X, self.feature_names_in_.tolist())
+        known = torch.as_tensor(self.categories_, dtype=values.dtype)
+        codes = torch.searchsorted(known, values).clamp(max=len(known) - 1)
+        new = (known[codes] != values).any(0)
+        if new.any():
+            raise ValueError(
+                f"Expected the codes {self.categories_.tolist()} of the fit, but got others in "
+                f"{some_columns(self.feature_names_in_.tolist(), new)}."
+            )
+        values = read_categories(codes, space.categories).values
         observations = Observations.of(values.to(self.dtype), space)
         return -mean_objective(self.energy_, observations, self._estimator())
 
@@ -172,12 +181,12 @@ class PottsNetwork(Parameters):
 
         :param num_samples: Independent rows.
         :param num_steps: Sweeps; more where couplings are strong.
-        :returns: Codes, ``(num_samples, D)``.
+        :returns: Codes as in the data, ``(num_samples, D)``.
         """
         self._check_fitted()
         check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, GibbsSweep())
-        return sampler(self.energy_, sample_shape=(num_samples,)).numpy()
+        return self.categories_[sampler(self.energy_, sample_shape=(num_samples,)).numpy()]
 
     def to_networkx(self, *, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.

@@ -74,13 +74,11 @@ def sandwich(
     gradients = torch.cat([felt[:, first] * x[:, second] + felt[:, second] * x[:, first], felt], 1)
     hessian = _hessian(energy, x, bend * observations.weights[:, None])
     fills = observations.num_fills
-    data_weights = observations.weights.view(-1, fills).sum(1)
     if fills > 1:
         statistics = torch.cat([x[:, first] * x[:, second], x], 1)
         hessian += _covariance_over_fills(gradients, statistics, observations)
         gradients = gradients.view(-1, fills, gradients.shape[1]).mean(1)
-    weighted = gradients * data_weights[:, None]
-    weighted = weighted - data_weights[:, None] * weighted.sum(0)
+    weighted = observations.scattered(gradients)
     size, num_edges = observations.effective_size, len(first)
     hessian.diagonal()[:num_edges] += 2 * ridge / size
     inverse = torch.linalg.inv(hessian)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, replace
-from math import log
+from math import inf, log
 
-import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
@@ -120,7 +119,7 @@ class Selection:
         """
         if self.criterion == "ebic":
             return _best(self._by_ebic(observations, estimator, ridge), self.patience)
-        training, validation = self._split(observations)
+        training, validation = observations.split(self.held_out_share)
         chosen = _best(self._by_held_out(training, validation, estimator, ridge), self.patience)
         assert chosen.penalty is not None
         path = PenalizedPath(observations, estimator)
@@ -153,10 +152,19 @@ class Selection:
                 edges = edges[_squared_ratios(fit) >= price]
 
     def _ebic(self, fit: IsingFit, size: float, num_sites: int) -> float:
-        assert fit.sandwich is not None
-        counted = fit.sandwich.num_effective * log(size)
-        extended = 4 * self.gamma * fit.sandwich.num_effective_couplings * log(num_sites)
-        return 2 * size * fit.objective + counted + extended
+        """The criterion; infinite for a support with a separated coupling.
+
+        Scores of nearly separated couplings hardly vary, so that their share of the trace is next
+        to nothing. No coupling costs less than the two parameters that it usually counts as.
+        """
+        spread = fit.sandwich
+        assert spread is not None
+        if spread.diverging:
+            return inf
+        couplings = max(spread.num_effective_couplings, 2.0 * len(fit.energy.edges))
+        parameters = spread.num_effective - spread.num_effective_couplings + couplings
+        extended = 4 * self.gamma * couplings * log(num_sites)
+        return 2 * size * fit.objective + parameters * log(size) + extended
 
     def _by_held_out(
         self,
@@ -172,13 +180,6 @@ class Selection:
                 fit = fit_ising(training, point.edges, estimator, ridge=ridge, covariance=False)
                 score = mean_objective(fit.energy, validation, estimator)
                 yield replace(fit, penalty=point.penalty, criterion=score)
-
-    def _split(self, observations: Observations) -> tuple[Observations, Observations]:
-        """Training and held-out data, at random; fills of a datum stay together."""
-        num_data = len(observations.values) // observations.num_fills
-        held_out = torch.rand(num_data).argsort() < max(1, int(self.held_out_share * num_data))
-        held_out = held_out.repeat_interleave(observations.num_fills)
-        return observations.rows(~held_out), observations.rows(held_out)
 
 
 def fit_ising(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +15,17 @@ from pyro_rm.state_space import StateSpace
 
 States = tuple[float, float]
 _CODINGS: tuple[States, ...] = ((0, 1), (-1, 1))
+_WORDS = {"no": 0.0, "yes": 1.0, "false": 0.0, "true": 1.0, "n": 0.0, "y": 1.0}
 
 
 class BinaryTable(NamedTuple):
-    """Data with NaN where blank, ``(N, D)``, their column names and their two states."""
+    """Data with NaN where blank, their names, states and weights; blanks of all rows counted."""
 
     values: Tensor
     names: list[Any]
     states: States
+    weights: Tensor | None
+    num_blank: int
 
 
 def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
@@ -30,7 +34,7 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
     :param table: Anything of shape ``(N, D)`` that NumPy can read; blanks are NaN or None.
     :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
     :raises TypeError: If it is a path, or a column does not hold numbers.
-    :raises ValueError: If it is not a matrix, or has less than 2 rows or columns.
+    :raises ValueError: If it is not a matrix, has less than 2 rows or columns, or a name twice.
     """
     if isinstance(table, (str, Path)):
         raise TypeError(
@@ -38,10 +42,7 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
             "pyro_rm.datasets.read_csv_table or pandas.read_csv."
         )
     names = list(table.columns) if hasattr(table, "columns") else None
-    if isinstance(table, Tensor):
-        table = table.detach().cpu()
-        table = (table.float() if table.dtype == torch.bfloat16 else table).numpy()
-    array = table.to_numpy() if hasattr(table, "to_numpy") else np.asarray(table)
+    array = _as_array(table)
     if array.ndim != 2:
         raise ValueError(f"Expected a table of rows and columns, but got shape {array.shape}.")
     if array.shape[0] < 2 or array.shape[1] < 2:
@@ -49,6 +50,11 @@ def read_columns(table: Any) -> tuple[Tensor, list[Any]]:
             f"Expected at least 2 rows and 2 columns, but got {array.shape[0]} x {array.shape[1]}."
         )
     names = list(range(array.shape[1])) if names is None else names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"Expected different column names, but got {twice[0]!r} more than once. Rename one."
+        )
     columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
     return torch.from_numpy(np.stack(columns, 1)), names
 
@@ -77,24 +83,48 @@ def row_weights(given: Any, num_rows: int) -> Tensor | None:
     return weights
 
 
+def _as_array(table: Any) -> Any:
+    """A table as NumPy has it: masked cells are blank, sparse ones are zero."""
+    if isinstance(table, Tensor):
+        table = table.detach().cpu()
+        table = table.to_dense() if table.is_sparse else table
+        return (table.float() if table.dtype == torch.bfloat16 else table).numpy()
+    if hasattr(table, "toarray"):  # scipy.sparse
+        return table.toarray()
+    array = table.to_numpy() if hasattr(table, "to_numpy") else table
+    if isinstance(array, np.ma.MaskedArray):
+        return np.ma.filled(array.astype(object), None)
+    return np.asarray(array)
+
+
 def _numbers(column: Any, name: Any) -> Any:
     if np.iscomplexobj(column):
         raise TypeError(f"Expected real numbers or blanks in column {name!r}, but got complex.")
+    if column.dtype == object:  # pandas' missing values are not floats
+        column = np.array([None if type(v).__name__ == "NAType" else v for v in column], object)
     try:
         return column.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"Expected numbers or blanks in column {name!r}, but got text ({error}). Drop the "
-            "column, or code its answers as 0, 1, ..., as pandas.factorize does."
-        ) from error
+    except (TypeError, ValueError):
+        pass
+    answers = {str(v).strip().lower() for v in column if not (v is None or v != v)}
+    if answers <= _WORDS.keys():
+        words = [v if v is None or v != v else _WORDS[str(v).strip().lower()] for v in column]
+        return np.array(words, dtype=np.float64)
+    some = sorted(answers)[:3]
+    raise TypeError(
+        f"Expected numbers, blanks, or yes and no in column {name!r}, but got text such as {some}. "
+        f"Say for all columns alike which answer is 1, as by (table == {some[0]!r}).where("
+        "table.notna()), or drop the column."
+    )
 
 
-def read_binary(table: Any, states: States | None = None) -> BinaryTable:
-    """A table of two-valued columns, checked.
+def read_binary(table: Any, states: States | None = None, sample_weight: Any = None) -> BinaryTable:
+    """A table of two-valued columns, checked; rows without an answer or a weight are left out.
 
     :param table: See :func:`read_columns`.
     :param states: ``(0, 1)`` or ``(-1, 1)``; None: whichever the data are in.
-    :returns: Values, names and states.
+    :param sample_weight: See :func:`row_weights`.
+    :returns: Values, names, states and weights.
     :raises ValueError: If columns are not binary, are constant, are copies of each other, or
         mix the codings, each named, with what to do.
 
@@ -104,11 +134,18 @@ def read_binary(table: Any, states: States | None = None) -> BinaryTable:
         (-1, 1)
     """
     values, names = read_columns(table)
+    weights = row_weights(sample_weight, len(values))
+    blank = values.isnan()
+    counted = ~blank.all(1)
+    if weights is not None:
+        counted = counted & (weights > 0)
+        weights = weights[counted]
+    values = values[counted]
     chosen = _coding(values, names) if states is None else states
     _check_coding(values, names, chosen)
     _check_constant(values, names)
     _check_copies(values, names, chosen)
-    return BinaryTable(values, names, chosen)
+    return BinaryTable(values, names, chosen, weights, int(blank.sum()))
 
 
 def _is_coded(values: Tensor, states: States) -> Tensor:
@@ -120,8 +157,9 @@ def _coding(values: Tensor, names: Sequence[Any]) -> States:
     bits, spins = (_is_coded(values, states) for states in _CODINGS)
     if bool((bits | spins).all()) and not bits.all() and not spins.all():
         raise ValueError(
-            f"Expected one coding for all columns, but got 0/1 in {_some(names, ~spins)} and "
-            f"-1/1 in {_some(names, ~bits)}. Recode one of them: 2 * x - 1 turns 0/1 into -1/1."
+            f"Expected one coding for all columns, but got 0/1 in {some_columns(names, ~spins)} "
+            f"and -1/1 in {some_columns(names, ~bits)}. Recode one of them: 2 * x - 1 turns 0/1 "
+            "into -1/1."
         )
     return (-1, 1) if int(spins.sum()) > int(bits.sum()) else (0, 1)
 
@@ -133,15 +171,29 @@ def _check_coding(values: Tensor, names: Sequence[Any], states: States) -> None:
     other = _CODINGS[1 - _CODINGS.index(states)]
     if _is_coded(values, other).all():
         raise ValueError(
-            f"Expected values in {states}, but got {other} in {_some(names, ~fits)}. "
+            f"Expected values in {states}, but got {other} in {some_columns(names, ~fits)}. "
             f"Say states={other}, or leave states=None."
         )
     column = values[:, ~fits][:, 0]
-    wrong = column[~((column == states[0]) | (column == states[1]) | column.isnan())][0].item()
+    wrong = column[~((column == states[0]) | (column == states[1]) | column.isnan())]
     raise ValueError(
-        f"Expected columns of two values {states}, but {_some(names, ~fits)} hold others, "
-        f"such as {wrong:g}. Threshold them, or drop them: table.drop(columns=[...])."
+        f"Expected columns of two values {states}, but {some_columns(names, ~fits)} hold others, "
+        f"such as {wrong[0].item():g}. {_way_out(column, wrong)}"
     )
+
+
+def _way_out(column: Tensor, wrong: Tensor) -> str:
+    """What to do about a column of other values."""
+    values = set(column[~column.isnan()].tolist())
+    if values == {1.0, 2.0}:
+        return "If 1 and 2 are the two answers, pass table - 1."
+    if len(values - {0.0, 1.0}) == 1 and {0.0, 1.0} <= values:
+        code = wrong[0].item()
+        return (
+            f"If {code:g} means that there is no answer, make it blank: "
+            f"table.replace({code:g}, float('NaN'))."
+        )
+    return "Threshold them, or drop them: table.drop(columns=[...])."
 
 
 def _check_constant(values: Tensor, names: Sequence[Any]) -> None:
@@ -150,8 +202,8 @@ def _check_constant(values: Tensor, names: Sequence[Any]) -> None:
     constant = low >= high
     if constant.any():
         raise ValueError(
-            f"Expected columns with both values, but {_some(names, constant)} are constant (or "
-            "blank): nothing can be learned about them. Drop them."
+            f"Expected columns with both values, but {some_columns(names, constant)} are constant "
+            "(or blank): nothing can be learned about them. Drop them."
         )
 
 
@@ -172,34 +224,66 @@ def _check_copies(values: Tensor, names: Sequence[Any], states: States) -> None:
         seen[own.numpy().tobytes()] = name
 
 
-def _some(names: Sequence[Any], which: Tensor) -> str:
+def some_columns(names: Sequence[Any], which: Tensor) -> str:
+    """The first of some columns, for messages."""
     chosen = [names[index] for index in which.nonzero().flatten().tolist()]
     more = f" and {len(chosen) - 5} more" if len(chosen) > 5 else ""
     return f"columns {chosen[:5]}{more}"
 
 
-def read_binary_like(table: Any, states: States, num_columns: int) -> Tensor:
-    """New rows in a coding and a number of columns that are known already.
+def read_columns_like(table: Any, known: Sequence[Any]) -> Tensor:
+    """New rows in the order of columns that are known already.
 
+    :param table: See :func:`read_columns`. Columns with names are put in the known order.
+    :param known: Names of the columns that a network was fitted to.
     :returns: Values, ``(N, D)``.
-    :raises ValueError: If the number of columns or the coding differ.
+    :raises ValueError: If the number of columns differs, or their names do.
     """
     values, names = read_columns(table)
-    if len(names) != num_columns:
-        raise ValueError(f"Expected {num_columns} columns, but got {len(names)}.")
-    _check_coding(values, names, states)
-    return values
+    if len(names) != len(known):
+        raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
+    if not hasattr(table, "columns") or list(known) == list(range(len(known))):
+        return values  # one of them has no names: in the order that they are in
+    other = [name for name in names if name not in known]
+    if other:
+        raise ValueError(
+            f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "
+            f"{other[:5]}. Rename them, or pass an array to go by their order."
+        )
+    return values[:, [names.index(name) for name in known]]
 
 
-def read_categories(
-    table: Any, num_categories: int | tuple[int, ...] | None = None
-) -> tuple[Tensor, list[Any], StateSpace]:
+def read_binary_like(table: Any, states: States, known: Sequence[Any]) -> Tensor:
+    """New rows in a coding and an order of columns that are known already, without blank rows.
+
+    :returns: Values, ``(N, D)``.
+    :raises ValueError: If the columns or the coding differ, or nothing is answered.
+    """
+    values = read_columns_like(table, known)
+    _check_coding(values, known, states)
+    answered = ~values.isnan().all(1)
+    if not answered.any():
+        raise ValueError("Expected rows with answers, but all cells are blank.")
+    return values[answered]
+
+
+class CodedTable(NamedTuple):
+    """Codes from 0, ``(N, D)``, their column names, their space and what each code stands for."""
+
+    values: Tensor
+    names: list[Any]
+    space: StateSpace
+    categories: list[int]
+
+
+def read_categories(table: Any, num_categories: int | tuple[int, ...] | None = None) -> CodedTable:
     """A table of integer codes, checked.
 
     :param table: See :func:`read_columns`; no blanks.
-    :param num_categories: See :class:`~pyro_rm.StateSpace`; None: the largest code of each
-        column, plus one.
-    :returns: Codes, ``(N, D)``, names and the state space.
+    :param num_categories: See :class:`~pyro_rm.StateSpace`, for codes from 0. None: codes are
+        those that some column holds, in their order, and each column has as many as up to its
+        largest one.
+    :returns: Codes from 0, names, the state space and the codes of the table.
     :raises ValueError: If columns hold blanks, fractions or codes out of range, or a single
         value where the number of categories was to be read from them, each named.
     """
@@ -207,11 +291,14 @@ def read_categories(
     wrong = values.isnan() | (values != values.round()) | (values < 0)
     if wrong.any():
         raise ValueError(
-            f"Expected integer codes from 0, but {_some(names, wrong.any(0))} hold "
+            f"Expected integer codes from 0, but {some_columns(names, wrong.any(0))} hold "
             f"{values[wrong][0].item():g}. Give blanks a code of their own."
         )
+    categories = None
     if num_categories is None:
         _check_constant(values, names)
+        found, values = values.unique(return_inverse=True)
+        values, categories = values.to(torch.float64), found.long().tolist()
         num_categories = tuple(int(k) for k in values.amax(0) + 1)
     space = StateSpace(len(names), num_categories)
     if space.is_binary:
@@ -219,7 +306,7 @@ def read_categories(
     above = values.amax(0) >= torch.tensor(space.categories)
     if above.any():
         raise ValueError(
-            f"Expected codes below the number of categories, but {_some(names, above)} go up to "
-            f"{values[:, above].max():g}."
+            f"Expected codes below the number of categories, but {some_columns(names, above)} go "
+            f"up to {values[:, above].max():g}."
         )
-    return values, names, space
+    return CodedTable(values, names, space, categories or list(range(space.max_categories)))
