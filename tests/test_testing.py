@@ -333,7 +333,5 @@ def test_functions_without_parameters_are_checked_where_their_data_are():
         return x @ weight
 
     energy.dtype = torch.float64
-    with pytest.raises(
-        AssertionError, match="energy to run on the device of its parameters"
-    ):
+    with pytest.raises(AssertionError, match="energy to run on the device of its parameters"):
         check_energy(energy, StateSpace(3))
