@@ -15,6 +15,7 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 _LARGEST_MATRIX = 4096  # sites
+_SLOWER = 20  # times that an edge of the list costs an entry of a matrix product, about
 # Before 2.7, torch differentiates embedding_bag by its weights only where it also
 # differentiates by its input: pytorch/pytorch#136457.
 _INPUT_MUST_DIFFERENTIATE = torch.__version__ < "2.7"
@@ -43,7 +44,8 @@ class SparseIsingEnergy(SpacedEnergy):
         torch.Size([3])
 
     .. note:: All :math:`D` gaps cost :math:`2E` multiplications a datum, as one energy
-        does; memory is that of the data and of the edges.
+        does; memory is that of the data and of the edges. With more than a tenth of all pairs, a
+        product with the matrix of all couplings is cheaper, and is what is done.
     """
 
     neighbor_edges: Tensor
@@ -63,11 +65,14 @@ class SparseIsingEnergy(SpacedEnergy):
         self.register_buffer("neighbor_sites", ends[order, 1])
         self.register_buffer("neighbor_edges", order % max(len(edges), 1))
         self.register_buffer("starts", degrees.cumsum(0) - degrees)
+        self.is_dense = len(edges) * _SLOWER >= num_sites**2
         self.weight = nn.Parameter(torch.zeros(len(edges)))
         self.fields = nn.Parameter(torch.zeros(num_sites))
 
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each site feels; ``batch_shape + (D,)``."""
+        if self.is_dense:
+            return self.pairwise().local_fields(x)
         by_site = x.reshape(-1, x.shape[-1]).mT.contiguous()
         if _INPUT_MUST_DIFFERENTIATE and torch.is_grad_enabled() and not by_site.requires_grad:
             by_site = by_site.detach().requires_grad_()

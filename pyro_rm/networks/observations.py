@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,6 +41,20 @@ class Observations:
             weights = values.new_ones(len(values))
         return cls(values, space, weights.to(values.dtype) / weights.sum())
 
+    @cached_property
+    def encoded(self) -> Tensor:
+        """The rows as energies take them, checked and encoded once, ``(R,) + encoded_shape``."""
+        self.space.validate(self.values)
+        return self.space.encode(self.values, self.weights.dtype)
+
+    @cached_property
+    def distinct(self) -> tuple[Tensor, Tensor]:
+        """Encoded rows and weights that give the same means, fewer where there are few states."""
+        if self.active is not None or self.space.num_states >= len(self.values):
+            return self.encoded, self.weights
+        rows, which = self.encoded.unique(dim=0, return_inverse=True)
+        return rows, self.weights.new_zeros(len(rows)).index_add_(0, which, self.weights)
+
     @property
     def effective_size(self) -> float:
         """Kish's number of equally weighted data, fills of one datum counted once."""
@@ -56,8 +71,7 @@ class Observations:
 
     def encoded_mean(self) -> Tensor:
         """Weighted mean of the encoded rows, ``encoded_shape``."""
-        encoded = self.space.encode(self.values, self.weights.dtype)
-        return torch.tensordot(self.weights, encoded, 1)
+        return torch.tensordot(self.weights, self.encoded, 1)
 
 
 def mean_objective(
@@ -77,11 +91,12 @@ def mean_objective(
     rows = max(256, _ENTRIES_PER_CHUNK // sites)
     total = 0.0
     target = Target.of(energy, observations.space)
+    encoded, weights_of_rows = observations.distinct
     with torch.set_grad_enabled(backward):
-        for start in range(0, len(observations.values), rows):
+        for start in range(0, len(encoded), rows):
             chunk = slice(start, start + rows)
-            terms = estimator.terms(target, target.bind(observations.values[chunk]))
-            weights = observations.weights[chunk]
+            terms = estimator.terms(target, encoded[chunk])
+            weights = weights_of_rows[chunk]
             if observations.active is None:
                 mean = terms.value @ weights
             else:  # fills stay in the energy, but are no terms

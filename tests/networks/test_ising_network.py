@@ -1,5 +1,7 @@
 """The front door for binary tables: scikit-learn's conventions, names, blanks, separation."""
 
+from collections import Counter
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ from sklearn.model_selection import GridSearchCV
 
 from pyro_rm import estimate
 from pyro_rm.distributions import Ising, NormalizedModel
-from pyro_rm.networks import IsingNetwork, Selection, recode
+from pyro_rm.networks import IsingNetwork, PottsNetwork, Selection, recode
+from pyro_rm.networks.observations import Observations
+from pyro_rm.state_space import StateSpace
 
 NAMES = ["ann", "ben", "cem", "dan"]
 
@@ -142,3 +146,30 @@ def test_house_votes_keep_every_row(real_data):
     assert network.num_missing_ == 392
     assert network.to_networkx().number_of_nodes() == 16
     assert len(network.edges_) > 16
+
+
+@pytest.mark.parametrize("network", [IsingNetwork(), PottsNetwork()], ids=["Ising", "Potts"])
+def test_data_are_checked_and_encoded_once_a_fit(network, monkeypatch):
+    calls = Counter()
+    originals = {name: getattr(StateSpace, name) for name in ("validate", "encode")}
+
+    def counting(name):
+        def counted(self, *args):
+            calls[name] += 1
+            return originals[name](self, *args)
+
+        return counted
+
+    for name in originals:
+        monkeypatch.setattr(StateSpace, name, counting(name))
+    kinds = 2 if isinstance(network, IsingNetwork) else 3
+    network.fit(torch.randint(kinds, (300, 6)).numpy())
+    assert calls == {"validate": 1, "encode": 1}
+
+
+def test_few_states_are_summed_once_each():
+    values = torch.bernoulli(torch.full((100, 3), 0.5)).double()
+    weights = torch.rand(100).double()
+    rows, counts = Observations.of(values, StateSpace(3), weights).distinct
+    assert len(rows) == 8
+    torch.testing.assert_close(counts @ rows, weights @ values / weights.sum())

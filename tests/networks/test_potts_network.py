@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 
 from pyro_rm import StateSpace
-from pyro_rm.energies import PottsFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.enumeration import states_at
 from pyro_rm.networks import (
     PottsNetwork,
@@ -38,7 +38,7 @@ def test_the_gauge_changes_no_probability(categories):
     pairs, singles = zero_sum_gauge(couplings, fields, space)
     x = space.encode(states_at(space, torch.arange(space.num_states)), torch.float64)
     before, after = (
-        (-PottsFunction(j, h, space)(x)).log_softmax(0)
+        (-PairwiseFunction(j, h, space)(x)).log_softmax(0)
         for j, h in ((couplings, fields), (pairs, singles))
     )
     torch.testing.assert_close(after, before)

@@ -6,7 +6,7 @@ from torch.autograd.functional import hessian, jacobian
 
 from pyro_rm import StateSpace, estimate
 from pyro_rm.distributions import Ising, NormalizedModel
-from pyro_rm.energies import IsingFunction
+from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
@@ -38,7 +38,9 @@ def test_closed_form_is_that_of_automatic_differentiation(objective, states):
 
     def losses(theta):
         upper = torch.zeros(4, 4).index_put((EDGES[:, 0], EDGES[:, 1]), theta[:3])
-        return estimate(IsingFunction(upper + upper.mT, theta[3:], space), x, objective=objective)
+        return estimate(
+            PairwiseFunction(upper + upper.mT, theta[3:], space), x, objective=objective
+        )
 
     theta = torch.cat([fit.energy.weight, fit.energy.fields]).detach()
     gradients = jacobian(losses, theta)
