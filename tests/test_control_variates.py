@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import pyro_rm
-from pyro_rm import Estimator, RatioMatchingLoss, StateSpace, estimate, estimate_terms
+from pyro_rm import Estimator, RatioMatchingLoss, StateSpace, estimate, estimate_terms, objectives
 from pyro_rm.control_variates import coefficient, taylor_correction
 from pyro_rm.designs import Draw, inclusion_probabilities, systematic_draw
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
@@ -20,7 +20,7 @@ from pyro_rm.proposals import as_proposal
 from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
-OBJECTIVES = ["ratio_matching", "pseudolikelihood", "minimum_probability_flow", "squared_ratio"]
+OBJECTIVES = sorted(objectives._BUILT_IN)
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
 
 

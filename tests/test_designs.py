@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pyro_rm import designs
 from pyro_rm.designs import (
     ProportionalToSize,
     WithReplacement,
@@ -104,7 +105,7 @@ def test_inclusion_probabilities_sum_to_the_draws_though_sums_of_sizes_round(num
     assert inclusion[sizes == 1].tolist() == pytest.approx([min(1, num_draws / 3)] * 3)
 
 
-NAMES = ["all", "proportional_to_size", "unweighted", "with_replacement"]
+NAMES = sorted(designs._BUILT_IN)
 
 
 def evenly(monkeypatch):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from pyro_rm import StateSpace, estimate, estimate_terms
+from pyro_rm import StateSpace, estimate, estimate_terms, objectives, proposals
 from pyro_rm.designs import (
     Unweighted,
     WithReplacement,
@@ -22,14 +22,14 @@ from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
-OBJECTIVES = ["ratio_matching", "pseudolikelihood", "minimum_probability_flow", "squared_ratio"]
+OBJECTIVES = sorted(objectives._BUILT_IN)
 
 
 def every_state(space):
     return states_at(space, torch.arange(space.num_states))
 
 
-@pytest.mark.parametrize("proposal", ["uniform", "gradient", "activity", "oracle"])
+@pytest.mark.parametrize("proposal", sorted(proposals._BUILT_IN))
 @pytest.mark.parametrize("space", [SPACES[0], SPACES[2]], ids=str)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_estimates_are_unbiased_over_all_draws(space, objective, proposal):

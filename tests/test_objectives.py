@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from pyro_rm import StateSpace, estimate
+from pyro_rm import StateSpace, estimate, objectives
 from pyro_rm.energies import restore_temperature
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.objectives import as_objective
 
 pytestmark = pytest.mark.usefixtures("float64")
 SPACES = [StateSpace(4), StateSpace(3, states=(-1, 1)), StateSpace(3, (2, 3, 4))]
-OBJECTIVES = ["ratio_matching", "pseudolikelihood", "minimum_probability_flow", "squared_ratio"]
+OBJECTIVES = sorted(objectives._BUILT_IN)
 
 
 class TableEnergy(torch.nn.Module):

@@ -232,7 +232,9 @@ class SumEnergy(Summable, nn.Module):
         return any(getattr(term.energy, "directed", False) for term in self.terms)
 
     def resized(self, max_nodes: int) -> SumEnergy:
-        """The same sum for another padding of graphs; parameters are shared."""
+        """The same sum for another padding of graphs; itself if a term knows one only."""
+        if not all(hasattr(term.energy, "resized") for term in self.terms):
+            return self
         resized: Any = [(t.weight, t.energy, t.context) for t in self.terms]
         return SumEnergy(*((w, energy.resized(max_nodes), c) for w, energy, c in resized))
 

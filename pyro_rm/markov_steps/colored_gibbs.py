@@ -94,7 +94,10 @@ class ColoredGibbs(MarkovStep):
                 f"Expected a color for each of {target.space.num_sites} sites, but got "
                 f"{len(self.colors)}."
             )
-        colors = torch.tensor(self.colors, device=state.encoded.device)
-        blocks = [(colors == color).nonzero()[:, 0] for color in range(self.num_colors)]
+        blocks = [
+            torch.tensor([site for site, own in enumerate(self.colors) if own == color])
+            for color in range(self.num_colors)
+        ]
+        blocks = [block.to(state.encoded.device) for block in blocks]
         moved = redraw_blocks(target, state.encoded, blocks)
         return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)))

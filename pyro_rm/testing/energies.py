@@ -20,7 +20,15 @@ from pyro_rm.markov_steps import default_step
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 from pyro_rm.testing.energy_paths import PathChecks
-from pyro_rm.testing.expectations import expect, expect_equal, moved, name_of, seeded, unvalidated
+from pyro_rm.testing.expectations import (
+    double_precision,
+    expect,
+    expect_equal,
+    moved,
+    name_of,
+    seeded,
+    unvalidated,
+)
 from pyro_rm.testing.steps import check_step
 
 _FEW_STATES = 4096
@@ -55,7 +63,8 @@ def check_energy(energy: Any, state_space: StateSpace | None = None) -> None:
             _check_values(target, name)
             for wrapped, values, what in _wrapped(target, name):
                 PathChecks(wrapped, values, what).run()
-            _check_closed_forms(target, name)
+            with double_precision():
+                _check_closed_forms(target, name)
         _check_device(given, name)
 
 

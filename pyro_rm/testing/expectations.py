@@ -81,6 +81,17 @@ def unvalidated() -> Iterator[None]:
         distribution.set_default_validate_args(before)
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Double precision where nothing says another type, as of functions without parameters."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def name_of(thing: object) -> str:
     """The name of a class, a function or an object's class."""
     return getattr(thing, "__name__", type(thing).__name__)
