@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+from itertools import product
 from statistics import NormalDist
 from typing import Any
 
@@ -50,7 +53,8 @@ class IsingNetwork(Parameters):
     networks with more than 10000 parameters);
     ``fields_`` and ``field_standard_errors_``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``penalty_`` and ``criterion_`` of the
-    selection; ``num_missing_``.
+    selection; ``num_missing_``; ``separated_``, the edges whose couplings have no finite
+    estimate: their weights come from a small ridge, and have no standard error.
 
     Example:
 
@@ -97,8 +101,8 @@ class IsingNetwork(Parameters):
         :param sample_weight: Weights of the rows, ``(N,)``.
         :returns: The fitted network.
         :raises TypeError: If the graph is not undirected.
-        :raises ValueError: If columns are constant, copies or not binary, couplings diverge, or
-            weights are not positive numbers.
+        :raises ValueError: If columns are constant, copies or not binary, or weights are
+            not positive numbers.
         """
         check_counts(num_fills=self.num_fills, num_rounds=self.num_rounds)
         if self.weighting not in ("frequency", "sampling"):
@@ -154,7 +158,7 @@ class IsingNetwork(Parameters):
             observations = refill(observations, fit.energy)
             latest = fit_ising(
                 observations, fit.energy.edges, self._estimator(),
-                ridge=self.ridge, covariance=False, start=fit.energy,
+                ridge=fit.ridge, covariance=False, start=fit.energy,
             )  # fmt: skip
             fit.energy.load_state_dict(latest.energy.state_dict())
             if number in counted:
@@ -165,28 +169,29 @@ class IsingNetwork(Parameters):
         objective = as_objective(self.objective)
         spread = None
         if fit.sandwich is not None:
-            spread = sandwich(fit.energy, observations, objective, ridge=self.ridge)
-        return IsingFit(fit.energy, spread, latest.objective, fit.penalty, fit.criterion)
+            spread = sandwich(fit.energy, observations, objective, ridge=fit.ridge)
+        return replace(fit, sandwich=spread, objective=latest.objective)
 
     def _publish(self, table: BinaryTable, fit: IsingFit) -> None:
         energy, spread = fit.energy, fit.sandwich
-        if spread is not None and spread.diverging and self.ridge == 0:
-            first, second = energy.edges[spread.diverging[0]].tolist()
-            raise ValueError(
-                f"Expected bounded couplings, but the one between {table.names[first]!r} and "
-                f"{table.names[second]!r} diverges: in these data one predicts the other without "
-                "exception, given the rest (separation). Use ridge=1.0, which bounds it, or drop "
-                "one of the two columns."
+        for first, second in energy.edges[list(fit.separated)].tolist():
+            warnings.warn(
+                f"The coupling between {table.names[first]!r} and {table.names[second]!r} has no "
+                f"finite estimate{_empty_cells(table, first, second)} (separation). It got a ridge "
+                "that bounds it, and no standard error; the others are as without it.",
+                stacklevel=3,
             )
         errors = np.full(len(energy.edges) + len(table.names), np.nan)
         if spread is not None:
             errors = spread.covariance.diagonal().sqrt().numpy()
+            errors[list(fit.separated)] = np.nan
         self.energy_ = energy.requires_grad_(False)
         self.edges_ = energy.edges.numpy()
         self.weights_ = energy.weight.numpy()
         self.fields_ = energy.fields.numpy()
         self.standard_errors_ = errors[: len(self.edges_)]
         self.field_standard_errors_ = errors[len(self.edges_) :]
+        self.separated_ = self.edges_[list(fit.separated)]
         self.penalty_, self.criterion_ = fit.penalty, fit.criterion
         self.states_ = table.states
         self.num_missing_ = table.num_blank
@@ -256,3 +261,16 @@ class IsingNetwork(Parameters):
                 lower=float(weight - wide * error), upper=float(weight + wide * error),
             )  # fmt: skip
         return graph
+
+
+def _empty_cells(table: BinaryTable, first: int, second: int) -> str:
+    """Which pairs of answers no row has, in words."""
+    pairs = table.values[:, [first, second]]
+    seen = {tuple(row) for row in pairs[~pairs.isnan().any(1)].unique(dim=0).tolist()}
+    empty = [pair for pair in product(table.states, repeat=2) if pair not in seen]
+    if not empty:
+        return ", given the other columns"
+    words = (
+        f"{table.names[first]!r} = {a:g} with {table.names[second]!r} = {b:g}" for a, b in empty
+    )
+    return ", as no row has " + " or ".join(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
@@ -16,7 +16,7 @@ def refit(
     observations: Observations,
     estimator: Estimator,
     *,
-    ridge: float = 0.0,
+    ridge: float | Tensor = 0.0,
     field_ridge: float = 0.0,
     size: float | None = None,
     max_steps: int = 500,
@@ -27,7 +27,7 @@ def refit(
     :param observations: The data.
     :param estimator: The objective; deterministic.
     :param ridge: :math:`\rho` in a penalty :math:`\rho \sum_{i<j} J_{ij}^2` on the objective
-        summed over the data.
+        summed over the data; a number, or one for each coupling.
     :param field_ridge: The same on the fields.
     :param size: The number of data that the sum is over; None: Kish's effective number.
     :param max_steps: Bound on iterations.
@@ -41,7 +41,7 @@ def refit(
         optimization", Mathematical Programming 45.
     """
     parameters = [p for p in energy.parameters() if p.numel()]
-    if not 0 <= ridge < math.inf:
+    if not isinstance(ridge, Tensor) and not 0 <= ridge < math.inf:
         raise ValueError(f"Expected ridge of 0 or more, but got {ridge}.")
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
     size = observations.effective_size if size is None else size
@@ -62,9 +62,9 @@ def refit(
         total = value = mean_objective(energy, observations, estimator, backward=True)
         for parameter in parameters:
             scale = scales[id(parameter)] / size
-            if scale:
+            if isinstance(scale, Tensor) or scale:
                 assert parameter.grad is not None
-                total += scale * float(parameter.detach().square().sum())
+                total += float((scale * parameter.detach().square()).sum())
                 parameter.grad += 2 * scale * parameter.detach()
         return total
 

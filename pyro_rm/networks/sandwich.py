@@ -39,7 +39,7 @@ def sandwich(
     observations: Observations,
     objective: Objective,
     *,
-    ridge: float = 0.0,
+    ridge: float | Tensor = 0.0,
 ) -> Sandwich:
     r"""Sandwich covariance [1] of a fitted Ising model.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, replace
 from math import inf, log
 
+import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
@@ -17,6 +18,7 @@ from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sandwich import Sandwich, sandwich
 from pyro_rm.objectives import as_objective
 
+SEPARATION_RIDGE = 1.0  # on squared log odds ratios of separated couplings
 MAX_COVARIANCE = 10_000  # parameters, beyond which their covariance is not computed
 
 
@@ -29,6 +31,8 @@ class IsingFit:
     :param objective: Its mean objective on the data.
     :param penalty: The penalty that selected its couplings; None if they were given.
     :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
+    :param ridge: Penalty on squared couplings, one number or one for each.
+    :param separated: Numbers of couplings without a finite estimate, which got a ridge.
 
     Example:
 
@@ -43,6 +47,8 @@ class IsingFit:
     objective: float
     penalty: float | None = None
     criterion: float | None = None
+    ridge: float | Tensor = 0.0
+    separated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,11 +193,11 @@ def fit_ising(
     edges: Tensor,
     estimator: Estimator,
     *,
-    ridge: float = 0.0,
+    ridge: float | Tensor = 0.0,
     covariance: bool = True,
     start: SparseIsingEnergy | None = None,
 ) -> IsingFit:
-    """Fit an Ising model on given edges.
+    """Fit an Ising model on given edges; without a ridge, separated couplings get one.
 
     :param observations: The data, binary.
     :param edges: Pairs of sites, ``(E, 2)``.
@@ -207,10 +213,19 @@ def fit_ising(
     if start is not None:
         energy.load_state_dict(start.state_dict())
     objective = refit(energy, observations, estimator, ridge=ridge)
-    spread = None
-    if covariance and len(edges) + space.num_sites <= MAX_COVARIANCE:
-        spread = sandwich(energy, observations, as_objective(estimator.objective), ridge=ridge)
-    return IsingFit(energy, spread, objective)
+    if not covariance or len(edges) + space.num_sites > MAX_COVARIANCE:
+        return IsingFit(energy, None, objective, ridge=ridge)
+    form = as_objective(estimator.objective)
+    spread = sandwich(energy, observations, form, ridge=ridge)
+    separated = spread.diverging
+    if separated and isinstance(ridge, float) and ridge == 0:
+        low, high = space.states
+        bounds = torch.zeros_like(energy.weight.detach())
+        bounds[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
+        objective = refit(energy, observations, estimator, ridge=bounds)
+        spread = sandwich(energy, observations, form, ridge=bounds)
+        return IsingFit(energy, spread, objective, ridge=bounds, separated=separated)
+    return IsingFit(energy, spread, objective, ridge=ridge)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:

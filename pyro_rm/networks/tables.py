@@ -93,7 +93,7 @@ def _as_array(table: Any) -> Any:
         return table.toarray()
     array = table.to_numpy() if hasattr(table, "to_numpy") else table
     if isinstance(array, np.ma.MaskedArray):
-        return np.ma.filled(array.astype(object), None)
+        return array.astype(object).filled(np.nan)
     return np.asarray(array)
 
 

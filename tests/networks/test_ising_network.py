@@ -123,13 +123,37 @@ def test_weights_of_rows_are_repetitions():
 
 
 @pytest.mark.parametrize("selection", ["ebic", None])
-def test_separation_is_detected_and_a_ridge_helps(selection):
+@pytest.mark.parametrize("states", [(0, 1), (-1, 1)])
+def test_separation_is_said_and_costs_the_other_pairs_nothing(selection, states):
     table = votes(300)
     table["ben"] = table["ann"] * (torch.rand(300) < 0.7).numpy()  # never 1 where ann is 0
-    with pytest.raises(ValueError, match=r"'ann' and 'ben' diverges.*separation.*ridge=1\.0"):
-        IsingNetwork(selection=selection).fit(table)
-    network = IsingNetwork(selection=selection, ridge=1.0).fit(table)
-    assert 1 < network.couplings_[0, 1] < 20
+    low, high = states
+    table = low + (high - low) * table
+    network = IsingNetwork(selection=selection)
+    empty = rf"no row has 'ann' = {low} with 'ben' = 1 \(separation\)"
+    with pytest.warns(UserWarning, match=empty) as caught:
+        network.fit(table)
+    assert len(caught) == 1
+    assert network.separated_.tolist() == [[0, 1]]
+    edges = network.edges_.tolist()
+    separated = np.array([edge == [0, 1] for edge in edges])
+    assert np.isnan(network.standard_errors_[separated]).all()
+    assert np.isfinite(network.standard_errors_[~separated]).all()
+    assert 1 < network.couplings_[0, 1] * (high - low) ** 2 < 20
+    without = IsingNetwork(selection=None).fit(table.drop(columns="ben"))
+    shared = network.couplings_[2, 3]
+    assert shared == pytest.approx(without.couplings_[1, 2], abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_noise_has_hardly_an_edge_and_is_never_refused(rate):
+    """Six sets of 60 rows and 12 independent columns: two edges in all would be many."""
+    edges = 0
+    for _ in range(6):
+        x = torch.bernoulli(torch.full((60, 12), rate))
+        x = x[:, x.std(0) > 0].unique(dim=1)  # neither constant columns nor copies
+        edges += len(IsingNetwork().fit(x).edges_)
+    assert edges <= 2
 
 
 def test_scoring_needs_the_same_columns_and_coding():

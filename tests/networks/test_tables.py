@@ -25,7 +25,11 @@ def frame(**columns):
         (frame(a=[0, 1, 1], b=[0, 1, 0.5]), ValueError, r"such as 0\.5"),
         (frame(a=[0, 1, 1], b=[0, 1, 1]), ValueError, "'b' is a copy of 'a'"),
         (frame(a=[0, 1, 1], b=[1, 0, 0]), ValueError, "'b' is the opposite of 'a'"),
-        (frame(a=[0, 1], b=["y", "n"]), TypeError, "numbers or blanks in column 'b'"),
+        (
+            frame(a=[0, 1], b=["agree", "no"]),
+            TypeError,
+            "yes and no in column 'b'.*table == 'agree'",
+        ),
         (frame(a=[0], b=[1]), ValueError, "at least 2 rows"),
         (np.zeros(4), ValueError, "rows and columns"),
     ],
