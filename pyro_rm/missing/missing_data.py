@@ -89,6 +89,7 @@ class GibbsFill:
         check_real(value)
         target = Target.of(model, batch_shape=value.shape[:-1])
         target.space.validate_shape(value)
+        value = value.to(target.device or value.device)
         missing = value.isnan() if missing is None else missing
         return self._fill.draw(replace(target, active=missing), value)
 
@@ -186,6 +187,7 @@ def impute(
     check_real(value)
     target = Target.of(model, state_space, context=context, batch_shape=value.shape[:-1])
     target.space.validate_shape(value)
+    value = value.to(target.device or value.device)
     missing = value.isnan() if target.active is None else value.isnan() & target.active
     own = getattr(model, "batch_shape", ())
     shape = torch.Size((num_fills, *torch.broadcast_shapes(torch.Size(own), value.shape[:-1])))

@@ -1,0 +1,245 @@
+"""Every public function runs where its energy or its data are: on far tensors, with values."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import networkx as nx
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.infer import MCMC, SVI
+
+import pyro_rm
+from pyro_rm import Target, datasets, evaluation, graphs, infer, markov_steps, networks
+from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel, Potts
+from pyro_rm.energies import IsingEnergy, MLPEnergy, RandomGraphEnergy, RBMEnergy, with_levels
+from pyro_rm.poutine import ratio_matching
+
+sys.path.insert(0, str(Path(__file__).parent))
+from far_tensors import FAR, Far, elsewhere, send
+
+pytestmark = pytest.mark.filterwarnings("ignore:Base and model", "ignore:The ends are")
+BITS = torch.bernoulli(torch.full((12, 5), 0.5), generator=torch.Generator().manual_seed(0))
+BLANKS = BITS.masked_fill(torch.eye(12, 5, dtype=torch.bool), torch.nan)
+GRAPHS = [nx.path_graph(4), nx.star_graph(3), nx.cycle_graph(4)]
+SPACE = pyro_rm.StateSpace(5)
+COUPLINGS = torch.zeros(5, 5)
+
+
+def ising():
+    return send(IsingEnergy(5))
+
+
+def network(num_sites=5):
+    return send(MLPEnergy(num_sites, (4,)))
+
+
+def program(energy):
+    def model(x):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", EnergyModel(energy), obs=x)
+
+    return model
+
+
+def one_step(loss):
+    svi = SVI(program(network()), lambda x: None, pyro.optim.SGD({"lr": 0.1}), loss=loss)
+    return svi.step(BITS)
+
+
+def wide(**options):
+    """A likelihood that is not exact."""
+    data = torch.bernoulli(torch.full((6, 30), 0.5))
+    return evaluation.log_likelihood(
+        network(30), data, num_chains=4, inverse_temperatures=3, num_steps=1, progress=False,
+        **options,
+    ).per_datum  # fmt: skip
+
+
+def bayes(x):
+    field = pyro.sample("field", dist.Normal(Far(torch.zeros(5)), 1.0).to_event(1))
+    with pyro.plate("data", len(x)):
+        pyro.sample("x", Ising(Far(COUPLINGS), field), obs=x)
+
+
+def calibrated():
+    return infer.calibrate(bayes, (Far(BITS.repeat(9, 1)),), num_draws=9, progress=False)
+
+
+def kernel():
+    mcmc = MCMC(
+        infer.MarkovKernel(EnergyModel(ising()), sample_shape=(3,)), 2, 1, disable_progbar=True
+    )
+    mcmc.run()
+    return mcmc.get_samples()["x"]
+
+
+def trained():
+    energy = network()
+    optimizer = torch.optim.SGD(energy.parameters(), lr=0.1)
+    infer.train(
+        lambda x: pyro_rm.estimate(energy, x).mean(), optimizer, Far(BITS),
+        num_steps=2, batch_size=4, average=0.9, progress=False,
+    )  # fmt: skip
+    return energy.weight.detach()
+
+
+def latent():
+    energy = ising()
+
+    def model(y):
+        pyro.module("energy", energy)
+        with pyro.plate("data", len(y)):
+            z = pyro.sample("z", EnergyModel(energy))
+            pyro.sample("y", dist.Normal(z, 1.0).to_event(1), obs=y)
+
+    filled = infer.LatentFill(model, "z", num_steps=2)
+    return pyro.poutine.trace(filled).get_trace(Far(BITS)).nodes["z"]["value"]
+
+
+def stepped(step):
+    target = Target.of(send(RBMEnergy(5, 3)))
+    return markov_steps.Chains(target, target.encode(BITS), step).run(2).encoded
+
+
+FAR_ENTRIES = {
+    "ContrastiveDivergence": lambda: one_step(infer.ContrastiveDivergence(persistent=True)),
+    "Estimator": lambda: pyro_rm.Estimator(num_neighbors=2)(Target.of(network()), BITS),
+    "MarkovSampler": lambda: pyro_rm.MarkovSampler(2)(network(), sample_shape=(3,)),
+    "RatioMatchingLoss": lambda: one_step(pyro_rm.RatioMatchingLoss(num_neighbors=2)),
+    "Target": lambda: Target.of(network()).gap_table(Far(BITS)),
+    "estimate": lambda: pyro_rm.estimate(network(), BITS, proposal="gradient", num_neighbors=2),
+    "estimate_terms": lambda: pyro_rm.estimate_terms(ising(), BITS).contributions,
+    "full_ratio_matching": lambda: one_step(pyro_rm.full_ratio_matching()),
+    "full_squared_ratio": lambda: one_step(pyro_rm.full_squared_ratio()),
+    "rmwggis": lambda: one_step(pyro_rm.rmwggis(2)),
+    "rmwrand": lambda: one_step(pyro_rm.rmwrand(2)),
+    "EnergyModel": lambda: EnergyModel(ising(), sampler=pyro_rm.MarkovSampler(2)).sample((3,)),
+    "Ising": lambda: Ising(Far(COUPLINGS), sampler=pyro_rm.MarkovSampler(2)).sample((3,)),
+    "Potts": lambda: Potts(Far(torch.zeros(2, 3, 2, 3)), sampler=pyro_rm.MarkovSampler(2)).sample(
+        (3,)
+    ),
+    "NormalizedModel": lambda: NormalizedModel(EnergyModel(network())).log_prob(BITS),
+    "ChowLiuTree": lambda: evaluation.ChowLiuTree.fit(Far(BITS), SPACE).sample(3),
+    "IndependentSites": lambda: evaluation.IndependentSites.fit(Far(BITS), SPACE).sample(3),
+    "annealed_importance_sampling": lambda: (
+        evaluation.annealed_importance_sampling(
+            network(),
+            evaluation.IndependentSites.uniform(SPACE),
+            exact_samples=BITS,
+            num_chains=4,
+            inverse_temperatures=3,
+            progress=False,
+        ).lower.log_weights
+    ),
+    "exact_samples": lambda: evaluation.exact_samples(send(RBMEnergy(5, 2)), 3),
+    "exponential_hamming_mmd": lambda: evaluation.exponential_hamming_mmd(Far(BITS), Far(BITS)),
+    "linear_hamming_mmd": lambda: evaluation.linear_hamming_mmd(Far(BITS), Far(BITS)),
+    "log_likelihood": wide,
+    "log_partition": lambda: evaluation.log_partition(ising()),
+    "class_log_likelihoods": lambda: graphs.class_log_likelihoods(
+        send(RandomGraphEnergy(7)), GRAPHS
+    ),
+    "generate_graphs": lambda: graphs.generate_graphs(
+        send(RandomGraphEnergy(4)), torch.tensor([3, 4]), progress=False
+    ),
+    "GibbsFill": lambda: infer.GibbsFill(num_steps=2)(
+        Target.of(network(), active=Far(~BLANKS.isnan())), Far(BLANKS)
+    ),
+    "LatentFill": latent,
+    "Marginalized": lambda: infer.Marginalized()(
+        Target.of(network(), active=Far(~BLANKS.isnan())), Far(BLANKS)
+    ),
+    "MarkovKernel": kernel,
+    "NoiseLevels": lambda: infer.NoiseLevels((0.0, 1.0)).corrupt(
+        SPACE, Far(BITS), Far(torch.ones(12, dtype=torch.long))
+    ),
+    "calibrate": lambda: calibrated().draws["field"],
+    "impute": lambda: infer.impute(ising(), BLANKS, num_fills=2, num_steps=1),
+    "sample_by_levels": lambda: infer.sample_by_levels(
+        send(with_levels(MLPEnergy(5, (4,)), 2)), BITS, num_levels=2
+    ),
+    "train": trained,
+    "BlockGibbs": lambda: stepped(markov_steps.BlockGibbs()),
+    "Chains": lambda: stepped(None),
+    "ColoredGibbs": lambda: stepped(markov_steps.ColoredGibbs(tuple(range(5)))),
+    "DiscreteLangevin": lambda: stepped(markov_steps.DiscreteLangevin()),
+    "GibbsSweep": lambda: stepped(markov_steps.GibbsSweep()),
+    "GibbsWithGradients": lambda: stepped(markov_steps.GibbsWithGradients()),
+    "ParallelTempering": lambda: stepped(
+        markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5))
+    ),
+    "coupling_norms": lambda: networks.coupling_norms(Far(torch.zeros(2, 3, 2, 3))),
+    "average_product_correction": lambda: networks.average_product_correction(
+        Far(torch.ones(4, 4))
+    ),
+    "sequence_weights": lambda: networks.sequence_weights(Far(BITS.long()), identity=0.9),
+    "zero_sum_gauge": lambda: networks.zero_sum_gauge(
+        Far(torch.zeros(2, 3, 2, 3)), Far(torch.zeros(2, 3)), pyro_rm.StateSpace(2, 3)
+    )[0],
+    "recode": lambda: networks.recode(
+        Far(COUPLINGS), Far(torch.zeros(5)), source=(0, 1), target=(-1, 1)
+    )[0],
+    "GrayCode": lambda: datasets.GrayCode(8, radius=2.0).encode(Far(torch.randn(3, 2))),
+    "ratio_matching": lambda: (
+        pyro.poutine.trace(ratio_matching(program(ising())))
+        .get_trace(Far(BITS))
+        .nodes["x"]["fn"]
+        .log_prob(Far(BITS))
+    ),
+}
+NOT_MOVED = {
+    "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "IsingFit",
+                "LogLikelihood", "Terms", "TrainingResult", "Alignment", "CsvTable"},
+    "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
+    "of numbers, names or files alone": {
+        "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
+        "read_alignment", "read_csv_table", "synthetic_names", "Selection"},
+    "of networkx graphs": {
+        "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",
+        "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",
+        "erdos_renyi", "lattice", "random_regular", "spin_glass", "with_couplings",
+        "coupling_matrix", "simulate_ising"},
+    "of tables of the host": {"IsingNetwork", "PottsNetwork"},
+    "of tensors that they only compare or index": {
+        "active_pairs", "contact_precision", "negative_log_error", "support_f1", "sample_quality"},
+    "draw on the host": {"GrayCodedDensity", "PlaneDensity", "synthetic_density"},
+    "abstract": {"MarkovStep", "SiteLoss"},
+}  # fmt: skip
+CHECKED_BY_TESTING = {"energies", "objectives", "designs", "proposals", "testing"}
+MODULES = ["pyro_rm", *(
+    f"pyro_rm.{name}"
+    for name in ("datasets", "distributions", "evaluation", "graphs", "infer", "markov_steps",
+                 "networks", "poutine", "estimators", "target", "state_space", "energy_protocol")
+)]  # fmt: skip
+
+
+def test_no_public_name_is_forgotten():
+    public = {
+        name
+        for module in MODULES
+        for name in importlib.import_module(module).__all__
+        if not name.startswith("__") and name not in CHECKED_BY_TESTING
+        and not hasattr(getattr(importlib.import_module(module), name), "__path__")
+        and name not in ("infer",)
+    }  # fmt: skip
+    listed = set(FAR_ENTRIES) | set().union(*NOT_MOVED.values())
+    assert public - listed == set()
+    assert listed - public == set()
+
+
+@pytest.mark.parametrize("name", list(FAR_ENTRIES))
+def test_everything_runs_where_it_is(name):
+    with elsewhere():
+        result = FAR_ENTRIES[name]()
+    if isinstance(result, torch.Tensor) and name != "class_log_likelihoods":
+        assert result.device == FAR
+        assert result.near.isfinite().all()
+
+
+def test_the_stand_in_notices_tensors_of_the_host():
+    with elsewhere(), pytest.raises(AssertionError, match="two devices"):
+        Far(torch.ones(3)) + torch.ones(3)
