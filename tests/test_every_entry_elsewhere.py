@@ -172,6 +172,16 @@ FAR_ENTRIES = {
     "ParallelTempering": lambda: stepped(
         markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5))
     ),
+    "IsingNetwork": lambda: (
+        networks.IsingNetwork(device=FAR, num_fills=2, num_rounds=2)
+        .fit(BLANKS.repeat(9, 1))
+        .energy_.weight.detach()
+    ),
+    "PottsNetwork": lambda: (
+        networks.PottsNetwork(device=FAR, max_steps=2)
+        .fit(torch.randint(3, (50, 4)))
+        .energy_.weight.detach()
+    ),
     "coupling_norms": lambda: networks.coupling_norms(Far(torch.zeros(2, 3, 2, 3))),
     "average_product_correction": lambda: networks.average_product_correction(
         Far(torch.ones(4, 4))
@@ -203,7 +213,6 @@ NOT_MOVED = {
         "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",
         "erdos_renyi", "lattice", "random_regular", "spin_glass", "with_couplings",
         "coupling_matrix", "simulate_ising"},
-    "of tables of the host": {"IsingNetwork", "PottsNetwork"},
     "of tensors that they only compare or index": {
         "active_pairs", "contact_precision", "negative_log_error", "support_f1", "sample_quality"},
     "draw on the host": {"GrayCodedDensity", "PlaneDensity", "synthetic_density"},

@@ -100,7 +100,7 @@ def contact_precision(
     first, second = first[known], second[known]
     order = strengths[first, second].argsort(descending=True)
     hits = (distances[first, second] < threshold)[order].float()
-    return hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+    return hits.cumsum(0) / torch.arange(1, len(hits) + 1, device=hits.device)
 
 
 def _check_matrix(values: Tensor, name: str) -> None:

@@ -47,6 +47,7 @@ class IsingNetwork(Parameters):
     :param weighting: What ``sample_weight`` means: ``"frequency"``, so many equal rows, or
         ``"sampling"``, how much of the population a row stands for.
     :param dtype: Floating type to compute in; ``torch.float32`` halves time and memory.
+    :param device: Where to compute; None: on the host. What is fitted is NumPy's in any case.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
     (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges (NaN in
@@ -82,6 +83,7 @@ class IsingNetwork(Parameters):
         num_rounds: int = 8,
         weighting: str = "frequency",
         dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
     ) -> None:
         self.selection = selection
         self.graph = graph
@@ -92,6 +94,7 @@ class IsingNetwork(Parameters):
         self.num_rounds = num_rounds
         self.weighting = weighting
         self.dtype = dtype
+        self.device = device
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> IsingNetwork:
         """Select and fit couplings.
@@ -112,7 +115,7 @@ class IsingNetwork(Parameters):
         table = read_binary(X, self.states, sample_weight)
         space = StateSpace(len(table.names), states=table.states)
         observations = with_fills(
-            table.values.to(self.dtype), space, table.weights, self.num_fills,
+            self._placed(table.values), space, table.weights, self.num_fills,
             frequencies=table.weights is not None and self.weighting == "frequency",
         )  # fmt: skip
         self._publish(table, self._fit(observations, self._given_edges(table.names)))
@@ -183,12 +186,12 @@ class IsingNetwork(Parameters):
             )
         errors = np.full(len(energy.edges) + len(table.names), np.nan)
         if spread is not None:
-            errors = spread.covariance.diagonal().sqrt().numpy()
+            errors = spread.covariance.diagonal().sqrt().cpu().numpy()
             errors[list(fit.separated)] = np.nan
         self.energy_ = energy.requires_grad_(False)
-        self.edges_ = energy.edges.numpy()
-        self.weights_ = energy.weight.numpy()
-        self.fields_ = energy.fields.numpy()
+        self.edges_ = energy.edges.cpu().numpy()
+        self.weights_ = energy.weight.cpu().numpy()
+        self.fields_ = energy.fields.cpu().numpy()
         self.standard_errors_ = errors[: len(self.edges_)]
         self.field_standard_errors_ = errors[len(self.edges_) :]
         self.separated_ = self.edges_[list(fit.separated)]
@@ -217,7 +220,7 @@ class IsingNetwork(Parameters):
         self._check_fitted()
         table = read_binary_like(X, self.states_, self.feature_names_in_.tolist())
         space = self.energy_.state_space
-        observations = with_fills(table.to(self.dtype), space, None, self.num_fills)
+        observations = with_fills(self._placed(table), space, None, self.num_fills)
         observations = refill(observations, self.energy_, num_steps=10)
         return -mean_objective(self.energy_, observations, self._estimator())
 
@@ -232,7 +235,7 @@ class IsingNetwork(Parameters):
         step = ColoredGibbs.from_graph(graph_of(self.energy_))
         check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, step)
-        return sampler(self.energy_, sample_shape=(num_samples,)).numpy()
+        return sampler(self.energy_, sample_shape=(num_samples,)).cpu().numpy()
 
     def to_networkx(self, *, level: float = 0.9) -> nx.Graph:
         """The network as a graph whose nodes are the column names.

@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
+from torch import Tensor
+
 
 class Parameters:
     """Constructor arguments as parameters: read, set, cloned and shown.
@@ -12,6 +15,9 @@ class Parameters:
     Subclasses store each argument of ``__init__`` under its own name, unchanged; what
     ``fit`` learns is named with a trailing underscore.
     """
+
+    dtype: torch.dtype
+    device: torch.device | str | None
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -36,6 +42,10 @@ class Parameters:
                 raise ValueError(f"Expected one of {self._names()}, but got {name!r}.")
             setattr(self, name, value)
         return self
+
+    def _placed(self, values: Tensor) -> Tensor:
+        """Data in the type and on the device that it computes in."""
+        return values.to(self.device, self.dtype)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "feature_names_in_"):

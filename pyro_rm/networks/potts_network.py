@@ -44,6 +44,7 @@ class PottsNetwork(Parameters):
     :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
     :param max_steps: Bound on quasi-Newton iterations of the ridge fit.
     :param dtype: Floating type to compute in.
+    :param device: Where to compute; None: on the host. What is fitted is NumPy's in any case.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``; ``couplings_``
     ``(D, K, D, K)`` and ``fields_`` ``(D, K)`` in the zero-sum gauge; ``strengths_``, Frobenius
@@ -78,6 +79,7 @@ class PottsNetwork(Parameters):
         objective: Any = "pseudolikelihood",
         max_steps: int = 50,
         dtype: torch.dtype = torch.float32,
+        device: torch.device | str | None = None,
     ) -> None:
         self.num_categories = num_categories
         self.ridge = ridge
@@ -87,6 +89,7 @@ class PottsNetwork(Parameters):
         self.objective = objective
         self.max_steps = max_steps
         self.dtype = dtype
+        self.device = device
 
     def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> PottsNetwork:
         """Fit couplings and fields.
@@ -105,10 +108,10 @@ class PottsNetwork(Parameters):
         if weights is None and self.identity is not None:
             weights = sequence_weights(values, identity=self.identity)
         total = float(len(values) if weights is None else weights.sum())
-        observations = Observations.of(values.to(self.dtype), space, weights)
+        observations = Observations.of(self._placed(values), space, weights)
         edges, self.penalty_ = self._edges(observations)
         ridge = 0.2 * (space.num_sites - 1) if self.ridge is None else self.ridge
-        energy = PottsEnergy(space.num_sites, space.num_categories).to(self.dtype)
+        energy = PottsEnergy(space.num_sites, space.num_categories).to(observations.weights)
         with torch.no_grad():  # the independent model; unseen categories as half a datum
             energy.fields.copy_((observations.encoded_mean() + 0.5 / total).log())
         _train_only(energy, edges)
@@ -148,9 +151,9 @@ class PottsNetwork(Parameters):
         pairs, singles = zero_sum_gauge(energy.couplings, energy.fields, energy.state_space)
         norms = coupling_norms(pairs, skip_first=self.skip_first)
         self.energy_ = energy
-        self.couplings_, self.fields_ = pairs.numpy(), singles.numpy()
-        self.strengths_ = average_product_correction(norms).numpy()
-        self.edges_ = edges.numpy()
+        self.couplings_, self.fields_ = pairs.cpu().numpy(), singles.cpu().numpy()
+        self.strengths_ = average_product_correction(norms).cpu().numpy()
+        self.edges_ = edges.cpu().numpy()
         self.n_features_in_ = len(names)
         self.feature_names_in_ = np.array(names, dtype=object)
 
@@ -173,7 +176,7 @@ class PottsNetwork(Parameters):
                 f"{some_columns(self.feature_names_in_.tolist(), new)}."
             )
         values = read_categories(codes, space.categories).values
-        observations = Observations.of(values.to(self.dtype), space)
+        observations = Observations.of(self._placed(values), space)
         return -mean_objective(self.energy_, observations, self._estimator())
 
     def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
@@ -186,7 +189,8 @@ class PottsNetwork(Parameters):
         self._check_fitted()
         check_counts(0, num_samples=num_samples)
         sampler = MarkovSampler(num_steps, GibbsSweep())
-        return self.categories_[sampler(self.energy_, sample_shape=(num_samples,)).numpy()]
+        draws = sampler(self.energy_, sample_shape=(num_samples,))
+        return self.categories_[draws.cpu().numpy()]
 
     def to_networkx(self, *, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.

@@ -110,7 +110,9 @@ def _hessian(energy: SparseIsingEnergy, x: Tensor, bend: Tensor) -> Tensor:
     stops = [*energy.starts[1:].tolist(), len(energy.neighbor_sites)]
     for site, (start, stop) in enumerate(zip(energy.starts.tolist(), stops, strict=True)):
         inputs = torch.cat([x[:, energy.neighbor_sites[start:stop]], x.new_ones(len(x), 1)], 1)
-        index = torch.cat([energy.neighbor_edges[start:stop], torch.tensor([num_edges + site])])
+        index = torch.cat(
+            [energy.neighbor_edges[start:stop], energy.starts.new_tensor([num_edges + site])]
+        )
         result[index[:, None], index] += inputs.mT @ (inputs * bend[:, site, None])
     return result
 

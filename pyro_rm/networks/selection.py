@@ -209,7 +209,7 @@ def fit_ising(
     """
     space = observations.space
     energy = SparseIsingEnergy(space.num_sites, edges, states=space.states)
-    energy.to(observations.weights.dtype)
+    energy.to(observations.weights)
     if start is not None:
         energy.load_state_dict(start.state_dict())
     objective = refit(energy, observations, estimator, ridge=ridge)
@@ -230,7 +230,7 @@ def fit_ising(
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
     """Whether a support was not seen before; remembers it."""
-    key = edges.numpy().tobytes()
+    key = edges.cpu().numpy().tobytes()
     if key in seen:
         return False
     seen.add(key)

@@ -93,7 +93,8 @@ def _as_array(table: Any) -> Any:
         return table.toarray()
     array = table.to_numpy() if hasattr(table, "to_numpy") else table
     if isinstance(array, np.ma.MaskedArray):
-        return array.astype(object).filled(np.nan)
+        masked: Any = array.astype(object)
+        return masked.filled(np.nan)
     return np.asarray(array)
 
 
