@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-FAR = torch.device("meta")
+FAR = torch.device("meta", 0)  # with an index: what is computed once a device is not shared
 MOVES = {"_to_copy", "copy_"}
 TAKES_INDICES_OF_THE_HOST = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
