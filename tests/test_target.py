@@ -185,3 +185,34 @@ def test_guidance_works_in_inference_mode(make):
             results.append(guided(energy, x, level))
     torch.testing.assert_close(*results, rtol=0, atol=0)
     assert not any(result.requires_grad for result in results[1])
+
+
+def test_what_a_model_lacks_is_given_beside_it_and_what_it_has_is_not():
+    """A model of a target, with one half and the other of context and active sites."""
+    space, field = StateSpace(3), torch.randn(2, 3)
+    active = torch.tensor([True, False, True])
+
+    def energy(x, field):
+        return (x * field).sum(-1)
+
+    bare = Target.of(energy, space)
+    assert Target.of(bare) is bare
+    assert Target.of(bare, StateSpace(3)) is bare
+    with pytest.raises(EnergyError, match="model on StateSpace"):
+        Target.of(bare, StateSpace(4))
+
+    given = Target.of(bare, context=field)
+    assert given.energy is energy
+    assert given.context == (field,)
+    assert given.active is None
+    both = Target.of(given, active=active)
+    assert both.context == (field,)
+    assert both.active is active
+    other = Target.of(Target.of(bare, active=active), context=field)
+    assert other.context == (field,)
+    assert other.active is active
+
+    with pytest.raises(ValueError, match="Expected context once"):
+        Target.of(given, context=field)
+    with pytest.raises(ValueError, match="Expected active once"):
+        Target.of(both, active=active)
