@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from weakref import WeakKeyDictionary
 
 import torch
@@ -104,6 +104,32 @@ def check_context(context: Context, batch_shape: torch.Size) -> None:
                 f"Expected context whose leading dimensions are the batch shape "
                 f"{tuple(batch_shape)}, but got {tuple(tensor.shape)}."
             )
+
+
+def check_levels(energy: Energy, levels: Sized | None) -> None:
+    """Refuse levels of noise that an energy does not know.
+
+    :param energy: The energy; its attribute ``num_levels`` says how many it knows.
+    :param levels: The levels; None passes.
+    :raises EnergyError: If there is another number of them.
+
+    Example:
+
+        >>> check_levels(lambda x: x.sum(-1), (0.0, 1.0))
+        Traceback (most recent call last):
+            ...
+        pyro_rm.energy_protocol.EnergyError: Expected an energy that knows 2 levels of noise, but \
+got one of none. Give it num_levels=2, or wrap it by with_levels(energy, 2).
+    """
+    if levels is None:
+        return
+    known, count = getattr(energy, "num_levels", None), len(levels)
+    if known != count:
+        raise EnergyError(
+            f"Expected an energy that knows {count} levels of noise, but got one of "
+            f"{known or 'none'}. Give it num_levels={count}, or wrap it by "
+            f"with_levels(energy, {count})."
+        )
 
 
 _REPEATED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()

@@ -30,6 +30,9 @@ values makes it faster, and each of these is optional, a method or an attribute 
     a cheaper way than to sum over all states; None where there is none;
 ``path_from(base)``
     a function from an inverse temperature to the energies of a path that begins at ``base``;
+``num_levels``, ``level_energies(encoded)``, ``at_level(position)``
+    how many levels of noise it knows, the level being the last of its context and 0 without one;
+    energies at all of them, ``batch_shape + (L,)``; itself at one of them, or between two;
 ``default_step()``
     the fastest valid Markov step;
 ``hidden_logits(encoded)``, ``visible_logits(hidden)``

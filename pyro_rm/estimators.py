@@ -14,6 +14,7 @@ from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
 from pyro_rm.energy_protocol import Context, EnergyError, is_validating
 from pyro_rm.neighborhoods import candidates
+from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
@@ -166,13 +167,13 @@ class Estimator:
         return None if self._design.exhausts and s >= units else s
 
     def is_deterministic(self, model: Any, state_space: StateSpace | None = None) -> bool:
-        """Whether the same data give the same estimate: the sum is exact.
+        """Whether the same data give the same estimate: the sum is exact, and no level is drawn.
 
         :param model: An energy, a model or a target.
         :param state_space: The space, where the energy does not say it.
         """
         target = model if isinstance(model, Target) else Target.of(model, state_space)
-        return self.num_draws(target) is None
+        return self.num_draws(target) is None and target.levels is None
 
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Estimates for each datum, ``batch_shape``, of data ``batch_shape + (D,)``."""
@@ -187,10 +188,37 @@ class Estimator:
         :raises EnergyError: If an energy or a contribution is not finite, where validation is
             on.
         """
+        if target.levels is not None:
+            return self.joint_terms(target, *drawn_noise(target, encoded))
         draws = self.num_draws(target)
         if draws is None:
             return self._exact(target, encoded)
         return self._sampled(target, encoded, draws)
+
+    def joint_terms(self, target: Target, level: Tensor, encoded: Tensor) -> Terms:
+        r"""Contributions of data at levels of noise, that of the level itself last.
+
+        :param target: One with levels.
+        :param level: The level of each datum, ``batch_shape``.
+        :param encoded: The data, noisy, ``batch_shape + encoded_shape``.
+        :returns: Shapes ``units + 1 + batch_shape``.
+        :raises ValueError: If the objective is not consistent, so that levels would not tie.
+        """
+        assert target.levels is not None
+        if self._objective.kappa != 1:
+            raise ValueError(
+                f"Expected a consistent objective with levels of noise, but got "
+                f"{self._objective!r}. Use objective='pseudolikelihood'."
+            )
+        sites = self.terms(target.on(level), encoded)
+        energies = target.level_energies(encoded, len(target.levels))
+        logits = target.levels.log_shares(energies) - energies
+        term = -logits.log_softmax(-1).gather(-1, level[..., None]).movedim(-1, 0)
+        return Terms(
+            torch.cat([sites.contributions, term]),
+            torch.cat([sites.weights.expand(sites.contributions.shape), torch.ones_like(term)]),
+            sites.correction,
+        )
 
     def _exact(self, target: Target, x: Tensor) -> Terms:
         table = target.gap_table(x, self.max_neighbors_per_chunk)
@@ -235,6 +263,20 @@ class Estimator:
         return terms
 
 
+def drawn_noise(target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
+    """A level of noise for each datum, and the data at it.
+
+    :param target: One with levels; inactive sites are left alone.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :returns: Shapes ``batch_shape`` and like ``encoded``.
+    """
+    assert target.levels is not None
+    level = target.levels.draw(target.batch_shape_of(encoded), encoded.device)
+    value = target.decode(encoded)
+    noisy = target.levels.corrupt(target.space, value, level, active=target.active)
+    return level, target.encode(noisy)
+
+
 def estimate(
     model: Any,
     x: Tensor,
@@ -242,6 +284,7 @@ def estimate(
     state_space: StateSpace | None = None,
     context: Tensor | Context = (),
     active: Tensor | None = None,
+    levels: NoiseLevels | None = None,
     **options: Unpack[EstimatorOptions],
 ) -> Tensor:
     """Estimate of the objective for each datum, without a Pyro program.
@@ -252,6 +295,8 @@ def estimate(
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
+    :param levels: Levels of noise that the energy knows: the data are scored at random ones, and
+        so are these.
     :param options: Those of an :class:`Estimator`, such as ``objective`` and ``num_neighbors``.
     :returns: Shape ``batch_shape``; differentiable in the energy's parameters.
     :raises TypeError: If an argument is of another type.
@@ -266,7 +311,7 @@ def estimate(
     .. note:: Costs what the estimator visits, and is as unbiased as it: see :class:`Estimator`.
     """
     return estimate_terms(
-        model, x, state_space=state_space, context=context, active=active, **options
+        model, x, state_space=state_space, context=context, active=active, levels=levels, **options
     ).value
 
 
@@ -277,6 +322,7 @@ def estimate_terms(
     state_space: StateSpace | None = None,
     context: Tensor | Context = (),
     active: Tensor | None = None,
+    levels: NoiseLevels | None = None,
     **options: Unpack[EstimatorOptions],
 ) -> Terms:
     """What :func:`estimate` sums: contributions, weights and their effective sample size.
@@ -286,6 +332,8 @@ def estimate_terms(
     :param state_space: The space, where the energy does not say it.
     :param context: Tensors whose leading dimensions are ``batch_shape``.
     :param active: Booleans that broadcast to ``x``.
+    :param levels: Levels of noise that the energy knows: the data are scored at random ones, and
+        so are these.
     :param options: Those of an :class:`Estimator`.
     :returns: Shapes ``units + batch_shape``.
     :raises ValueError: As :func:`estimate`.
@@ -301,5 +349,12 @@ def estimate_terms(
     """
     estimator = Estimator(**options)
     check_real(x)
-    target = Target.of(model, state_space, context=context, active=active, batch_shape=x.shape[:-1])
+    target = Target.of(
+        model,
+        state_space,
+        context=context,
+        active=active,
+        levels=levels,
+        batch_shape=x.shape[:-1],
+    )
     return estimator.terms(target, target.bind(x))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import Context, EnergyError, wide
+from pyro_rm.energy_protocol import Context, Energy, EnergyError, wide
 from pyro_rm.neighborhoods import Neighbors, neighbor_states
 from pyro_rm.state_space import StateSpace
 
@@ -69,6 +69,50 @@ def backward_gradient(
             "differentiable operations."
         )
     return values.detach(), gradient
+
+
+def evaluated_levels(
+    evaluate: Evaluate, space: StateSpace, encoded: Tensor, num_levels: int, context: Context
+) -> Tensor:
+    """Energies at all levels of noise by one batched evaluation.
+
+    :param evaluate: Maps encoded states and their context, a level last, to energies.
+    :param space: The state space.
+    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+    :param num_levels: How many levels.
+    :param context: Tensors of full batch rank, without the level.
+    :returns: Shape ``batch_shape + (num_levels,)``.
+
+    .. note:: Costs one energy for each datum and each level.
+    """
+    batch = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
+    level = torch.arange(num_levels, device=encoded.device).view(-1, *(1 for _ in batch))
+    copies = tuple(c.expand(num_levels, *c.shape) for c in context)
+    wide = encoded.expand(num_levels, *encoded.shape)
+    return evaluate(wide, (*copies, level.expand(num_levels, *batch))).movedim(0, -1)
+
+
+class LeveledAt:
+    """A leveled energy at a level, or between two of them by interpolation of their energies.
+
+    :param energy: Takes a level as the last of its context.
+    :param space: Its state space.
+    :param position: From 0 to the number of levels less one.
+    """
+
+    def __init__(self, energy: Energy, space: StateSpace, position: float) -> None:
+        self.energy, self.state_space, self.below = energy, space, int(position)
+        self.share = position - self.below
+
+    def __call__(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Energies of encoded data, ``batch_shape``."""
+        rank = len(self.state_space.encoded_shape)
+        level = torch.full(x.shape[: x.dim() - rank], self.below, device=x.device)
+        value = self.energy(x, *context, level)
+        if self.share == 0:
+            return value
+        above = self.energy(x, *context, level + 1)
+        return (1 - self.share) * value + self.share * above
 
 
 def recomputed(function: Callable[..., Tensor], *args: Any) -> Tensor:

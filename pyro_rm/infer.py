@@ -9,9 +9,10 @@ from pyro_rm.losses.methods_of_the_paper import (
     rmwrand,
 )
 from pyro_rm.losses.ratio_matching_loss import RatioMatchingLoss
-from pyro_rm.markov_steps.noise_levels import NoiseLevels, sample_by_levels
+from pyro_rm.markov_steps.sample_by_levels import sample_by_levels
 from pyro_rm.missing.latent_fill import LatentFill
 from pyro_rm.missing.missing_data import GibbsFill, Marginalized, impute
+from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
 from pyro_rm.posteriors.calibration import calibrate
 from pyro_rm.training.loop import TrainingResult, train

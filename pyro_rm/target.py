@@ -14,6 +14,7 @@ from pyro_rm.energy_checks import (
     check_context,
     check_energies,
     check_layers,
+    check_levels,
     check_repeats,
 )
 from pyro_rm.energy_protocol import (
@@ -28,8 +29,15 @@ from pyro_rm.energy_protocol import (
     known_dtype,
     space_of,
 )
-from pyro_rm.generic_paths import backward_gradient, evaluated_gaps, recomputed
+from pyro_rm.generic_paths import (
+    LeveledAt,
+    backward_gradient,
+    evaluated_gaps,
+    evaluated_levels,
+    recomputed,
+)
 from pyro_rm.neighborhoods import Neighbors, all_neighbors, at_neighbors, linear_gaps
+from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
 
@@ -50,6 +58,8 @@ class Target:
         the batch shape of the data, or broadcast to it.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``; sites that are False are
         never flipped, drawn or counted. None: all are active.
+    :param levels: Levels of noise that the energy knows, as the last of its context; without one
+        it is the energy of the data, at level 0. None: it knows none, or is at one of them.
 
     Example:
 
@@ -66,6 +76,7 @@ class Target:
     space: StateSpace
     context: Context = ()
     active: Tensor | None = None
+    levels: NoiseLevels | None = None
 
     @staticmethod
     def of(
@@ -74,6 +85,7 @@ class Target:
         *,
         context: Tensor | Context = (),
         active: Tensor | None = None,
+        levels: NoiseLevels | None = None,
         batch_shape: torch.Size | None = None,
     ) -> Target:
         """The target of an energy, of a distribution, or of a target.
@@ -83,6 +95,7 @@ class Target:
         :param state_space: The space, where the energy does not say it.
         :param context: A tensor or a tuple of them, where the model has none.
         :param active: Booleans, where the model has none.
+        :param levels: Levels of noise, where the model has none but its energy knows them.
         :param batch_shape: Shape of the data that the context of a model belongs to.
         :returns: The target.
         :raises TypeError: If ``model`` is none of these.
@@ -97,25 +110,29 @@ class Target:
         context = as_context(context)
         if isinstance(model, type) or not hasattr(model, "target_at"):
             energy = energy_of(model)
-            return Target(energy, space_of(energy, state_space), context, active)
+            check_levels(energy, levels)
+            return Target(energy, space_of(energy, state_space), context, active, levels)
         found: Target = model.target_at(batch_shape)
         if state_space is not None and state_space != found.space:
             raise EnergyError(f"Expected a model on {state_space}, but got one on {found.space}.")
         for name, given, own in (
             ("context", context or None, found.context or None),
             ("active", active, found.active),
+            ("levels", levels, found.levels),
         ):
             if given is not None and own is not None:
                 raise ValueError(
                     f"Expected {name} once, but got it beside a model that has its own. Leave the "
                     "argument out, or pass model.energy."
                 )
-        if not context and active is None:
+        if not context and active is None and levels is None:
             return found
+        check_levels(found.energy, levels)
         return replace(
             found,
             context=context or found.context,
             active=found.active if active is None else active,
+            levels=levels or found.levels,
         )
 
     def target_at(self, batch_shape: torch.Size | None = None) -> Target:
@@ -124,7 +141,19 @@ class Target:
 
     def on(self, *context: Tensor) -> Target:
         """The same with further context, such as a level, after what it has."""
-        return replace(self, context=(*self.context, *context))
+        return replace(self, context=(*self.context, *context), levels=None)
+
+    def between(self, position: float) -> Target:
+        """The target at a level, or between two of them, by interpolation of their energies.
+
+        :param position: From 0 to the number of levels less one.
+        :returns: A target without levels.
+
+        .. note:: Costs one or two energies; one where the energy can be ``at_level``.
+        """
+        own = fast_path(self.energy, "at_level")
+        energy = LeveledAt(self.energy, self.space, position) if own is None else own(position)
+        return replace(self, energy=energy, levels=None)
 
     @cached_property
     def device(self) -> torch.device | None:
@@ -204,6 +233,25 @@ class Target:
         if is_validating():
             check_energies(result, self.batch_shape_of(encoded), tuple(encoded.shape))
         return result
+
+    def level_energies(self, encoded: Tensor, num_levels: int) -> Tensor:
+        """Energies at the first levels of noise that the energy knows.
+
+        :param encoded: Encoded data, ``batch_shape + encoded_shape``.
+        :param num_levels: How many levels.
+        :returns: Shape ``batch_shape + (num_levels,)``.
+
+        .. note:: Costs one energy where it has one output a level, ``level_energies``; else one
+            a level.
+        """
+        own = fast_path(self.energy, "level_energies")
+        if own is None:
+            return evaluated_levels(self._evaluate, self.space, encoded, num_levels, self.context)
+        table: Tensor = own(encoded, *self.context)[..., :num_levels]
+        if is_validating():
+            shape = torch.Size((*self.batch_shape_of(encoded), num_levels))
+            check_energies(table, shape, tuple(encoded.shape), "energies of all levels")
+        return table
 
     def gaps(
         self, encoded: Tensor, neighbors: Neighbors, max_neighbors_per_chunk: int | None = None

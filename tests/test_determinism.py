@@ -15,7 +15,7 @@ import pyro_rm
 from pyro_rm import Target, datasets, energies, evaluation, graphs, infer, markov_steps, networks
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.enumeration import Enumeration
-from pyro_rm.markov_steps.noise_levels import background_draw
+from pyro_rm.noise_levels import draw_background
 
 SPACE = pyro_rm.StateSpace(6)
 BITS = (torch.arange(240).view(40, 6) * 7 % 11 < 5).float()
@@ -203,7 +203,7 @@ DATA = {
     "spin glass": lambda: datasets.spin_glass(nx.path_graph(9), scale=1.0),
     "noise": lambda: infer.NoiseLevels((0.5, 1.0)).corrupt(SPACE, BITS, torch.tensor(0)),
     "level": lambda: infer.NoiseLevels((0.5, 1.0)).draw((40,)),
-    "background": lambda: background_draw(SPACE, BITS),
+    "background": lambda: draw_background(SPACE, BITS),
 } | {
     name: lambda name=name: datasets.synthetic_density(name).sample(5)
     for name in datasets.synthetic_names()

@@ -10,7 +10,7 @@ import torch
 from pyro_rm import MarkovSampler, StateSpace, Target
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy, with_levels
 from pyro_rm.markov_steps import Chains
-from pyro_rm.markov_steps.noise_levels import background_draw
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.testing import STEPS
 
 ENERGIES = {
@@ -64,4 +64,4 @@ def test_samplers_with_starts_of_the_host(name, annealed):
 @pytest.mark.parametrize("space", [StateSpace(3), StateSpace(3, 4)], ids=str)
 def test_background(space):
     like = torch.zeros(5, 3, device="meta")
-    assert background_draw(space, like).device.type == "meta"
+    assert draw_background(space, like).device.type == "meta"

@@ -13,6 +13,8 @@ from torch.distributions import constraints
 from pyro_rm.checks import check_active
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import MarkovSampler
+from pyro_rm.noise_levels import NoiseLevels
+from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -34,6 +36,9 @@ class EnergyModel(TorchDistribution):
         batch dimensions: one number, or one for each.
     :param active: Booleans that broadcast to ``batch_shape + (D,)``: sites that are False
         are never flipped or counted, and may be NaN (padding, clamped or missing cells).
+    :param levels: Levels of noise that the energy knows (its ``num_levels``). Losses then score
+        the data at random ones, which gets far modes right, and the model is normalized: see
+        :meth:`log_prob`.
     :param sampler: How :meth:`sample` draws: the length, the step and the start of its chains.
     :raises ValueError: If the space is unknown, or a shape does not fit.
 
@@ -62,13 +67,14 @@ class EnergyModel(TorchDistribution):
         context: Tensor | Context = (),
         context_event_dim: int | tuple[int, ...] = 1,
         active: Tensor | None = None,
+        levels: NoiseLevels | None = None,
         sampler: MarkovSampler | None = None,
         batch_shape: torch.Size | None = None,
         validate_args: bool | None = None,
     ) -> None:
         if hasattr(energy, "target_at"):
             raise TypeError(f"Expected an energy, but got the model {energy!r}; pass its .energy.")
-        target = Target.of(energy, state_space, context=context, active=active)
+        target = Target.of(energy, state_space, context=context, active=active, levels=levels)
         event_shape = torch.Size((target.space.num_sites,))
         if active is not None:
             check_active(active, event_shape)
@@ -136,13 +142,32 @@ class EnergyModel(TorchDistribution):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Refused: the partition function is unknown."""
-        raise IntractableLikelihoodError(
-            f"Expected a normalized distribution, but the partition function of "
-            f"{type(self).__name__} is unknown. Fit it with loss=pyro_rm.RatioMatchingLoss(), "
-            "or handle the model with pyro_rm.poutine.ratio_matching. For its value, wrap a small "
-            "model in NormalizedModel, or use pyro_rm.evaluation.log_likelihood."
-        )
+        r"""Log probabilities, where they can be read off levels of noise.
+
+        :math:`-E(x) - \log Z` with the :math:`\log Z` of :func:`~pyro_rm.read_off.read_off`, the
+        same in each call while the parameters are. For mixtures, responsibilities and evaluation:
+        no gradient reaches the energy, which is fitted by a loss.
+
+        :param value: Data, ``batch_shape + (D,)``.
+        :returns: The broadcast batch shape, detached.
+        :raises IntractableLikelihoodError: If there are no levels, so that the partition function
+            is unknown.
+
+        .. note:: Costs one energy a datum and 4096 for the partition function.
+        """
+        if self._target.levels is None:
+            raise IntractableLikelihoodError(
+                f"Expected a normalized distribution, but the partition function of "
+                f"{type(self).__name__} is unknown. Fit it with loss=pyro_rm.RatioMatchingLoss(), "
+                "or handle the model with pyro_rm.poutine.ratio_matching. For its value, give it "
+                "levels of noise, wrap a small model in NormalizedModel, or use "
+                "pyro_rm.evaluation.log_likelihood."
+            )
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            log_partition = read_off(self._target).log_partition
+            log_prob = -self._target(self._target.bind(value)) - log_partition
+        return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws by the model's sampler: the ends of chains of ``num_steps`` steps.

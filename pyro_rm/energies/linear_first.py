@@ -23,7 +23,7 @@ _KEPT_BY_FEATURES = {"energy_gaps", "features", "forward"}
 class LinearFirstEnergy(SpacedEnergy):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
 
-    Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
+    The trunk may take a noise level beside the features. Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
     tensor of neighboring states exists and a neighbor costs a trunk.
 
     :param state_space: The state space.
@@ -32,6 +32,8 @@ class LinearFirstEnergy(SpacedEnergy):
     """
 
     _is_trunk_of_features = True
+    num_levels: int | None = None
+    """How many levels of noise the trunk knows; None if it takes none."""
 
     def __init__(self, state_space: StateSpace, num_features: int, *, centered: bool) -> None:
         super().__init__(state_space)
@@ -52,7 +54,7 @@ class LinearFirstEnergy(SpacedEnergy):
             getattr(cls, name) is getattr(LinearFirstEnergy, name) for name in _KEPT_BY_FEATURES
         )
 
-    def trunk(self, features: Tensor) -> Tensor:
+    def trunk(self, features: Tensor, *level: Tensor) -> Tensor:
         """Energies of pre-activations, ``batch_shape + (H,)`` to ``batch_shape``; a subclass's."""
         raise NotImplementedError(f"Expected {type(self).__name__} to define trunk(features).")
 
@@ -63,26 +65,30 @@ class LinearFirstEnergy(SpacedEnergy):
             inputs = 2 * inputs - 1
         return inputs @ self.weight + self.bias
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Energies of encoded data, ``batch_shape``."""
-        return self.trunk(self.features(x))
+    def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
+        """Energies of encoded data, ``batch_shape``.
 
-    def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        :param x: Encoded data, ``batch_shape + encoded_shape``.
+        :param level: Levels of noise, integers, ``batch_shape``, where the trunk takes them.
+        """
+        return self.trunk(self.features(x), *(() if level is None else (level,)))
+
+    def energy_gaps(self, x: Tensor, neighbors: Neighbors, *level: Tensor) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
-        return self.trunk_gaps(self.neighbor_features(self.features(x), x, neighbors))
+        return self.trunk_gaps(self.neighbor_features(self.features(x), x, neighbors), *level)
 
-    def prepared_at(self, x: Tensor, *context: Tensor) -> Energy:
+    def prepared_at(self, x: Tensor, *level: Tensor) -> Energy:
         """This energy with its features of given data computed once.
 
         :param x: Encoded data, ``batch_shape + encoded_shape``.
-        :param context: What a subclass may take beside the data.
+        :param level: What the trunk takes beside the features.
         :returns: An energy that keeps them; this one itself where a subclass adds to the trunk.
         """
         replaced = not _KEPT_BY_FEATURES.isdisjoint(vars(self))  # as by torch.compile
-        adds = context or replaced or not self._is_trunk_of_features
+        adds = replaced or not self._is_trunk_of_features or (level and self.num_levels is None)
         return self if adds else LinearFirstAt(self, x)
 
-    def trunk_gaps(self, features: Tensor) -> Tensor:
+    def trunk_gaps(self, features: Tensor, *level: Tensor) -> Tensor:
         """Differences of trunks, ``neighbors + batch_shape``.
 
         Subclasses that subtract before their last sum lose less to rounding.
@@ -90,16 +96,16 @@ class LinearFirstEnergy(SpacedEnergy):
         :param features: Pre-activations of the data and, from index 1, of their neighbors:
             ``(1 + neighbors,) + batch_shape + (H,)``.
         """
-        return own_minus_others(wide(self.trunk(features)))
+        return own_minus_others(wide(self.trunk(features, *level)))
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``; one trunk each."""
         rest = self.features(right) - self.features(torch.zeros_like(right[:1]))
         return self.trunk(self.features(left)[:, None] + rest)
 
-    def site_walk(self, x: Tensor) -> SiteWalk:
+    def site_walk(self, x: Tensor, *level: Tensor) -> SiteWalk:
         """A walk from given chains that keeps their features."""
-        return LinearFirstWalk(self, x)
+        return LinearFirstWalk(self, x, level=level)
 
     def neighbor_features(self, features: Tensor, x: Tensor, neighbors: Neighbors) -> Tensor:
         """Features of the data, as neighbors that change nothing, and of their neighbors.
@@ -134,9 +140,9 @@ class LinearFirstAt:
     def __init__(self, energy: LinearFirstEnergy, x: Tensor) -> None:
         self.energy, self.x, self.kept = energy, x, energy.features(x)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *level: Tensor) -> Tensor:
         """Energies of encoded data, ``batch_shape``."""
-        return self.energy(x)
+        return self.energy(x, *level)
 
     def __getattr__(self, name: str) -> Any:
         if name == "energy" or name.startswith("__"):  # as in the middle of a copy
@@ -147,13 +153,13 @@ class LinearFirstAt:
         """Pre-activations of the first layer, ``batch_shape + (H,)``."""
         return self.kept if x is self.x else self.energy.features(x)
 
-    def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+    def energy_gaps(self, x: Tensor, neighbors: Neighbors, *level: Tensor) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``; one trunk each."""
         features = self.energy.neighbor_features(self.features(x), x, neighbors)
-        return self.energy.trunk_gaps(features)
+        return self.energy.trunk_gaps(features, *level)
 
     def energy_and_gradient(
-        self, x: Tensor, *, differentiable: bool = False
+        self, x: Tensor, *level: Tensor, differentiable: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Energies, detached, and their gradients in ``x``, detached unless asked for."""
         weight = self.energy.weight if differentiable else self.energy.weight.detach()
@@ -161,7 +167,7 @@ class LinearFirstAt:
             features = recordable(self.features(x))
             if not (differentiable and features.requires_grad):
                 features = features.detach().requires_grad_()
-            values = self.energy.trunk(features)
+            values = self.energy.trunk(features, *level)
             (slope,) = torch.autograd.grad(values.sum(), features, create_graph=differentiable)
         slope = 2 * slope if self.energy.centered else slope
         return values.detach(), (slope @ weight.mT).view(x.shape)
@@ -173,15 +179,20 @@ class LinearFirstWalk(SiteWalk):
     :param energy: The energy, with trunk :math:`f`.
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
     :param fields: :math:`a`, of ``encoded_shape``; None if there are none.
+    :param level: What the trunk takes beside the features.
 
     .. note:: A block of ``m`` sites costs ``m + 1`` trunks, or ``m * K + 1`` if categorical.
     """
 
     def __init__(
-        self, energy: LinearFirstEnergy, encoded: Tensor, fields: Tensor | None = None
+        self,
+        energy: LinearFirstEnergy,
+        encoded: Tensor,
+        fields: Tensor | None = None,
+        level: tuple[Tensor, ...] = (),
     ) -> None:
-        super().__init__(Target(energy, energy.state_space), encoded)
-        self.trunk_gaps, self.fields = energy.trunk_gaps, fields
+        super().__init__(Target(energy, energy.state_space, level), encoded)
+        self.trunk_gaps, self.fields, self.level = energy.trunk_gaps, fields, level
         self.factor: float | Tensor | None = None
         self.scale = 2 if energy.centered else 1
         self.weight = energy.weight.view(*self.space.encoded_shape, -1)
@@ -215,7 +226,7 @@ class LinearFirstWalk(SiteWalk):
         """Gaps that changes of the features make: ``batch + (n, H)`` to ``batch + (n,)``."""
         features = self.features[..., None, :]
         stacked = torch.cat([features, features + change], -2).movedim(-2, 0)
-        return self.trunk_gaps(stacked).movedim(0, -1)
+        return self.trunk_gaps(stacked, *self.level).movedim(0, -1)
 
     def move(self, block: Block, values: Tensor) -> None:
         """Give some sites new encoded values."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies.level_rows import level_rows
 from pyro_rm.energies.node_pairs import adjacency_matrix, num_pairs
 from pyro_rm.energies.sums import Summable
 from pyro_rm.state_space import StateSpace
@@ -117,14 +118,14 @@ class RelationalGraphEnergy(Summable, nn.Module):
         :param x: Pairs, ``batch_shape + (D,)``.
         :param num_nodes: Nodes of each graph, ``batch_shape``; None if there is no padding.
         :param context: Features, ``batch_shape + (nodes, F)``, and level, ``batch_shape``,
-            as the energy was made to take them.
+            as the energy was made to take them; without a level it is that of level 0.
         :returns: Shape ``batch_shape``.
         """
-        expected = (self.num_features > 0) + (self.num_levels is not None)
-        if len(context) != expected:
+        num_features, num_levels = int(self.num_features > 0), int(self.num_levels is not None)
+        if not num_features <= len(context) <= num_features + num_levels:
             raise ValueError(
-                f"Expected {expected} tensors of context after the number of nodes (features "
-                f"and level, where the energy has them), but got {len(context)}."
+                f"Expected {num_features + num_levels} tensors of context after the number of "
+                f"nodes (features and level, where the energy has them), but got {len(context)}."
             )
         matrix = adjacency_matrix(x, directed=self.directed)
         nodes = matrix.shape[-1]
@@ -140,8 +141,8 @@ class RelationalGraphEnergy(Summable, nn.Module):
             inputs.append(return_probabilities(present, self.num_walks))
             shared = shared_neighbors(present)
             weighted = matrix * shared, shared - matrix * shared
-        level = 0 if self.num_levels is None else context[-1].long()
-        shifts = self.shifts[level].movedim(-2, 0)
+        level = context[-1].long() if len(context) > num_features else None
+        shifts = level_rows(self.shifts, level).movedim(-2, 0)
         hidden = torch.cat(inputs, -1)
         directions = (matrix, matrix.mT) if self.directed else (matrix,)
         for layer, shift in zip(self.layers, shifts, strict=True):

@@ -93,6 +93,11 @@ class SumEnergy(Summable, nn.Module):
         self.state_space: StateSpace = state_space
         flat = [part for term in made for part in _flattened(*term)]
         self.terms: Sequence[Term] = nn.ModuleList(flat)  # type: ignore[assignment]
+        if len(_known_levels(self.terms)) > 1:
+            raise ValueError(
+                f"Expected terms that know as many levels of noise, but got "
+                f"{sorted(_known_levels(self.terms))}."
+            )
         self._prepared: tuple[Energy, ...] | None = None
 
     @property
@@ -164,6 +169,22 @@ class SumEnergy(Summable, nn.Module):
         other = copy.copy(self)  # shares all parameters
         other._prepared = prepared
         return other
+
+    @property
+    def num_levels(self) -> int | None:
+        """How many levels of noise the terms know that know any; None if none does."""
+        return next(iter(_known_levels(self.terms)), None)
+
+    def level_energies(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Energies at all levels of noise, ``batch_shape + (num_levels,)``."""
+        return _total(term.level_energies(self.state_space, x, context) for term in self.terms)
+
+    def at_level(self, position: float) -> SumEnergy:
+        """The sum at a level of noise, or between two."""
+        return SumEnergy(
+            *(term.at_level(self.state_space, position) for term in self.terms),
+            state_space=self.state_space,
+        )
 
     def site_walk(self, x: Tensor, *context: Tensor) -> SiteWalk:
         """A walk along those of the terms; pairwise terms are one, and linear ones are fields."""
@@ -282,6 +303,11 @@ def restore_temperature(
     .. note:: Costs what the energy costs. Exact at the objective's optimum over all functions.
     """
     return SumEnergy((as_objective(objective).kappa, energy), state_space=state_space)
+
+
+def _known_levels(terms: Sequence[Term]) -> set[int]:
+    """How many levels of noise terms know."""
+    return {count for term in terms if (count := term.num_levels) is not None}
 
 
 def _total(terms: Iterator[Any]) -> Tensor:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import Parameter, signature
 
+import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.level_rows import between_rows
 from pyro_rm.energy_protocol import Context, Energy
+from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 Weight = float | Tensor | Callable[..., Tensor]
 """A number, a tensor of batch shape, or a function of the context that returns one."""
@@ -32,12 +36,50 @@ class Term(nn.Module):
         else:
             self.weight = weight
         self.energy = energy
-        self.context = slice(_room(energy)) if context is None else context
+        self.context = _taken_context(energy) if context is None else context
+
+    @property
+    def num_levels(self) -> int | None:
+        """How many levels of noise it knows, the last of the context; None if it takes none."""
+        return None if self.context.stop is not None else getattr(self.energy, "num_levels", None)
 
     def weight_at(self, context: Context) -> float | Tensor:
         """The weight, where it depends on a context."""
         weight = self.weight
         return weight(*context) if callable(weight) else weight
+
+    def level_energies(self, space: StateSpace, x: Tensor, context: Context) -> Tensor:
+        """Weighted energies at all levels of noise, or at the same at all, ``batch + (L or 1,)``."""
+        count, level = self.num_levels, torch.empty(0)  # a level takes its place in the context
+        if count is None:
+            energies = Target(self.energy, space, context[self.context])(x)[..., None]
+        else:
+            before = (*context, level)[self.context][:-1]
+            energies = Target(self.energy, space, before).level_energies(x, count)
+        table = getattr(self.weight, "table", None)  # a weight for each level
+        if table is not None:
+            return table() * energies
+        weight = self.weight_at(context)
+        return (weight[..., None] if isinstance(weight, Tensor) else weight) * energies
+
+    def at_level(self, space: StateSpace, position: float) -> tuple[Weight, Energy, slice]:
+        """The term at a level of noise, or between two."""
+        table, energy = getattr(self.weight, "table", None), self.energy
+        if self.num_levels is not None:
+            energy = Target(energy, space).between(position).energy
+        return (
+            self.weight if table is None else between_rows(table(), position),
+            energy,
+            self.context,
+        )
+
+
+def _taken_context(energy: Energy) -> slice:
+    """As many of the first tensors as an energy has room for, or the level where it knows some."""
+    room = _room(energy)
+    if getattr(energy, "num_levels", None) is None:
+        return slice(room)
+    return slice(-1, None) if room == 1 else slice(None)
 
 
 def _room(energy: Energy) -> int | None:
@@ -50,4 +92,5 @@ def _room(energy: Energy) -> int | None:
     if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
         return None
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return max(0, sum(p.kind in kinds for p in parameters) - 1)
+    knows_none = getattr(energy, "num_levels", "does not say") is None  # no room for a level
+    return max(0, sum(p.kind in kinds for p in parameters) - 1 - knows_none)

@@ -57,7 +57,9 @@ def annealing_path(base: BaseDistribution, target: Target) -> AnnealingPath:
     r"""The path between two energies that keeps the target's fast steps.
 
     What the energy's own ``path_from(base)`` gives, else the geometric path
-    :math:`(1 - \beta) E_0 + \beta E_1`, which is an Ising or Potts model if both ends are.
+    :math:`(1 - \beta) E_0 + \beta E_1`, which is an Ising or Potts model if both ends are. Where
+    the target has levels of noise, the path goes from the base to the top level and down along
+    them, through models of noisy data rather than through tempered ones.
 
     :param base: Where the path starts.
     :param target: Where it ends.
@@ -77,13 +79,14 @@ def annealing_path(base: BaseDistribution, target: Target) -> AnnealingPath:
             f"Expected a base on the target's {target.space}, but got one on {base.state_space}: "
             "they do not overlap."
         )
-    own = fast_path(target.energy, "path_from")
-    energy_at = None if own is None else own(base)
-    if energy_at is None:
-        energy_at = _geometric_path(base, target)
+    if target.levels is not None:
+        energy_at = _path_along_levels(base, target, len(target.levels))
+    else:
+        own = fast_path(target.energy, "path_from")
+        energy_at = (None if own is None else own(base)) or _geometric_path(base, target)
 
     def at(beta: float) -> Target:
-        return replace(target, energy=energy_at(beta))
+        return replace(target, energy=energy_at(beta), levels=None)
 
     lowest = torch.full((1, target.space.num_sites), float(target.space.states[0]))
     anywhere = target.encode(lowest)
@@ -98,5 +101,20 @@ def _geometric_path(base: BaseDistribution, target: Target) -> Callable[[float],
         mixed = SumEnergy((1 - beta, base), (beta, target.energy), state_space=target.space)
         merged = mixed.pairwise()
         return mixed if merged is None else merged
+
+    return at
+
+
+def _path_along_levels(
+    base: BaseDistribution, target: Target, num_levels: int
+) -> Callable[[float], Energy]:
+    """From the base to the top level, and from level to level down to the data's."""
+    top = target.between(num_levels - 1)
+
+    def at(beta: float) -> Energy:
+        position = (1 - beta) * num_levels
+        if position <= num_levels - 1:
+            return target.between(position).energy
+        return _geometric_path(base, top)(num_levels - position)
 
     return at

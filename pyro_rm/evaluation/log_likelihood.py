@@ -15,7 +15,8 @@ from pyro_rm.evaluation.ais_estimate import AISEstimate
 from pyro_rm.evaluation.annealed_importance_sampling import annealed_importance_sampling
 from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.evaluation.log_partition import log_partition, single_target
-from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.markov_steps import MarkovSampler, MarkovStep
+from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 
 
@@ -27,6 +28,9 @@ class LogLikelihood:
         ``batch_shape``.
     :param log_partition: The :math:`\log Z` that was used.
     :param annealed: Where it comes from; None if it is exact.
+    :param read_off_mean: The mean with the partition function that is read off levels of noise;
+        None if the model has none. Far from the others, the model puts probability where neither
+        data nor noise are.
 
     Example:
 
@@ -37,6 +41,7 @@ class LogLikelihood:
     per_datum: Tensor
     log_partition: float
     annealed: AISEstimate | None = None
+    read_off_mean: float | None = None
 
     @property
     def mean(self) -> float:
@@ -76,7 +81,8 @@ def log_likelihood(
     ``max_states``. Otherwise it is bracketed by
     :func:`annealed_importance_sampling`: forward from independent sites fitted to the
     data, and in reverse from the data after ``num_steps`` steps under the model. The larger
-    end counts.
+    end counts. Where the model has levels of noise, chains anneal along them, from their
+    background, and what is read off them is reported beside.
 
     :param model: An energy, a model or a :class:`~pyro_rm.Target`.
     :param data: Held-out data, ``(N, D)``.
@@ -108,18 +114,23 @@ def log_likelihood(
         try:
             partition = float(log_partition(target, max_states=max_states))
         except TooManyStatesError:
-            chains = Chains(target, encoded[torch.randperm(len(encoded))[:num_chains]], step)
-            chains.run(num_steps, progress=progress, description="chains")
+            base = None if target.levels is None else target.levels.background
+            if base is None and target.levels is not None:
+                base = IndependentSites.uniform(target.space)
+            starts = target.decode(encoded[torch.randperm(len(encoded))[:num_chains]])
+            sampler = MarkovSampler(num_steps, step, initial=starts, progress=progress)
             partition = annealed_importance_sampling(
                 target,
-                IndependentSites.fit(target.decode(encoded), target.space),
-                approximate_samples=target.decode(chains.encoded),
+                base or IndependentSites.fit(target.decode(encoded), target.space),
+                approximate_samples=sampler(target, sample_shape=(len(starts),)),
                 step=step,
                 num_chains=num_chains,
                 inverse_temperatures=inverse_temperatures,
                 progress=progress,
             )
-    free = -target(encoded)
-    if isinstance(partition, AISEstimate):
-        return LogLikelihood(free - partition.pessimistic, partition.pessimistic, partition)
-    return LogLikelihood(free - partition, partition)
+    free, read_off_mean = -target(encoded), None
+    if target.levels is not None:
+        read_off_mean = float(free.mean() - read_off(target).log_partition)
+    annealed = partition if isinstance(partition, AISEstimate) else None
+    value = partition if annealed is None else annealed.pessimistic
+    return LogLikelihood(free - value, value, annealed, read_off_mean)

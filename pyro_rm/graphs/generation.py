@@ -16,7 +16,8 @@ from pyro_rm.energies.node_pairs import num_nodes_of
 from pyro_rm.energy_protocol import energy_device, energy_dtype, energy_of
 from pyro_rm.graphs.codec import active_pairs, decode_graphs
 from pyro_rm.markov_steps import Chains, MarkovStep, default_step
-from pyro_rm.markov_steps.noise_levels import background_draw, sample_by_levels
+from pyro_rm.markov_steps.sample_by_levels import sample_by_levels
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.target import Target
 
 
@@ -154,7 +155,7 @@ def _graphs_of_size(
     density = 0.5 if densities is None else densities[size].to(device)
     dtype = energy_dtype(energy, torch.empty(0))
     empty = torch.zeros(active.shape, dtype=dtype, device=active.device)
-    start = background_draw(energy.state_space, empty, density * active)
+    start = draw_background(energy.state_space, empty, density * active)
     context: tuple[Tensor, ...] = (counts,)
     if features is not None:
         context = (counts, features[rows, :padding].to(device))

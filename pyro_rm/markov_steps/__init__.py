@@ -8,6 +8,7 @@ from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
+from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "MarkovSampler",
     "MarkovStep",
     "ParallelTempering",
+    "SimulatedTempering",
     "default_step",
 ]

@@ -14,6 +14,7 @@ from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_protocol import energy_dtype, energy_of, fast_path, is_validating
 from pyro_rm.markov_steps.block_gibbs import BlockGibbs, has_hidden_units
 from pyro_rm.markov_steps.gibbs import GibbsSweep
+from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 from pyro_rm.target import Target
 
@@ -139,7 +140,7 @@ def default_step(model: Any) -> MarkovStep:
     """The fastest valid step of an energy.
 
     What its method ``default_step()`` returns; block Gibbs where it has hidden units; else a
-    Gibbs sweep.
+    Gibbs sweep. Simulated tempering by that step where a target has levels of noise.
 
     :param model: An energy, a model or a :class:`~pyro_rm.Target`.
     :returns: A step.
@@ -155,9 +156,10 @@ def default_step(model: Any) -> MarkovStep:
     energy = energy_of(model)
     own = fast_path(energy, "default_step")
     chosen = None if own is None else own()
-    if chosen is not None:
-        return chosen
-    return BlockGibbs() if has_hidden_units(energy) else GibbsSweep()
+    if chosen is None:
+        chosen = BlockGibbs() if has_hidden_units(energy) else GibbsSweep()
+    has_levels = hasattr(model, "target_at") and model.target_at().levels is not None
+    return SimulatedTempering(chosen) if has_levels else chosen
 
 
 def starting_data(target: Target, batch_shape: torch.Size, initial: Tensor | None = None) -> Tensor:

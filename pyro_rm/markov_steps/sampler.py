@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from pyro_rm.checks import check_counts
 from pyro_rm.energy_protocol import Context
 from pyro_rm.markov_steps.chains import Chains, default_step, starting_data
 from pyro_rm.markov_steps.transition import MarkovStep
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -23,13 +25,16 @@ class MarkovSampler:
     Draws are independent of each other and approximate: their distribution is as close to
     the model as ``num_steps`` steps bring it. Chains that stay in the first mode they meet
     spread better over the modes if they cool down (``annealed`` [1]), at the same cost; from the
-    draws of a similar model start by :meth:`starting_from`. Exact draws of small models come from
+    draws of a similar model start by :meth:`starting_from`. Those of a model with levels of noise
+    start at its background and move by simulated tempering; in the second half of the steps the
+    highest level comes down to that of the data. Exact draws of small models come from
     :class:`~pyro_rm.distributions.NormalizedModel`.
 
     :param num_steps: Steps of each chain.
     :param step: The Markov step; that of the energy (:func:`default_step`) if None.
     :param initial: Where chains start: data that broadcast to the draws. They also hold the
-        values of clamped sites. Sites that are NaN start at random; all do if it is None.
+        values of clamped sites. Sites that are NaN start at random; all do if it is None, or at
+        the background of the levels.
     :param progress: Whether to show a bar, if it takes longer than two seconds.
     :param annealed: Whether step :math:`k` of :math:`n` follows :math:`e^{-E(x)k/n}`, rather
         than the model itself from the first step.
@@ -84,19 +89,39 @@ class MarkovSampler:
         """
         shape = torch.Size(sample_shape) + getattr(model, "batch_shape", torch.Size())
         target = Target.of(model, state_space, context=context, active=active, batch_shape=shape)
-        start = starting_data(target, shape, self.initial)
+        initial, levels = self.initial, target.levels
+        if initial is None and levels is not None:
+            like = torch.empty((*shape, target.space.num_sites), device=target.device)
+            initial = draw_background(target.space, like, levels.background)
+        start = starting_data(target, shape, initial)
         step = default_step(target) if self.step is None else self.step
         chains = Chains(target, target.encode(start), step)
+        schedule = None
+        if levels is not None:
+            schedule = self._descending(target)
+        elif self.annealed:
+            schedule = self._cooling(target, step, chains.encoded)
+        chains.run(self.num_steps, schedule=schedule, progress=self.progress)
+        return target.decode(chains.encoded)
+
+    def _cooling(self, target: Target, step: MarkovStep, like: Tensor) -> Callable[[int], Target]:
+        """From the number of a step to a target less and less hot."""
 
         def schedule(number: int) -> Target:
             if number + 1 >= self.num_steps:
                 return target  # the last step follows the model itself
-            share = (number + 1) / self.num_steps
-            return step.tempered(target, chains.encoded.new_tensor(share))
+            return step.tempered(target, like.new_tensor((number + 1) / self.num_steps))
 
-        chains.run(
-            self.num_steps,
-            schedule=schedule if self.annealed else None,
-            progress=self.progress,
-        )
-        return target.decode(chains.encoded)
+        return schedule
+
+    def _descending(self, target: Target) -> Callable[[int], Target]:
+        """From the number of a step to a target with fewer and fewer levels in its second half."""
+        assert target.levels is not None
+        count, half = len(target.levels), self.num_steps / 2
+        below = [replace(target, levels=target.levels.first(k)) for k in range(1, count + 1)]
+
+        def schedule(number: int) -> Target:
+            left = (self.num_steps - 1 - number) / max(half, 1)  # 1 at half, 0 at the last step
+            return below[min(count - 1, int(left * count))]
+
+        return schedule

@@ -44,6 +44,9 @@ class MarkovStep(ABC):
     is :class:`~pyro_rm.markov_steps.Chains`.
     """
 
+    redraws_levels = False
+    """Whether it redraws the level of noise of a target that has some."""
+
     @property
     def num_replicas(self) -> int | None:
         """How many replicas of each chain it moves, the first following the model; None if none."""

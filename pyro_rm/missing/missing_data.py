@@ -11,7 +11,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_checks import check_layers
 from pyro_rm.energy_protocol import Context
-from pyro_rm.estimators import Estimator
+from pyro_rm.estimators import Estimator, drawn_noise
 from pyro_rm.markov_steps import Chains, MarkovStep
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.missing.fill import Fill
@@ -76,6 +76,10 @@ class GibbsFill:
             missing = value.isnan() & ~target.active
             if missing.any():
                 value = self.filled(target, value, missing)
+                if target.levels is not None:  # fills are noisy, too, but not scored
+                    drawn = replace(target, active=target.active | missing)
+                    noise = drawn_noise(drawn, drawn.bind(value))
+                    return self.estimator.joint_terms(target, *noise).value
         return self.estimator(target, value)
 
     def filled(self, model: Any, value: Tensor, missing: Tensor | None = None) -> Tensor:
@@ -137,6 +141,11 @@ class Marginalized:
             count = most_missing(missing, self.max_missing)
             if count > 0:
                 check_layers(target.energy)
+                if target.levels is not None:
+                    raise ValueError(
+                        "Expected a model without levels of noise beside Marginalized, but got "
+                        "one with them. Use GibbsFill."
+                    )
                 marginal = MarginalEnergy(target.energy, target.space, missing, count)
                 target = replace(target, energy=marginal)
         return self.estimator(target, value)

@@ -155,7 +155,7 @@ def _wrapped(target: Target, name: str) -> Iterator[tuple[Target, Energy, str]]:
             return scaled(x, *context) + other(x)
 
         yield dataclasses.replace(target, energy=mixed), values, f"0.5 * {name} plus {what}"
-    leveled = with_levels(energy, 3, state_space=space).double()
+    leveled = with_levels(energy, 3, num_context=rank, state_space=space).double()
     for parameter in leveled.terms[1].parameters():
         nn.init.normal_(parameter)
     plain = _plain(leveled)

@@ -27,6 +27,8 @@ ENERGIES: Mapping[str, tuple[Callable[[], Any], ...]] = {
         lambda: energies.MLPEnergy(3, (4,), states=(-1, 1)),
         lambda: energies.MLPEnergy(2, (4,), num_categories=(2, 3)),
         lambda: energies.MLPEnergy(20, (4,)),
+        lambda: energies.MLPEnergy(3, (4,), num_levels=2),
+        lambda: Target.of(energies.MLPEnergy(3, (4,), num_levels=3), context=torch.tensor([2])),
     ),
     "PairwiseFunction": (
         lambda: energies.PairwiseFunction(1 - torch.eye(3), torch.ones(3), StateSpace(3)),
@@ -71,6 +73,7 @@ STEPS: Mapping[str, tuple[MarkovStep, ...]] = {
         markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5)),
         markov_steps.ParallelTempering(markov_steps.BlockGibbs(), (1.0, 0.4)),
     ),
+    "SimulatedTempering": (markov_steps.SimulatedTempering(markov_steps.GibbsSweep()),),
 }
 """Examples by the name of their class."""
 

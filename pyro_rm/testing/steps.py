@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SparseIsingEnergy
 from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 from pyro_rm.testing.expectations import expect, moved, name_of, seeded
@@ -49,11 +50,16 @@ def small_targets() -> Mapping[str, Target]:
             "a ring of four": _ring(4),
             "a network of spins": MLPEnergy(3, (5,), states=(-1, 1)),
             "a network of categories": MLPEnergy(3, (5,), num_categories=(3, 2, 3)),
+            "a network at levels of noise": MLPEnergy(2, (4,), num_levels=3),
         }
         for energy in energies.values():
             for parameter in energy.double().parameters():
                 nn.init.normal_(parameter, std=0.7)
-    targets = {name: Target.of(energy) for name, energy in energies.items()}
+    levels = {3: NoiseLevels((0.0, 0.5, 1.0), shares=(0.5, 0.3, 0.2)), None: None}
+    targets = {
+        name: Target.of(energy, levels=levels[getattr(energy, "num_levels", None)])
+        for name, energy in energies.items()
+    }
     field = torch.tensor([[0.5, -1.0, 0.2]], dtype=torch.float64)
     plain = Target(_bumpy, StateSpace(3))
     return {**targets, "a function": plain, "a function of a context": plain.on(field)}
@@ -114,15 +120,23 @@ def _every_state(target: Target) -> Tensor:
 def _check_on(step: MarkovStep, target: Target, what: str) -> None:
     clamped = torch.arange(target.space.num_sites) != 0
     for active, how in ((None, what), (clamped, f"{what} with the first site clamped")):
-        here = Target(target.energy, target.space, target.context, active)
+        here = replace(target, active=active)
         _check_form(step, here, how)
         _check_matrix(step, here, how, twice=target.space.num_states == 4)
+
+
+def _invariant(step: MarkovStep, target: Target, x: Tensor) -> Tensor:
+    """What a step should leave invariant: the model, or the mixture over the levels it redraws."""
+    if not step.redraws_levels or target.levels is None:
+        return (-target(x)).detach().softmax(0)
+    energies = target.level_energies(x, len(target.levels)).detach()
+    return (target.levels.log_shares(energies) - energies).logsumexp(1).softmax(0)
 
 
 def _check_matrix(step: MarkovStep, target: Target, what: str, *, twice: bool) -> None:
     """Of all chains, or of all replicas of chains jointly."""
     x = _every_state(target)
-    p, same = (-target(x)).detach().softmax(0), torch.ones(len(x), len(x), dtype=torch.bool)
+    p, same = _invariant(step, target, x), torch.ones(len(x), len(x), dtype=torch.bool)
     if target.active is not None:
         fixed = target.decode(x)[:, ~target.active]
         same = (fixed[:, None] == fixed).all(-1)

@@ -148,4 +148,4 @@ def test_wrong_context_and_size_are_refused():
     with pytest.raises(ValueError, match="max_nodes to be at least 2, but got 1"):
         RelationalGraphEnergy(1)
     with pytest.raises(ValueError, match="Expected 1 tensors of context after the number of nodes"):
-        RelationalGraphEnergy(3, num_levels=2)(torch.zeros(3), torch.tensor(3))
+        RelationalGraphEnergy(3, num_levels=2)(torch.zeros(3), *[torch.tensor(1)] * 3)

@@ -12,7 +12,7 @@ from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.infer import NoiseLevels, sample_by_levels
 from pyro_rm.markov_steps import chains
-from pyro_rm.markov_steps.noise_levels import background_draw
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -44,7 +44,7 @@ def test_background_and_active_sites():
     assert noisy[3].isnan()
     categorical = StateSpace(2, 3)
     table = torch.eye(3)[[2, 0]]
-    drawn = background_draw(categorical, torch.zeros(5, 2, dtype=torch.long), table)
+    drawn = draw_background(categorical, torch.zeros(5, 2, dtype=torch.long), table)
     assert drawn.tolist() == [[2, 0]] * 5
 
 
@@ -121,7 +121,7 @@ def test_chains_walk_to_the_last_level():
     energy = with_levels(base, 3)
     base.layers[-1].weight.data.mul_(5)
     space, n = energy.state_space, 20_000
-    start = background_draw(space, torch.zeros(n, 3))
+    start = draw_background(space, torch.zeros(n, 3))
     moved = sample_by_levels(energy, start, num_levels=3, num_steps=6, progress=False)
     p = torch.softmax(-base(states_at(space, torch.arange(8))), 0)
     frequency = index_of(space, moved).bincount(minlength=8) / n
