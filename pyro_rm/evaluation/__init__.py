@@ -3,6 +3,7 @@
 from pyro_rm.enumeration import TooManyStatesError
 from pyro_rm.evaluation.ais_estimate import AISEstimate
 from pyro_rm.evaluation.annealed_importance_sampling import annealed_importance_sampling
+from pyro_rm.evaluation.check_fit import FitCheck, check_fit
 from pyro_rm.evaluation.chow_liu import ChowLiuTree
 from pyro_rm.evaluation.hamming_mmd import exponential_hamming_mmd, linear_hamming_mmd
 from pyro_rm.evaluation.independent_sites import IndependentSites
@@ -13,10 +14,12 @@ from pyro_rm.evaluation.sample_quality import sample_quality
 __all__ = [
     "AISEstimate",
     "ChowLiuTree",
+    "FitCheck",
     "IndependentSites",
     "LogLikelihood",
     "TooManyStatesError",
     "annealed_importance_sampling",
+    "check_fit",
     "exact_samples",
     "exponential_hamming_mmd",
     "linear_hamming_mmd",

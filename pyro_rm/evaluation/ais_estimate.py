@@ -15,6 +15,8 @@ class AISEnd:
 
     :param log_weights: One for each chain, ``(num_chains,)``.
     :param sign: 1 if the weights estimate :math:`Z`, -1 if they estimate :math:`1 / Z`.
+    :param ends: Where the chains ended, ``(num_chains, D)``; with the weights of forward chains
+        they are draws of the model. None if they were not kept.
 
     Example:
 
@@ -25,6 +27,7 @@ class AISEnd:
 
     log_weights: Tensor
     sign: int
+    ends: Tensor | None = None
 
     @property
     def log_partition(self) -> float:

@@ -100,19 +100,24 @@ def annealed_importance_sampling(
     if samples is not None:
         batches += [(starts, betas[::-1]) for starts in samples.split(chunk_size)]
     weights: list[Tensor] = []
+    ends: list[Tensor] = []
     total = len(batches) * (len(betas) - 1)
     with tqdm(total=total, desc="annealing", disable=not progress, leave=False) as bar:
         try:
             for starts, schedule in batches:
-                weights.append(_log_weights(path, step, target.encode(starts), schedule, bar))
+                last = _log_weights(path, step, target.encode(starts), schedule, bar)
+                weights.append(last[0])
+                ends.append(target.decode(last[1]))
         except KeyboardInterrupt:
             if not weights:
                 raise
             warnings.warn("Interrupted: only the complete batches are used.", stacklevel=2)
-    lower = AISEnd(torch.cat(weights[:num_forward]) + path.log_partition_at_base, sign=1)
+    constant, forward = path.log_partition_at_base, slice(num_forward)
+    lower = AISEnd(torch.cat(weights[forward]) + constant, 1, torch.cat(ends[forward]))
     upper = None
     if len(weights) > num_forward:
-        upper = AISEnd(torch.cat(weights[num_forward:]) - path.log_partition_at_base, sign=-1)
+        back = slice(num_forward, None)
+        upper = AISEnd(torch.cat(weights[back]) - constant, -1, torch.cat(ends[back]))
     result = AISEstimate(
         lower, upper, upper_is_bound=upper is not None and exact_samples is not None
     )
@@ -124,8 +129,8 @@ def annealed_importance_sampling(
 @torch.no_grad()
 def _log_weights(
     path: AnnealingPath, step: MarkovStep, encoded: Tensor, betas: list[float], bar: tqdm
-) -> Tensor:
-    """Log weights of a batch of chains along a schedule, in double precision."""
+) -> tuple[Tensor, Tensor]:
+    """Log weights of a batch of chains along a schedule, in double precision, and their ends."""
     total = path.at(betas[0])(encoded).double()
     ahead = path.at(betas[1])
     total -= ahead(encoded)
@@ -143,7 +148,7 @@ def _log_weights(
         return ahead
 
     chains.run(len(betas) - 2, schedule=current, observe=weigh)
-    return total
+    return total, chains.encoded
 
 
 def _temperatures(given: int | Tensor) -> list[float]:

@@ -10,6 +10,7 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
+from pyro_rm.estimators import drawn_noise
 from pyro_rm.losses.surrogate_loss import NONLINEAR, SurrogateLoss
 from pyro_rm.markov_steps import Chains, MarkovStep
 from pyro_rm.target import Target
@@ -20,15 +21,20 @@ class ContrastiveDivergence(SurrogateLoss):
 
     The gradient of the log-likelihood is :math:`-\nabla E` at the data plus the model's mean
     of :math:`\nabla E`, which is estimated at the ends of short chains: CD-k [1] starts one
-    at each datum, persistent CD [2] goes on from where the last step left its chains.
-    Only the gradient means something: the value of the loss is a difference of energies, no
+    at each datum, persistent CD [2] goes on from where the last step left its chains. Each step
+    moves as many of them as there are data, drawn from a pool that may be larger: chains of a large
+    pool rest while others move, and differ more from each other at the same cost. Models with
+    levels of noise are scored on pairs of data and level, and their chains move through the levels.
+    As a polish of what a local objective has fitted, persistent CD removes probability that is
+    where no datum is. Only the gradient means something: the value of the loss is a difference of energies, no
     bound on anything, and hovers about zero at the optimum.
 
     :param num_steps: Markov steps of each chain in a training step.
     :param step: The Markov step; that of the energy if None, such as block Gibbs for RBMs.
     :param persistent: Whether chains persist. They are ``chains``, part of
         :meth:`state_dict`, and advance in training only.
-    :param num_chains: Persistent chains; as many as the first batch has data if None.
+    :param num_chains: Persistent chains, the pool; as many as the first batch has data if None.
+    :param restart_share: Share of the moved chains that restart from data of the batch.
     :param weight: Learning rate of the generalized posterior.
     :param elbo: The inner ELBO, :class:`pyro.infer.Trace_ELBO` by default.
     :raises ValueError: If an option is out of range, or the ELBO is a Jit one or not linear in
@@ -73,6 +79,7 @@ class ContrastiveDivergence(SurrogateLoss):
         step: MarkovStep | None = None,
         persistent: bool = False,
         num_chains: int | None = None,
+        restart_share: float = 0.0,
         weight: float = 1.0,
         elbo: ELBO | None = None,
     ) -> None:
@@ -89,7 +96,9 @@ class ContrastiveDivergence(SurrogateLoss):
                 raise ValueError(
                     f"Expected persistent=True beside num_chains={num_chains}, but got False."
                 )
-        self.num_steps, self.step = num_steps, step
+        if not 0 <= restart_share < 1:
+            raise ValueError(f"Expected restart_share in [0, 1), but got {restart_share}.")
+        self.num_steps, self.step, self.restart_share = num_steps, step, restart_share
         self.persistent, self.num_chains = persistent, num_chains
         self.chains: dict[str, Tensor] = {}
 
@@ -121,27 +130,51 @@ class _Contrast:
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Differences for each datum, ``batch_shape``."""
         encoded = target.bind(value)
-        positive = target(encoded)
         if not self.loss.persistent:
             chains = Chains(target, encoded, self.loss.step).run(self.loss.num_steps)
-            return positive - target(chains.encoded)
+            return self._data_energy(target, encoded) - _energy_at(target, chains)
         if target.context or target.active is not None:
             raise ValueError(
                 f"Expected a model without context and inactive sites at site {self.site!r}, as "
                 "persistent chains belong to no datum. Use persistent=False."
             )
-        chains = self._persistent(target, encoded).run(self.loss.num_steps)
+        rows = encoded.reshape(-1, *target.space.encoded_shape)
+        pool, dim = self._pool(target, rows)
+        moving = torch.randperm(pool.shape[dim], device=pool.device)[: len(rows)]
+        start = pool.index_select(dim, moving)
+        restarts = int(self.loss.restart_share * len(moving))
+        if restarts:
+            start.narrow(dim, 0, restarts).copy_(rows[_some(rows, (restarts, *target.batch_shape))])
+        chains = Chains.resumed(target, start, self.loss.step).run(self.loss.num_steps)
         if torch.is_grad_enabled():  # evaluation leaves the chains alone
-            self.loss.chains[self.site] = chains.state.encoded
-        return positive - target(chains.encoded).mean(0)
+            self.loss.chains[self.site] = pool.index_copy_(dim, moving, chains.state.encoded)
+        return self._data_energy(target, encoded) - _energy_at(target, chains).mean(0)
 
-    def _persistent(self, target: Target, encoded: Tensor) -> Chains:
-        """The chains so far; at first, random data, for each of the energy's own batch."""
+    def _data_energy(self, target: Target, encoded: Tensor) -> Tensor:
+        """Energies of the data, at random levels of noise where the model has some."""
+        if target.levels is None:
+            return target(encoded)
+        level, noisy = drawn_noise(target, encoded)
+        return target.on(level)(noisy)
+
+    def _pool(self, target: Target, rows: Tensor) -> tuple[Tensor, int]:
+        """The chains so far, at first random data, and which of their dimensions numbers them."""
+        step = self.loss.step
+        replicas = None if step is None else step.num_replicas
+        dim = 0 if replicas is None else 1
         kept = self.loss.chains.get(self.site)
         if kept is not None:
-            return Chains.resumed(target, kept.to(encoded), self.loss.step)
-        rows = encoded.reshape(-1, *target.space.encoded_shape)
-        shape = (self.loss.num_chains or len(rows), *getattr(target.energy, "batch_shape", ()))
-        return Chains(
-            target, rows[torch.randint(len(rows), shape, device=rows.device)], self.loss.step
-        )
+            return kept.to(rows), dim
+        start = rows[_some(rows, (self.loss.num_chains or len(rows), *target.batch_shape))]
+        return start if replicas is None else start.expand(replicas, *start.shape).clone(), dim
+
+
+def _some(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Numbers of random rows."""
+    return torch.randint(len(rows), shape, device=rows.device)
+
+
+def _energy_at(target: Target, chains: Chains) -> Tensor:
+    """Energies of chains, each at the level of noise at which it moved last."""
+    level = chains.state.known if chains.step.redraws_levels else None
+    return (target if level is None else target.on(level))(chains.encoded)
