@@ -1,4 +1,4 @@
-"""Every block of the README and the docs runs; every public name has a place and an example."""
+"""Every block of the README and the docs runs alone; public names have places and examples."""
 
 import ast
 import doctest
@@ -16,9 +16,11 @@ import pytest
 import pyro_rm
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
+page_blocks = importlib.import_module("page_blocks")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated")]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NOT_EVERYWHERE = ("arviz", "lightning", "sklearn")  # packages that blocks import
 INTERNAL = {
     "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
     "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
@@ -30,11 +32,8 @@ MODULES = [
 
 
 def blocks(page):
-    """The page's program: its Python blocks, each at its own line number."""
-    text = page.read_text()
-    return [
-        ("\n" * text[: block.start(1)].count("\n") + block[1]) for block in BLOCK.finditer(text)
-    ]
+    """The page's Python blocks, each at its own line number."""
+    return [block.code for block in page_blocks.blocks(page.read_text())]
 
 
 def public_names(module):
@@ -48,33 +47,88 @@ def _defined_in(value, module):
     return getattr(value, "__module__", None) == module and hasattr(value, "__qualname__")
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.fixture(scope="module")
+def run_page():
+    runner = page_blocks.Runner("--strict")
+    yield runner
+    runner.close()
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda p: p.name)
-def test_every_block_runs(page, monkeypatch, tmp_path):
-    if "import lightning" in page.read_text():
-        pytest.importorskip("lightning")
-    monkeypatch.chdir(tmp_path)
-    names = {"__name__": page.stem}
-    for block in blocks(page):
-        exec(compile(block, str(page), "exec"), names)
+def test_every_block_runs_alone_after_those_that_it_names(page, run_page):
+    for package in NOT_EVERYWHERE:
+        if f"import {package}" in page.read_text():
+            pytest.importorskip(package)
+    run_page(page)
+
+
+def test_blocks_say_what_goes_before_them():
+    text = "".join(
+        f"```python\n{code}\n```\n"
+        for code in (
+            "x = 1",
+            "# block: two\ny = 2",
+            "# block: three, after: two\nz = y + 1",
+            "# after: three\nz",
+            "# after: two\ny",
+            "# a comment, after: two",
+        )
+    )
+    found = page_blocks.blocks(text)
+    assert [block.name for block in found] == [None, "two", "three", None, None, None]
+    assert [block.after for block in found] == [None, None, "two", "three", "two", None]
+    assert page_blocks.chains(found) == [[0], [1, 2, 3], [1, 4], [5]]
+    assert found[2].code == "\n" * 8 + "# block: three, after: two\nz = y + 1\n"
+    with pytest.raises(ValueError, match="Expected a block 'five' above"):
+        page_blocks.chains(page_blocks.blocks("```python\n# after: five\n```\n"))
+    with pytest.raises(ValueError, match="different names of blocks, but got 'two' twice"):
+        page_blocks.chains(page_blocks.blocks(text + "```python\n# block: two\n```\n"))
+
+
+def test_a_block_sees_those_that_it_names_and_no_others(tmp_path, run_page):
+    page = tmp_path / "page.md"
+    first = "```python\n# block: first\nimport torch\n\nx = torch.rand(()).item()\nprint(x)\n```\n"
+    page.write_text(
+        first + "```python\n# after: first\nprint(x)\n```\n" + first.replace("first", "f")
+    )
+    printed = run_page(page)
+    assert printed[0] == printed[1] == printed[2]  # each starts from the same random numbers
+    page.write_text(first + "```python\nprint(x)\n```\n")
+    with pytest.raises(
+        RuntimeError, match=r"page.md failed(.|\n)*line 9(.|\n)*NameError: name 'x'"
+    ):
+        run_page(page)
+    page.write_text("```python\nimport os\n\nos._exit(1)\n```\n")
+    with pytest.raises(RuntimeError, match="ended"):
+        run_page(page)
+    page.write_text("```python\nimport warnings\n\nwarnings.warn('old')\n```\n")
+    with pytest.raises(RuntimeError, match="UserWarning: old"):
+        run_page(page)
+
+
+def test_figures_that_blocks_save_are_kept(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```python\nfrom pathlib import Path\n\nPath('a.png').touch()\n```\n" * 2)
+    (tmp_path / "figures").mkdir()
+    runner = page_blocks.Runner("--figures", str(tmp_path / "figures"))
+    assert runner(page) == ["", ""]
+    runner.close()
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["a.png"]
 
 
 def test_pages_show_what_their_blocks_print(tmp_path, monkeypatch):
     pytest.importorskip("sphinx")
-    monkeypatch.syspath_prepend(ROOT / "docs" / "_extensions")
     extension = importlib.import_module("block_outputs")
     monkeypatch.setattr(extension, "DOCS", tmp_path)
-    text = "```python\nx = 6\n```\n\nThen\n\n```python\nprint(x * 7)\n```\n\nend\n"
+    text = "```python\nx = 6\n```\n\nThen\n\n```python\nprint(42)\n```\n\nend\n"
     (tmp_path / "page.md").write_text(text)
-    assert extension.pages() == ["page"]
-    assert extension.outputs("page") == ["", "42\n"]
+    assert extension.shown(tmp_path / "page.md")
     (tmp_path / "generated").mkdir()
     (tmp_path / "generated" / "page.json").write_text('["", "42\\n"]')
     source = [text]
     extension.show(None, "page", source)
     shown = "```{code-block} text\n:class: output\n\n42\n```\n"
-    assert source[0] == text.replace("print(x * 7)\n```\n", f"print(x * 7)\n```\n\n{shown}")
+    assert source[0] == text.replace("print(42)\n```\n", f"print(42)\n```\n\n{shown}")
 
 
 def test_all_code_on_pages_is_run():
