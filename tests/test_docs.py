@@ -131,6 +131,32 @@ def test_pages_show_what_their_blocks_print(tmp_path, monkeypatch):
     assert source[0] == text.replace("print(42)\n```\n", f"print(42)\n```\n\n{shown}")
 
 
+def test_words_of_other_fields_are_found():
+    """By the site's search, which knows the words that are on a page, whole and in any case."""
+    words = set(re.findall(r"\w+", " ".join(page.read_text() for page in PAGES[1:]).lower()))
+    expected = {
+        "ais", "annealer", "autologistic", "boltzmann", "bootnet", "coniii", "crf", "dca", "dimod",
+        "ergm", "hopfield", "isingfit", "maxent", "mpf", "mrf", "plmdca", "potts", "qubo", "rbm",
+        "statnet",
+    }  # fmt: skip
+    assert expected <= words
+
+
+def test_figures_of_benchmarks_are_in_the_tables_that_their_commands_write():
+    data = ROOT / "docs" / "_data"
+    tables = {"benchmark": "step_time", "density": "density_nltcs"}
+    rows = re.findall(
+        r"^\| (.*\d.*) \| .* \| `(?:make|python) (?:benchmarks/)?(\w+)(?:\.py)?` \|$",
+        (ROOT / "docs" / "benchmarks.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == 10
+    for figures, script in rows:
+        text = (data / f"{tables.get(script, script)}.md").read_text().replace("−", "-")
+        for figure in re.findall(r"-?\d*\.\d+", figures):
+            assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", text), (script, figure)
+
+
 def test_all_code_on_pages_is_run():
     fences = re.compile(r"^ *```+(\{code-block\} *)?(\w+)", re.MULTILINE)
     for page in PAGES:

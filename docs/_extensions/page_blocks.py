@@ -31,8 +31,8 @@ from typing import Any
 DOCS = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 FIRST_LINE = re.compile(r"# (?:block: (?P<name>[\w -]+))?(?:, )?(?:after: (?P<after>[\w -]+))?\n")
-# Of Lightning, whose advice a small example does not need.
-EXPECTED_WARNINGS = [".*LeafSpec", ".*does not have many workers"]
+# Of Lightning and ArviZ: advice that a small example does not need.
+EXPECTED_WARNINGS = [".*LeafSpec", ".*does not have many workers", "\\s*ArviZ is undergoing"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _run(programs: list[str], page: str, strict: bool) -> dict[str, Any]:
         try:
             for program in programs:
                 text = io.StringIO()
-                with contextlib.redirect_stdout(text):
+                with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
                     exec(compile(program, page, "exec"), names)
                 printed.append(text.getvalue())
         except BaseException:
