@@ -62,6 +62,46 @@ def test_every_block_runs_alone_after_those_that_it_names(page, run_page):
     run_page(page)
 
 
+# What a page says in prose of what its blocks find, checked after the block that is named.
+CLAIMS = {
+    "get_started.md": (
+        "exact", "abs(losses[0] - 6.93) < 0.01", "losses[-1] < 4.6", "0 < lost < 0.05",
+    ),
+    "tutorials/contacts.md": ("precision", "curve[num_contacts - 1] > 0.8"),
+    "tutorials/densities.md": ("likelihood", "0 < loss - data.entropy() < 0.5"),
+    "tutorials/missing.md": (
+        "errors", "errors['no blanks'] < errors['filled'] < errors['rows dropped']",
+    ),
+    "tutorials/structure.md": ("found", "len(found & true) >= 70", "len(found - true) <= 2"),
+    "tutorials/votes.md": ("fit", "abs(graph.number_of_edges() - truth.number_of_edges()) <= 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", CLAIMS)
+def test_what_pages_say_of_their_results_holds(page, run_page, tmp_path):
+    name, *claims = CLAIMS[page]
+    found = page_blocks.blocks((ROOT / "docs" / page).read_text())
+    (last,) = [number for number, block in enumerate(found) if block.name == name]
+    cut = page_blocks.chains(found[: last + 1])[-1]
+    code = [found[number].code.lstrip("\n") for number in cut]
+    text = "".join([*code, *(f"assert {claim}\n" for claim in claims)])
+    (tmp_path / "page.md").write_text(f"```python\n\n{text}```\n")
+    run_page(tmp_path / "page.md")
+
+
+def test_tutorials_show_results_and_do_not_assert_them():
+    for page in [ROOT / "docs" / "get_started.md", *(ROOT / "docs" / "tutorials").glob("*.md")]:
+        for block in blocks(page):
+            assert not re.search(r"^ *assert", block, re.MULTILINE), page
+
+
+def test_pages_show_the_figures_that_their_blocks_save():
+    for page in PAGES:
+        saved = re.findall(r"savefig\(\"(.+?)\"", "".join(blocks(page)))
+        for name in saved:
+            assert f"generated/{name}\n" in page.read_text(), page
+
+
 def test_blocks_say_what_goes_before_them():
     text = "".join(
         f"```python\n{code}\n```\n"
@@ -152,7 +192,7 @@ def test_figures_of_benchmarks_are_in_the_tables_that_their_commands_write():
     )
     assert len(rows) == 10
     for figures, script in rows:
-        text = (data / f"{tables.get(script, script)}.md").read_text().replace("−", "-")
+        text = (data / f"{tables.get(script, script)}.md").read_text()
         for figure in re.findall(r"-?\d*\.\d+", figures):
             assert re.search(rf"(?<![\d.]){re.escape(figure)}(?!\d)", text), (script, figure)
 
@@ -189,8 +229,8 @@ def executed():
     return used | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-# Names of types in signatures: there is nothing to run. The data set needs a file.
-NOT_RUN = {"Context", "Energy", "ego_small"}
+# Names of types in signatures, and of results: there is nothing to run. The data set needs a file.
+NOT_RUN = {"CalibratedPosterior", "Context", "CsvTable", "Energy", "ego_small"}
 
 
 def test_every_public_name_is_in_an_executed_example():
