@@ -186,7 +186,7 @@ def test_figures_of_benchmarks_are_in_the_tables_that_their_commands_write():
     data = ROOT / "docs" / "_data"
     tables = {"benchmark": "step_time", "density": "density_nltcs"}
     rows = re.findall(
-        r"^\| (.*\d.*) \| .* \| `(?:make|python) (?:benchmarks/)?(\w+)(?:\.py)?` \|$",
+        r"^\*\*(.+)\*\*\n: (?s:.*?)`(?:make|python)\s+(?:benchmarks/)?(\w+)",
         (ROOT / "docs" / "benchmarks.md").read_text(),
         re.MULTILINE,
     )
