@@ -208,6 +208,20 @@ def test_every_module_has_a_page_and_every_short_name_a_link():
         assert name == "__version__" or f"`pyro_rm.{name}`" in index, name
 
 
+def test_references_lead_to_where_a_name_is_documented():
+    pytest.importorskip("sphinx")
+    extension = importlib.import_module("public_names")
+    for name, place in {
+        "pyro_rm.RatioMatchingLoss": "pyro_rm.infer.RatioMatchingLoss",
+        "pyro_rm.losses.ratio_matching_loss.RatioMatchingLoss": "pyro_rm.infer.RatioMatchingLoss",
+        "pyro_rm.estimate": "pyro_rm.estimators.estimate",
+        "pyro_rm.energies.ising.IsingEnergy": "pyro_rm.energies.IsingEnergy",
+        "Energy": "pyro_rm.energy_protocol.Energy",
+        "torch.Tensor": None,
+    }.items():
+        assert extension.documented_name(name) == place
+
+
 def executed():
     """Every identifier that some executed example uses, and where it may come from."""
     sources = [block for page in PAGES for block in blocks(page)]
