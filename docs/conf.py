@@ -21,7 +21,9 @@ extensions = [
     "drawn_pictures",
     "mathml",
     "public_names",
+    "sphinx_copybutton",
 ]
+copybutton_selector = "div:not(.output) > div.highlight > pre"
 exclude_patterns = ["_data"]
 html_theme = "furo"
 html_math_renderer = "mathml"

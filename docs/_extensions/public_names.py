@@ -45,8 +45,9 @@ def public_names(module: str) -> list[str]:
 def documented_name(target: str) -> str | None:
     """Where a name is documented that is used by another: an alias, short, or where it is defined.
 
-    ``pyro_rm.Estimator`` is ``pyro_rm.estimators.Estimator``, and
-    ``pyro_rm.energies.ising.IsingEnergy`` is ``pyro_rm.energies.IsingEnergy``.
+    ``pyro_rm.Estimator`` is ``pyro_rm.estimators.Estimator``,
+    ``pyro_rm.energies.ising.IsingEnergy`` is ``pyro_rm.energies.IsingEnergy``, and what is defined
+    where no page is, such as ``pyro_rm.losses``, is where a page offers it.
     """
     if target in ALIASES:
         return ALIASES[target]
@@ -56,6 +57,9 @@ def documented_name(target: str) -> str | None:
     if len(parts) == 2:
         value = getattr(pyro_rm, parts[1], None)
         parts = f"{value.__module__}.{value.__qualname__}".split(".") if callable(value) else parts
+    if len(parts) > 2 and ".".join(parts[:2]) not in public_modules():
+        offers = [module for module in public_modules() if parts[-1] in public_names(module)]
+        return f"{offers[0]}.{parts[-1]}" if offers else ".".join(parts)
     return ".".join(parts if len(parts) < 4 else [*parts[:2], *parts[3:]])
 
 
