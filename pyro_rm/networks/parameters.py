@@ -18,6 +18,12 @@ class Parameters:
 
     dtype: torch.dtype
     device: torch.device | str | None
+    energy_: Any
+    edges_: Any
+    feature_names_in_: Any
+    n_features_in_: int
+    num_missing_: int
+    num_rows_: int
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -60,7 +66,13 @@ class Parameters:
             for name, value in self.get_params().items()
             if value is not defaults[name].default and value != defaults[name].default
         )
-        return f"{type(self).__name__}({', '.join(changed)})"
+        unfitted = f"{type(self).__name__}({', '.join(changed)})"
+        if not hasattr(self, "feature_names_in_"):
+            return unfitted
+        return (
+            f"{unfitted}, fitted: {self.num_rows_} rows, {self.n_features_in_} columns, "
+            f"{self.num_missing_} blanks, {len(self.edges_)} edges"
+        )
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
