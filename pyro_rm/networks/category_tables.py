@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_rm.networks.columns import (
+    Table,
     check_constant,
     counted_rows,
     read_columns,
@@ -20,22 +21,11 @@ from pyro_rm.networks.columns import (
 from pyro_rm.state_space import StateSpace
 
 
-class CodedTable(NamedTuple):
-    """Codes from 0, NaN where blank, and what each stands for; blanks of all rows counted."""
-
-    values: Tensor
-    names: list[Any]
-    space: StateSpace
-    categories: list[Any]
-    weights: Tensor | None
-    num_blank: int
-
-
 def read_categories(
     table: Any,
     num_categories: int | tuple[int, ...] | None = None,
     sample_weight: Any = None,
-) -> CodedTable:
+) -> Table:
     """A table of integer codes, or an alignment, checked; rows that say nothing are left out.
 
     :param table: See :func:`read_columns`; or an :class:`~pyro_rm.datasets.Alignment`, whose
@@ -44,7 +34,7 @@ def read_categories(
         those that some column holds, in their order, and each column has as many as up to its
         largest one.
     :param sample_weight: See :func:`row_weights`.
-    :returns: Codes from 0, names, the state space and the codes of the table.
+    :returns: The table, in codes from 0.
     :raises ValueError: If columns hold fractions or codes out of range, or a single value where
         the number of categories was to be read from them, each named.
 
@@ -79,7 +69,7 @@ def read_categories(
             f"up to {values[:, above].nan_to_num(0).max():g}."
         )
     known = categories or list(range(space.max_categories))
-    return CodedTable(values, names, space, known, weights, num_blank)
+    return Table(values, names, space, known, weights, num_blank)
 
 
 def read_categories_like(

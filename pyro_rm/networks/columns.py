@@ -5,13 +5,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.state_space import StateSpace
+
 _WORDS = {"no": 0.0, "yes": 1.0, "false": 0.0, "true": 1.0, "n": 0.0, "y": 1.0}
+
+
+class Table(NamedTuple):
+    """A table to fit.
+
+    :param values: Values in the state space, NaN where blank, ``(N, D)``.
+    :param names: Names of the columns.
+    :param space: The state space.
+    :param categories: What the values stand for in the table, from the first one.
+    :param weights: Weights of the rows, ``(N,)``, or None.
+    :param num_blank: Blanks, those of rows that were left out included.
+    """
+
+    values: Tensor
+    names: list[Any]
+    space: StateSpace
+    categories: list[Any]
+    weights: Tensor | None
+    num_blank: int
 
 
 def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
@@ -21,7 +42,7 @@ def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
     :param min_rows: How many rows it needs.
     :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
     :raises TypeError: If it is a path, or a column does not hold numbers.
-    :raises ValueError: If it is not a matrix, has too few rows or less than 2 columns, or a name twice.
+    :raises ValueError: If it is not a matrix, has too few rows or columns, or a name twice.
     """
     if isinstance(table, (str, Path)):
         raise TypeError(
@@ -34,7 +55,8 @@ def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
         raise ValueError(f"Expected a table of rows and columns, but got shape {array.shape}.")
     if array.shape[0] < min_rows or array.shape[1] < 2:
         raise ValueError(
-            f"Expected at least {min_rows} rows and 2 columns, but got {array.shape[0]} x {array.shape[1]}."
+            f"Expected at least {min_rows} rows and 2 columns, but got "
+            f"{array.shape[0]} x {array.shape[1]}."
         )
     names = list(range(array.shape[1])) if names is None else names
     twice = [name for name, count in Counter(names).items() if count > 1]

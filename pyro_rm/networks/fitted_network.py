@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import networkx as nx
@@ -21,6 +22,8 @@ from pyro_rm.networks.plots import plot_intervals, plot_network
 from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.saving import Saved
 from pyro_rm.networks.table_kinds import completed, frame, kind_of
+
+_ROWS_AT_ONCE = 1024
 
 
 class FittedNetwork(Saved):
@@ -73,10 +76,12 @@ class FittedNetwork(Saved):
         answered = ~values.isnan().all(1)
         result = np.full(len(values), np.nan)
         if answered.any():
-            with seeded(self._fixed_state):
-                observations = filled(model, self._placed(values[answered]), self.num_fills)
-            terms = data_objectives(model.energy, observations, self._estimator())
-            result[answered.numpy()] = -terms.cpu().numpy()
+
+            def scores(part: Tensor) -> Tensor:
+                observations = filled(model, part, self.num_fills)
+                return -data_objectives(model.energy, observations, self._estimator())
+
+            result[answered.numpy()] = self._by_parts(scores, values[answered])
         return result
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
@@ -130,9 +135,13 @@ class FittedNetwork(Saved):
         return completed(X, self._columns, blank, self._labeled(best))
 
     def _chances(self, model: PairwiseModel, values: Tensor) -> Any:
+        return self._by_parts(lambda part: cell_probabilities(model, part, self.num_fills), values)
+
+    def _by_parts(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Any:
+        """A function of some rows at once, as fills may be many."""
         with seeded(self._fixed_state):
-            chances = cell_probabilities(model, self._placed(values), self.num_fills)
-        return chances.cpu().numpy()
+            parts = [function(part) for part in self._placed(values).split(_ROWS_AT_ONCE)]
+        return torch.cat(parts).cpu().numpy()
 
     def _labeled(self, codes: Any) -> list[list[Any]]:
         """Numbers of categories, ``(N, D)``, as columns of what the data have for them."""

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.networks.columns import Table
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.network import Network
 from pyro_rm.networks.selection import Selection
-from pyro_rm.networks.tables import BinaryTable, read_binary, read_binary_like
+from pyro_rm.networks.tables import read_binary, read_binary_like
 
 
 class IsingNetwork(Network):
@@ -46,8 +47,9 @@ class IsingNetwork(Network):
     ``fields_`` and ``field_standard_errors_``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
     ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
-    the selection; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``separated_``, the edges whose couplings have no finite
-    estimate: their weights come from a small ridge, and have no standard error.
+    the selection; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``separated_``, the edges
+    whose couplings have no finite estimate: their weights come from a small ridge, and have no
+    standard error.
 
     Example:
 
@@ -104,7 +106,7 @@ class IsingNetwork(Network):
         self._check_fitted()
         return self.energy_.state_space.states
 
-    def _read(self, X: Any, sample_weight: Any) -> BinaryTable:
+    def _read(self, X: Any, sample_weight: Any) -> Table:
         return read_binary(X, self.states, sample_weight)
 
     def _read_like(self, X: Any) -> Tensor:

@@ -14,6 +14,9 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 
+_FEW = 16  # joint values of blanks a draw, up to which all are taken
+
+
 def with_fills(
     values: Tensor,
     space: StateSpace,
@@ -21,17 +24,20 @@ def with_fills(
     num_fills: int,
     *,
     frequencies: bool = False,
+    bounded: bool = False,
 ) -> Observations:
     """Observations with each blank filled, as if columns were independent.
 
-    A datum whose blanks have at most ``num_fills`` joint values gets all of these, weighted by
-    their probabilities: nothing is random then. Others get as many draws.
+    A datum gets all the joint values of its blanks, weighted by their probabilities, if they are
+    few: nothing is random then. Others get draws.
 
     :param values: Data with NaN where blank, ``(N, D)``.
     :param space: Their state space.
     :param weights: Weights of the data, or None.
-    :param num_fills: The largest number of fills of a datum.
+    :param num_fills: Draws of a datum, at least; up to 16 times as many joint values are few.
     :param frequencies: Whether weights count data.
+    :param bounded: Whether all rows together are about ``num_fills`` a datum or less: data with
+        few joint values come first, and draws share what is left.
     :returns: One row a datum, or a fill.
     """
     blank = values.isnan()
@@ -40,9 +46,10 @@ def with_fills(
     low, high = space.states
     kinds = torch.tensor(space.categories, device=values.device)
     joint = torch.where(blank, kinds, 1)
-    drawn = joint.double().log().sum(1).exp() > num_fills + 0.5
+    sizes = joint.double().prod(1)
+    copies = _copies(sizes, num_fills, bounded)
+    drawn = copies != sizes
     joint = torch.where(drawn[:, None], 1, joint)
-    copies = torch.where(drawn, num_fills, joint.prod(1))
     datum = torch.arange(len(values), device=values.device).repeat_interleave(copies)
     number = torch.arange(len(datum), device=values.device) - (copies.cumsum(0) - copies)[datum]
     strides = joint.cumprod(1) // joint  # a fill's number has a digit for each blank
@@ -61,6 +68,17 @@ def with_fills(
         total=float(data.sum()) if frequencies else None,
     )
     return refill(rows, independent_model(space, _frequencies(rows), rows.effective_size))
+
+
+def _copies(sizes: Tensor, num_fills: int, bounded: bool) -> Tensor:
+    """Rows of each datum, from the number of joint values of its blanks."""
+    drawn, draws = sizes > _FEW * num_fills, num_fills
+    if bounded:
+        budget, order = num_fills * len(sizes), sizes.argsort(stable=True)
+        drawn[order] |= sizes[order].cumsum(0) > budget
+        left = budget - int(sizes[~drawn].sum())
+        draws = min(_FEW * num_fills, max(num_fills, left // max(1, int(drawn.sum()))))
+    return torch.where(drawn, float(draws), sizes).round().long()
 
 
 def refill(observations: Observations, model: PairwiseModel, *, num_steps: int = 3) -> Observations:

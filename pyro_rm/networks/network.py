@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_graph
+from pyro_rm.networks.columns import Table
 from pyro_rm.networks.fitted_network import FittedNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.intervals import separation_warning
@@ -20,26 +21,8 @@ from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.table_kinds import kind_of, labels_of
-from pyro_rm.state_space import StateSpace
 
 Self = TypeVar("Self", bound="Network")
-
-
-class Table(Protocol):
-    """What the readers of tables give: values with NaN where blank, and what they mean."""
-
-    @property
-    def values(self) -> Tensor: ...
-    @property
-    def names(self) -> list[Any]: ...
-    @property
-    def space(self) -> StateSpace: ...
-    @property
-    def categories(self) -> list[Any]: ...
-    @property
-    def weights(self) -> Tensor | None: ...
-    @property
-    def num_blank(self) -> int: ...
 
 
 class Network(FittedNetwork):
@@ -50,7 +33,6 @@ class Network(FittedNetwork):
 
     selection: str | Selection | None
     graph: Any
-    ridge: float | None
     num_rounds: int
     weighting: str
 
@@ -93,6 +75,7 @@ class Network(FittedNetwork):
             observations = with_fills(
                 self._placed(table.values), table.space, table.weights, self.num_fills,
                 frequencies=table.weights is not None and self.weighting == "frequency",
+                bounded=True,
             )  # fmt: skip
             select = partial(self._select, fitter=fitter, given=given)
             fit = fitter.with_fills(observations, select, self.num_rounds)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.networks.category_tables import CodedTable, read_categories, read_categories_like
+from pyro_rm.networks.category_tables import read_categories, read_categories_like
+from pyro_rm.networks.columns import Table
 from pyro_rm.networks.contacts import average_product_correction, coupling_norms
 from pyro_rm.networks.contrasts import contrasts
 from pyro_rm.networks.fitter import Fitter, NetworkFit
@@ -114,7 +115,7 @@ class PottsNetwork(Network):
         self.dtype = dtype
         self.device = device
 
-    def _read(self, X: Any, sample_weight: Any) -> CodedTable:
+    def _read(self, X: Any, sample_weight: Any) -> Table:
         table = read_categories(X, self.num_categories, sample_weight)
         if table.weights is not None or self.identity is None:
             return table

@@ -104,10 +104,10 @@ def sandwich(
     exists = existing(space, x.device)
     paired = exists[first, :, None] & exists[second, None, :]
     there = torch.cat([paired.flatten(), exists.flatten()])
-    penalty = 2 * torch.as_tensor(ridge, device=x.device, dtype=x.dtype) / size
+    penalty = x.new_full((len(first),), 2 / size) * ridge
     num_couplings = paired.numel()
     diagonal = hessian.diagonal()
-    diagonal[:num_couplings] += penalty.expand(len(first)).repeat_interleave(width**2)
+    diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
     diagonal[~there] = 1.0
     inverse = torch.linalg.inv(hessian)
     solved = inverse @ weighted.mT

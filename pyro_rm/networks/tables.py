@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyro_rm.networks.columns import (
+    Table,
     check_constant,
     counted_rows,
     read_columns,
@@ -22,40 +23,20 @@ States = tuple[float, float]
 _CODINGS: tuple[States, ...] = ((0, 1), (-1, 1))
 
 
-class BinaryTable(NamedTuple):
-    """Data with NaN where blank, their names, states and weights; blanks of all rows counted."""
-
-    values: Tensor
-    names: list[Any]
-    states: States
-    weights: Tensor | None
-    num_blank: int
-
-    @property
-    def space(self) -> StateSpace:
-        """The state space."""
-        return StateSpace(len(self.names), states=self.states)
-
-    @property
-    def categories(self) -> list[Any]:
-        """What the first and the second state are in the table."""
-        return list(self.states)
-
-
-def read_binary(table: Any, states: States | None = None, sample_weight: Any = None) -> BinaryTable:
+def read_binary(table: Any, states: States | None = None, sample_weight: Any = None) -> Table:
     """A table of two-valued columns, checked; rows without an answer or a weight are left out.
 
     :param table: See :func:`read_columns`.
     :param states: ``(0, 1)`` or ``(-1, 1)``; None: whichever the data are in.
     :param sample_weight: See :func:`row_weights`.
-    :returns: Values, names, states and weights.
+    :returns: The table.
     :raises ValueError: If columns are not binary, are constant, are copies of each other, or
         mix the codings, each named, with what to do.
 
     Example:
 
-        >>> read_binary([[-1, 1], [1, -1], [1, 1]]).states
-        (-1, 1)
+        >>> read_binary([[-1, 1], [1, -1], [1, 1]]).categories
+        [-1, 1]
     """
     values, names = read_columns(table)
     weights = row_weights(sample_weight, len(values))
@@ -65,7 +46,8 @@ def read_binary(table: Any, states: States | None = None, sample_weight: Any = N
     _check_coding(values, names, chosen)
     check_constant(values, names)
     _check_copies(values, names, chosen)
-    return BinaryTable(values, names, chosen, weights, num_blank)
+    space = StateSpace(len(names), states=chosen)
+    return Table(values, names, space, list(chosen), weights, num_blank)
 
 
 def _is_coded(values: Tensor, states: States) -> Tensor:
