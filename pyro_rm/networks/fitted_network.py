@@ -33,6 +33,7 @@ class FittedNetwork(Saved):
     num_fills: int
     random_state: Any
     categories_: Any
+    filler_: Any
     fields_: Any
     field_standard_errors_: Any
     kind_: str
@@ -118,12 +119,18 @@ class FittedNetwork(Saved):
     def impute(self, X: Any, *, proba: bool = False) -> Any:
         """Fill blanks by their most probable values, given the row's observed cells.
 
+        Where couplings were selected, fills are from a ridge fit of all pairs, ``filler_``, which
+        predicts better than the selected ones do: as iterated ridge regressions, jointly.
+
         :param X: Data with the columns that the network was fitted to.
         :param proba: Whether to return probabilities instead.
         :returns: A frame with the same columns, labels and types if a frame came in, else numbers
             as in the data, ``(N, D)``. Or probabilities of each cell's categories, ``(N, D, K)``.
         """
         model, values = self._model, self._read_like(X)
+        if self.filler_ is not None:
+            pairs = torch.triu_indices(self.n_features_in_, self.n_features_in_, 1).T
+            model = PairwiseModel(self.filler_, pairs)
         chances = self._chances(model, values)
         if proba:
             return chances

@@ -9,7 +9,7 @@ from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
 
-_BURN_IN, _SWEEPS = 10, 10
+_BURN_IN, _SWEEPS = 5, 5
 
 
 def filled(model: PairwiseModel, values: Tensor, num_fills: int) -> Observations:
@@ -27,7 +27,7 @@ def cell_probabilities(model: PairwiseModel, values: Tensor, num_fills: int) -> 
     :returns: Shape ``(N, D, K)``; of observed cells 1 where it is their value.
 
     .. note:: Where fills are draws, their conditional probabilities are averaged over them and
-        over ten sweeps; else it is exact.
+        over five sweeps; else it is exact.
     """
     space, blank = model.space, values.isnan()
     low, high = space.states

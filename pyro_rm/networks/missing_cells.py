@@ -13,7 +13,6 @@ from pyro_rm.networks.pairwise_models import PairwiseModel, independent_model, s
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
-
 _FEW = 16  # joint values of blanks a draw, up to which all are taken
 
 
@@ -107,6 +106,20 @@ def refill(observations: Observations, model: PairwiseModel, *, num_steps: int =
         weights = weights.clone()
         weights[weighed] = _weighed(observations, model, weighed)
     return replace(observations, encoded=encoded, weights=weights)
+
+
+def with_means(observations: Observations, model: PairwiseModel) -> Observations:
+    """Blanks of averaged data as their conditional means, given the means of all other cells."""
+    if observations.active is None:
+        return observations
+    space, encoded = model.space, observations.encoded
+    low, high = space.states
+    means, active = model.conditionals(encoded), observations.active
+    if space.is_binary:
+        return replace(
+            observations, encoded=torch.where(active, encoded, low + (high - low) * means[..., 1])
+        )
+    return replace(observations, encoded=torch.where(active[..., None], encoded, means))
 
 
 @torch.no_grad()

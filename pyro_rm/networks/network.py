@@ -78,8 +78,11 @@ class Network(FittedNetwork):
                 bounded=True,
             )  # fmt: skip
             select = partial(self._select, fitter=fitter, given=given)
+            pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
+            filler = fitter.filler(observations, pairs) if given is None else None
             fit = fitter.with_fills(observations, select, self.num_rounds)
         self._publish(X, table, observations, fit)
+        self.filler_ = filler if filler is None else filler.energy.requires_grad_(False)
         return self
 
     def _select(

@@ -162,9 +162,9 @@ class Selection:
 
 
 def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
-    """The path that orders the supports; rougher where each pair has many couplings."""
+    """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
     tolerance = 1e-2 if observations.space.is_binary else 5e-2
-    return PenalizedPath(observations, fitter.estimator, tolerance=tolerance)
+    return PenalizedPath(observations.averaged(), fitter.estimator, tolerance=tolerance)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
