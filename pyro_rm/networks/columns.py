@@ -88,7 +88,7 @@ def row_weights(given: Any, num_rows: int) -> Tensor | None:
             f"Expected sample_weight of shape ({num_rows},), but got {tuple(weights.shape)}."
         )
     if not weights.isfinite().all() or weights.min() < 0 or weights.sum() == 0:
-        raise ValueError("Expected sample_weight from 0, finite and not all 0, but got others.")
+        raise ValueError("Expected sample_weight from 0, finite and not all zero, but got others.")
     return weights
 
 

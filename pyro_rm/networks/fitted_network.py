@@ -33,7 +33,6 @@ class FittedNetwork(Saved):
     num_fills: int
     random_state: Any
     categories_: Any
-    filler_: Any
     fields_: Any
     field_standard_errors_: Any
     kind_: str
@@ -101,20 +100,25 @@ class FittedNetwork(Saved):
         weights = None if sample_weight is None else np.asarray(sample_weight)[answered]
         return float(np.average(scores[answered], weights=weights))
 
-    def predict_proba(self, X: Any, site: Any) -> Any:
+    def predict_proba(self, X: Any, site: Any = None) -> Any:
         """Probabilities of a column's categories, given the others; blanks are averaged out.
 
         :param X: Data with the columns that the network was fitted to.
-        :param site: Name of the column, whose own cells are not looked at.
-        :returns: Shape ``(N, K)``, in the order of ``categories_``.
+        :param site: Name of the column, whose own cells are not looked at; None: each column in
+            turn.
+        :returns: Shape ``(N, K)``, in the order of ``categories_``; ``(N, D, K)`` of all columns.
         :raises ValueError: If there is no such column.
         """
-        model = self._model
-        if site not in self._columns:
+        model, values = self._model, self._read_like(X)
+        if site is not None and site not in self._columns:
             raise ValueError(f"Expected one of the columns {self._columns[:5]}, but got {site!r}.")
-        number, values = self._columns.index(site), self._read_like(X)
-        values[:, number] = torch.nan
-        return self._chances(model, values)[:, number]
+        chosen = range(len(self._columns)) if site is None else [self._columns.index(site)]
+        chances = []
+        for number in chosen:
+            others = values.clone()
+            others[:, number] = torch.nan
+            chances.append(self._chances(model, others)[:, number])
+        return np.stack(chances, 1) if site is None else chances[0]
 
     def impute(self, X: Any, *, proba: bool = False) -> Any:
         """Fill blanks by their most probable values, given the row's observed cells.

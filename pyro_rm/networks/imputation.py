@@ -14,7 +14,7 @@ _BURN_IN, _SWEEPS = 5, 5
 
 def filled(model: PairwiseModel, values: Tensor, num_fills: int) -> Observations:
     """Data with blanks filled from a fitted model."""
-    observations = with_fills(values, model.space, None, num_fills)
+    observations = with_fills(values, model.space, None, num_fills, model=model)
     return refill(observations, model, num_steps=_BURN_IN)
 
 

@@ -24,8 +24,9 @@ def with_fills(
     *,
     frequencies: bool = False,
     bounded: bool = False,
+    model: PairwiseModel | None = None,
 ) -> Observations:
-    """Observations with each blank filled, as if columns were independent.
+    """Observations with each blank filled.
 
     A datum gets all the joint values of its blanks, weighted by their probabilities, if they are
     few: nothing is random then. Others get draws.
@@ -37,6 +38,7 @@ def with_fills(
     :param frequencies: Whether weights count data.
     :param bounded: Whether all rows together are about ``num_fills`` a datum or less: data with
         few joint values come first, and draws share what is left.
+    :param model: What fills follow; None: independent columns.
     :returns: One row a datum, or a fill.
     """
     blank = values.isnan()
@@ -66,7 +68,9 @@ def with_fills(
         drawn=drawn[datum],
         total=float(data.sum()) if frequencies else None,
     )
-    return refill(rows, independent_model(space, _frequencies(rows), rows.effective_size))
+    if model is None:
+        model = independent_model(space, _frequencies(rows), rows.effective_size)
+    return refill(rows, model)
 
 
 def _copies(sizes: Tensor, num_fills: int, bounded: bool) -> Tensor:

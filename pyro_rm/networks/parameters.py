@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ class Parameters:
     device: torch.device | str | None
     energy_: Any
     edges_: Any
+    filler_: Any
     feature_names_in_: Any
     n_features_in_: int
     num_missing_: int
@@ -55,7 +57,7 @@ class Parameters:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "feature_names_in_"):
-            raise ValueError(
+            raise _not_fitted()(
                 f"Expected a fitted {type(self).__name__}, but it has seen no data. Call fit first."
             )
 
@@ -80,5 +82,14 @@ class Parameters:
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(allow_nan=True),
+            input_tags=InputTags(allow_nan=True, sparse=True),
         )
+
+
+def _not_fitted() -> type[ValueError]:
+    """What scikit-learn raises, where that is in use; it is a ValueError."""
+    if "sklearn" not in sys.modules:
+        return ValueError
+    from sklearn.exceptions import NotFittedError
+
+    return NotFittedError

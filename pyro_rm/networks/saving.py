@@ -19,6 +19,7 @@ from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.state_space import StateSpace
 
 _FORMAT, _VERSION = "pyro_rm network", 1
+_ENERGIES = ("energy_", "filler_")
 _PLAIN = (type(None), bool, int, float, str)
 Self = TypeVar("Self", bound="Saved")
 
@@ -35,7 +36,7 @@ class Saved(Parameters):
         :raises ValueError: If it is not fitted.
         """
         self._check_fitted()
-        learned = {k: v for k, v in vars(self).items() if k.endswith("_") and k != "energy_"}
+        learned = {k: v for k, v in vars(self).items() if k.endswith("_") and k not in _ENERGIES}
         space = self.energy_.state_space
         content = {
             "format": _FORMAT,
@@ -44,7 +45,11 @@ class Saved(Parameters):
             "parameters": {k: _packed(v, k) for k, v in self.get_params().items()},
             "learned": {k: _packed(v, k) for k, v in learned.items()},
             "space": (space.num_sites, space.num_categories, space.states),
-            "energy": [p.detach().cpu() for p in self.energy_.parameters()],
+            "energies": {
+                k: [p.detach().cpu() for p in getattr(self, k).parameters()]
+                for k in _ENERGIES
+                if getattr(self, k) is not None
+            },
         }
         torch.save(content, path)
 
@@ -80,15 +85,19 @@ class Saved(Parameters):
         network = cls(**{k: _unpacked(v) for k, v in content["parameters"].items()})
         for name, value in content["learned"].items():
             setattr(network, name, _unpacked(value))
-        network.energy_ = _energy(content, network.edges_)
+        sites = len(network.feature_names_in_)
+        pairs = torch.triu_indices(sites, sites, 1).T
+        network.energy_ = _energy(content, "energy_", torch.as_tensor(network.edges_))
+        network.filler_ = _energy(content, "filler_", pairs)
         return network
 
 
-def _energy(content: dict[str, Any], edges: Any) -> Any:
+def _energy(content: dict[str, Any], name: str, edges: Tensor) -> Any:
+    if name not in content["energies"]:
+        return None
     num_sites, categories, states = content["space"]
-    space, parameters = StateSpace(num_sites, categories, states=states), content["energy"]
-    model = PairwiseModel.on(space, torch.as_tensor(edges), parameters[0])
-    energy = model.energy.requires_grad_(False)
+    space, parameters = StateSpace(num_sites, categories, states=states), content["energies"][name]
+    energy = PairwiseModel.on(space, edges, parameters[0]).energy.requires_grad_(False)
     for own, saved in zip(energy.parameters(), parameters, strict=True):
         own.copy_(saved)
     return energy
