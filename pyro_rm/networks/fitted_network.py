@@ -36,6 +36,7 @@ class FittedNetwork(Saved):
     fields_: Any
     field_standard_errors_: Any
     kind_: str
+    profiles_: list[Any]
     labels_: list[list[Any]] | None
 
     @abstractmethod
@@ -181,7 +182,8 @@ class FittedNetwork(Saved):
         """Couplings with their intervals, in the order of ``edges_``.
 
         Intervals are those of the refit: they do not know that the edges were selected on the
-        same data, which favors couplings that came out large.
+        same data, which favors couplings that came out large. Those of separated pairs are
+        one-sided, from the profile of the pseudolikelihood; NaN under other objectives.
 
         :param level: Nominal level of the intervals, between 0 and 1.
         :returns: A :class:`pandas.DataFrame` with the columns ``source``, ``target``,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from pyro_rm.networks.profiles import one_sided
+
 
 def couplings_of(network: Any, level: float) -> list[dict[str, Any]]:
     """Each edge with its coupling, standard error, interval and whether it is separated.
@@ -21,17 +23,21 @@ def couplings_of(network: Any, level: float) -> list[dict[str, Any]]:
         raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
     wide = NormalDist().inv_cdf(0.5 + level / 2)
     names = network.feature_names_in_.tolist()
-    separated = {tuple(edge) for edge in network.separated_.tolist()}
+    separated = [tuple(edge) for edge in network.separated_.tolist()]
+    profiles = dict(zip(separated, network.profiles_, strict=False))
     rows = []
     columns = (network.edges_.tolist(), network.weights_, network.standard_errors_)
     for (first, second), weight, error in zip(*columns, strict=True):
+        lower, upper = float(weight - wide * error), float(weight + wide * error)
+        if (first, second) in profiles:
+            lower, upper = one_sided(profiles[first, second], wide**2)
         rows.append({
             "source": names[first],
             "target": names[second],
             "coupling": float(weight),
             "standard_error": float(error),
-            "lower": float(weight - wide * error),
-            "upper": float(weight + wide * error),
+            "lower": lower,
+            "upper": upper,
             "separated": (first, second) in separated,
         })  # fmt: skip
     return rows

@@ -16,8 +16,9 @@ from pyro_rm.networks.columns import Table
 from pyro_rm.networks.fitted_network import FittedNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.intervals import separation_warning
-from pyro_rm.networks.missing_cells import with_fills
+from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
+from pyro_rm.networks.profiles import profiles_of
 from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.table_kinds import kind_of, labels_of
@@ -81,6 +82,7 @@ class Network(FittedNetwork):
             pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
             filler = fitter.filler(observations, pairs) if given is None else None
             fit = fitter.with_fills(observations, select, self.num_rounds)
+            self.profiles_ = profiles_of(fitter, refill(observations, fit.model), fit)
         self._publish(X, table, observations, fit)
         self.filler_ = filler if filler is None else filler.energy.requires_grad_(False)
         return self

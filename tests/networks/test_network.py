@@ -323,5 +323,5 @@ def test_alignments_are_fitted_with_their_letters():
     assert np.isfinite(network.score(letters))
     with pytest.raises(ValueError, match="alphabet '-ACG' of the fit"):
         network.score(alignment._replace(alphabet="ACG-"))
-    with pytest.raises(ValueError, match="codes .* of the fit"):
+    with pytest.raises(ValueError, match=r"codes .* of the fit"):
         network.score(np.full((3, 5), "Z"))
