@@ -183,7 +183,8 @@ class FittedNetwork(Saved):
 
         Intervals are those of the refit: they do not know that the edges were selected on the
         same data, which favors couplings that came out large. Those of separated pairs are
-        one-sided, from the profile of the pseudolikelihood; NaN under other objectives.
+        one-sided, from the profile of the pseudolikelihood, and err at the rate of one end of
+        the others; NaN under other objectives.
 
         :param level: Nominal level of the intervals, between 0 and 1.
         :returns: A :class:`pandas.DataFrame` with the columns ``source``, ``target``,

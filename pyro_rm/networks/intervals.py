@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import log
 from statistics import NormalDist
 from typing import Any
 
@@ -30,7 +31,9 @@ def couplings_of(network: Any, level: float) -> list[dict[str, Any]]:
     for (first, second), weight, error in zip(*columns, strict=True):
         lower, upper = float(weight - wide * error), float(weight + wide * error)
         if (first, second) in profiles:
-            lower, upper = one_sided(profiles[first, second], wide**2)
+            # of a count of mean m, zero has probability exp(-m), and the statistic is 2 m
+            threshold = -2 * log((1 - level) / 2)
+            lower, upper = one_sided(profiles[first, second], threshold)
         rows.append({
             "source": names[first],
             "target": names[second],

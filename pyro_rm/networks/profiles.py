@@ -59,7 +59,7 @@ def one_sided(profile: Tensor | Any, threshold: float) -> tuple[float, float]:
     """The interval of couplings whose statistics are below a threshold.
 
     :param profile: See :func:`profiles_of`.
-    :param threshold: A quantile of the chi-squared distribution with one degree of freedom.
+    :param threshold: The largest statistic that is not refused.
     :returns: Lower and upper end, one of them infinite.
 
     Example:
