@@ -18,7 +18,7 @@ from pyro_rm.networks.sandwich import Sandwich, sandwich
 from pyro_rm.objectives import as_objective
 
 SEPARATION_RIDGE = 1.0  # on squared log odds ratios of separated couplings
-MAX_COVARIANCE = 10_000  # parameters, beyond which their covariance is not computed
+MAX_COVARIANCE = {True: 10_000, False: 4_000}  # parameters of binary and of other sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class NetworkFit:
 
     :param energy: The model.
     :param edges: The pairs that were fitted, ``(E, 2)``.
-    :param sandwich: Covariance of its couplings and fields; None above 10000 of them.
+    :param sandwich: Covariance of its couplings and fields; None above 10000 of them (4000
+        of sites with more than two categories): its cost is their third power.
     :param objective: Its mean objective on the data.
     :param penalty: The penalty that selected its couplings; None if they were given.
     :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
@@ -94,7 +95,7 @@ class Fitter:
         model = self._started(observations, edges, start)
         objective = self._refit(model, observations)
         num_sites, width = observations.space.num_sites, observations.space.max_categories - 1
-        too_many = len(edges) * width**2 + num_sites * width > MAX_COVARIANCE
+        too_many = len(edges) * width**2 + num_sites * width > MAX_COVARIANCE[width == 1]
         if not covariance or too_many:
             return NetworkFit(model.energy, model.edges, None, objective, ridge=self.ridge)
         spread = self._sandwich(model, observations)

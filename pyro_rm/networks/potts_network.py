@@ -60,7 +60,7 @@ class PottsNetwork(Network):
     ``strengths_``, Frobenius norms after average product correction; ``categories_``, the codes or
     letters of the data that categories 0, 1, ... stand for, and ``labels_``, what each column of
     a data frame has for them; ``edges_``, the pairs that were fitted, their norms ``weights_`` and
-    ``standard_errors_`` (those of the penalized estimate; NaN in networks with more than 10000
+    ``standard_errors_`` (those of the penalized estimate; NaN in networks with more than 4000
     parameters); ``energy_``; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``penalty_``
     and ``criterion_``; ``separated_``.
 
