@@ -202,7 +202,7 @@ FAR_ENTRIES = {
     ),
 }
 NOT_MOVED = {
-    "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "IsingFit",
+    "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "NetworkFit",
                 "LogLikelihood", "Terms", "TrainingResult", "Alignment", "CsvTable"},
     "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
     "of numbers, names or files alone": {

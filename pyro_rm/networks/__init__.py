@@ -6,16 +6,17 @@ from pyro_rm.networks.contacts import (
     coupling_norms,
 )
 from pyro_rm.networks.conventions import recode
+from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
 from pyro_rm.networks.potts_network import PottsNetwork
 from pyro_rm.networks.recovery import negative_log_error, simulate_ising, support_f1
-from pyro_rm.networks.selection import IsingFit, Selection
+from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
 
 __all__ = [
-    "IsingFit",
     "IsingNetwork",
+    "NetworkFit",
     "PottsNetwork",
     "Selection",
     "average_product_correction",

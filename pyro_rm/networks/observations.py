@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,23 +19,28 @@ _ENTRIES_PER_CHUNK = 2**20  # temporaries of this size are reused by the allocat
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Rows of data that one objective is averaged over.
+    """Rows of data that one objective is averaged over, checked and encoded once.
 
-    :param values: Data, ``(R, D)``.
+    A datum with missing cells is several rows, which differ in what fills these cells.
+
+    :param encoded: The rows as energies take them, ``(R,) + encoded_shape``.
     :param space: Their state space.
     :param weights: Weights of the rows, ``(R,)``, summing to 1.
-    :param active: Booleans of the shape of ``values``: False where a cell was missing and
-        its value is a fill; None if all were observed.
-    :param num_fills: How many consecutive rows are fills of the same datum.
+    :param active: Booleans, ``(R, D)``: False where a cell was missing and its value is a fill;
+        None if all were observed.
+    :param datum: The number of each row's datum, in order, ``(R,)``; None: each row is one.
+    :param drawn: Booleans, ``(R,)``: whether fills of a datum are draws, rather than all there
+        are, weighted by their probabilities.
     :param total: How many data they stand for, if weights are frequencies; None: weights are
         sampling weights, of which Kish's number is the effective one.
     """
 
-    values: Tensor
+    encoded: Tensor
     space: StateSpace
     weights: Tensor
     active: Tensor | None = None
-    num_fills: int = 1
+    datum: Tensor | None = None
+    drawn: Tensor | None = None
     total: float | None = None
 
     @classmethod
@@ -47,22 +53,18 @@ class Observations:
         frequencies: bool = False,
     ) -> Observations:
         """Complete data, equally weighted unless told."""
+        space.validate(values)
         if weights is None:
-            weights = values.new_ones(len(values))
+            weights = torch.ones(len(values), dtype=values.dtype, device=values.device)
         total = float(weights.sum())
-        weights = weights.to(values.dtype) / weights.sum()
-        return cls(values, space, weights, total=total if frequencies else None)
-
-    @cached_property
-    def encoded(self) -> Tensor:
-        """The rows as energies take them, checked and encoded once, ``(R,) + encoded_shape``."""
-        self.space.validate(self.values)
-        return self.space.encode(self.values, self.weights.dtype)
+        weights = (weights / weights.sum()).to(values.device, values.dtype)
+        encoded = space.encode(values, weights.dtype)
+        return cls(encoded, space, weights, total=total if frequencies else None)
 
     @cached_property
     def distinct(self) -> tuple[Tensor, Tensor]:
         """Encoded rows and weights that give the same means, fewer where there are few states."""
-        if self.active is not None or self.space.num_states >= len(self.values):
+        if self.active is not None or self.space.num_states >= len(self.encoded):
             return self.encoded, self.weights
         rows, which = self.encoded.unique(dim=0, return_inverse=True)
         return rows, self.weights.new_zeros(len(rows)).index_add_(0, which, self.weights)
@@ -74,10 +76,47 @@ class Observations:
             return self.total
         return float(1 / self.data_weights.square().sum())
 
+    @cached_property
+    def num_data(self) -> int:
+        """How many data the rows are of."""
+        return len(self.encoded) if self.datum is None else int(self.datum[-1]) + 1
+
     @property
     def data_weights(self) -> Tensor:
         """Weights of the data, summed over fills."""
-        return self.weights.view(-1, self.num_fills).sum(1)
+        return self.summed(self.weights)
+
+    def summed(self, of_rows: Tensor) -> Tensor:
+        """Sums over the fills of each datum, ``(N, ...)``, of something of each row."""
+        if self.datum is None:
+            return of_rows
+        return of_rows.new_zeros(self.num_data, *of_rows.shape[1:]).index_add_(
+            0, self.datum, of_rows
+        )
+
+    @property
+    def fill_weights(self) -> Tensor:
+        """The share of each row in its datum, ``(R,)``."""
+        if self.datum is None:
+            return torch.ones_like(self.weights)
+        return self.weights / self.data_weights[self.datum]
+
+    def averaged(self) -> Observations:
+        """One row a datum, the mean of its fills: quick, and exact where nothing is missing."""
+        if self.datum is None or self.active is None:
+            return self
+        shape = (-1, *[1] * (self.encoded.dim() - 1))
+        means = self.summed(self.encoded * self.fill_weights.view(shape))
+        first = torch.ones_like(self.datum, dtype=torch.bool)
+        first[1:] = self.datum[1:] != self.datum[:-1]
+        return replace(
+            self,
+            encoded=means,
+            weights=self.data_weights,
+            active=self.active[first],
+            datum=None,
+            drawn=None,
+        )
 
     def scattered(self, scores: Tensor) -> Tensor:
         """Scores of data whose products sum to the covariance of their weighted mean.
@@ -91,25 +130,27 @@ class Observations:
         scale = weights if self.total is None else (weights / self.total).sqrt()
         return centered * scale[:, None]
 
-    def rows(self, index: Tensor) -> Observations:
-        """Some of the rows, by booleans or indices, weighted to sum to 1 again."""
-        weights = self.weights[index]
-        active = None if self.active is None else self.active[index]
+    def data(self, chosen: Tensor) -> Observations:
+        """Some of the data with all their fills, by booleans ``(N,)``, weighted to sum to 1."""
+        rows = chosen if self.datum is None else chosen[self.datum]
+        weights = self.weights[rows]
         share = float(weights.sum())
+        renumbered = chosen.cumsum(0) - 1
         return replace(
             self,
-            values=self.values[index],
+            encoded=self.encoded[rows],
             weights=weights / share,
-            active=active,
+            active=None if self.active is None else self.active[rows],
+            datum=None if self.datum is None else renumbered[self.datum[rows]],
+            drawn=None if self.drawn is None else self.drawn[rows],
             total=None if self.total is None else self.total * share,
         )
 
     def split(self, held_out_share: float) -> tuple[Observations, Observations]:
         """Training and held-out data, at random; fills of a datum stay together."""
-        num_data = len(self.values) // self.num_fills
-        held_out = torch.rand(num_data).argsort() < max(1, int(held_out_share * num_data))
-        held_out = held_out.repeat_interleave(self.num_fills)
-        return self.rows(~held_out), self.rows(held_out)
+        size = max(1, int(held_out_share * self.num_data))
+        held_out = (torch.rand(self.num_data).argsort() < size).to(self.weights.device)
+        return self.data(~held_out), self.data(held_out)
 
     def encoded_mean(self) -> Tensor:
         """Weighted mean of the encoded rows, ``encoded_shape``."""
@@ -129,21 +170,38 @@ def mean_objective(
 
     .. note:: Memory beyond the data is that of a chunk, whatever the number of rows.
     """
-    sites = observations.space.encoded_shape.numel()
-    rows = max(256, _ENTRIES_PER_CHUNK // sites)
+    encoded, weights = observations.distinct
     total = 0.0
-    target = Target.of(energy, observations.space)
-    encoded, weights_of_rows = observations.distinct
     with torch.set_grad_enabled(backward):
-        for start in range(0, len(encoded), rows):
-            chunk = slice(start, start + rows)
-            terms = estimator.terms(target, encoded[chunk])
-            weights = weights_of_rows[chunk]
-            if observations.active is None:
-                mean = terms.value @ weights
-            else:  # fills stay in the energy, but are not terms
-                mean = (terms.contributions * observations.active[chunk].mT).sum(0) @ weights
+        for chunk, objective in _by_chunks(energy, observations, encoded, estimator):
+            mean = objective @ weights[chunk]
             if backward:
                 mean.backward()
             total += mean.item()
     return total
+
+
+@torch.no_grad()
+def data_objectives(energy: Energy, observations: Observations, estimator: Estimator) -> Tensor:
+    """The objective of each datum, averaged over its fills, ``(N,)``."""
+    encoded = observations.encoded
+    rows = [objective for _, objective in _by_chunks(energy, observations, encoded, estimator)]
+    return observations.summed(torch.cat(rows) * observations.fill_weights)
+
+
+def _by_chunks(
+    energy: Energy, observations: Observations, encoded: Tensor, estimator: Estimator
+) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of rows and their objectives; fills stay in the energy, but are not terms."""
+    space = observations.space
+    target = Target.of(energy, space)
+    rows = max(256, _ENTRIES_PER_CHUNK // space.encoded_shape.numel())
+    for start in range(0, len(encoded), rows):
+        chunk = slice(start, start + rows)
+        terms = estimator.terms(target, encoded[chunk])
+        if observations.active is None:
+            yield chunk, terms.value
+        else:
+            counted = observations.active[chunk].mT
+            counted = counted.repeat_interleave(len(terms.contributions) // len(counted), 0)
+            yield chunk, (terms.contributions * terms.weights * counted).sum(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 import torch
@@ -18,6 +19,13 @@ class Parameters:
 
     dtype: torch.dtype
     device: torch.device | str | None
+    energy_: Any
+    edges_: Any
+    filler_: Any
+    feature_names_in_: Any
+    n_features_in_: int
+    num_missing_: int
+    num_rows_: int
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -49,7 +57,7 @@ class Parameters:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "feature_names_in_"):
-            raise ValueError(
+            raise _not_fitted()(
                 f"Expected a fitted {type(self).__name__}, but it has seen no data. Call fit first."
             )
 
@@ -60,7 +68,13 @@ class Parameters:
             for name, value in self.get_params().items()
             if value is not defaults[name].default and value != defaults[name].default
         )
-        return f"{type(self).__name__}({', '.join(changed)})"
+        unfitted = f"{type(self).__name__}({', '.join(changed)})"
+        if not hasattr(self, "feature_names_in_"):
+            return unfitted
+        return (
+            f"{unfitted}, fitted: {self.num_rows_} rows, {self.n_features_in_} columns, "
+            f"{self.num_missing_} blanks, {len(self.edges_)} edges"
+        )
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags
@@ -68,5 +82,14 @@ class Parameters:
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(allow_nan=True),
+            input_tags=InputTags(allow_nan=True, sparse=True),
         )
+
+
+def _not_fitted() -> type[ValueError]:
+    """What scikit-learn raises, where that is in use; it is a ValueError."""
+    if "sklearn" not in sys.modules:
+        return ValueError
+    from sklearn.exceptions import NotFittedError
+
+    return NotFittedError

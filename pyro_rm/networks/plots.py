@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import networkx as nx
@@ -57,7 +58,7 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
 
 
 def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) -> Any:
-    """Draw the strongest couplings with their intervals, sorted.
+    """Draw the strongest couplings with their intervals, sorted; infinite ends are left out.
 
     :param graph: What :meth:`IsingNetwork.to_networkx` returns.
     :param axis: A matplotlib axis; None: the current one.
@@ -75,7 +76,8 @@ def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) ->
     edges.sort(key=lambda edge: edge[2]["weight"])
     for row, (_, _, edge) in enumerate(edges):
         color = "tab:blue" if edge["weight"] > 0 else "tab:red"
-        axis.plot([edge["lower"], edge["upper"]], [row, row], color=color)
+        ends = [end if isfinite(end) else edge["weight"] for end in (edge["lower"], edge["upper"])]
+        axis.plot(ends, [row, row], color=color)
         axis.plot(edge["weight"], row, "o", color=color, markersize=4)
     axis.axvline(0, color="gray", linewidth=0.8)
     axis.set_yticks(range(len(edges)), [f"{a} - {b}" for a, b, _ in edges], size=6)

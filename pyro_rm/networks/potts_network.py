@@ -10,47 +10,59 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies import PottsEnergy
-from pyro_rm.estimators import Estimator
-from pyro_rm.markov_steps import GibbsSweep, MarkovSampler
+from pyro_rm.networks.category_tables import read_categories, read_categories_like
+from pyro_rm.networks.columns import Table
 from pyro_rm.networks.contacts import average_product_correction, coupling_norms
+from pyro_rm.networks.contrasts import contrasts
+from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
-from pyro_rm.networks.observations import Observations, mean_objective
-from pyro_rm.networks.parameters import Parameters
-from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
-from pyro_rm.networks.refit import refit
+from pyro_rm.networks.network import Network
+from pyro_rm.networks.sandwich import Sandwich
+from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
-from pyro_rm.networks.tables import read_categories, read_columns_like, row_weights, some_columns
 
 _FIELD_RIDGE = 0.01
 
 
-class PottsNetwork(Parameters):
+class PottsNetwork(Network):
     r"""Couplings between categorical variables, such as the positions of a protein family.
 
     :math:`\log p(x) = \sum_{i<j} J_{ij}(x_i, x_j) + \sum_i h_i(x_i) + \text{const}`, fitted
-    with a ridge on couplings and a small one on fields.
+    with a ridge on couplings and a small one on fields. Blank cells are filled from the model's
+    own conditionals, as by :class:`IsingNetwork`. An :class:`~pyro_rm.datasets.Alignment` is a
+    table, too: its letters are the categories of every position, of conserved ones as well, and
+    come back in samples.
 
+    :param selection: How pairs are selected: a :class:`~pyro_rm.networks.Selection`, or
+        ``"ebic"`` or ``"held_out"`` for one with defaults; None fits all pairs.
+    :param graph: A :class:`networkx.Graph` on column names that says which pairs to fit.
     :param num_categories: Categories a site: a number, one for each site, or None for as many
         as each column has.
     :param ridge: :math:`\rho` in :math:`\rho \sum_{i<j} \lVert J_{ij} \rVert^2` on the summed
         objective; None: :math:`0.2 (D - 1)` [1].
     :param identity: Sequences that agree at this share of sites count as one, see
         :func:`~pyro_rm.networks.sequence_weights`; None: all rows count.
-    :param num_penalties: Fit selected pairs only: the group :math:`\ell_1` path over so many
-        penalties (two or more), the one with the best held-out objective, and a refit with the
-        ridge. 0 fits all pairs.
+    :param num_penalties: Short for ``Selection("held_out", num_penalties=..., ratio=0.05)``, two
+        or more; 0: as ``selection`` says.
     :param skip_first: Leave category 0, the gap of an alignment, out of the strengths.
     :param objective: Name or :class:`~pyro_rm.objectives.Objective`.
     :param max_steps: Bound on quasi-Newton iterations of the ridge fit.
+    :param num_fills: As of :class:`IsingNetwork`, like ``num_rounds``, ``weighting`` and
+        ``random_state``.
+    :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
+    :param weighting: What ``sample_weight`` means, ``"frequency"`` or ``"sampling"``.
+    :param random_state: An integer, a NumPy generator or None.
     :param dtype: Floating type to compute in.
     :param device: Where to compute; None: on the host. What is fitted is NumPy's in any case.
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``; ``couplings_``
-    ``(D, K, D, K)`` and ``fields_`` ``(D, K)`` in the zero-sum gauge; ``strengths_``, Frobenius
-    norms after average product correction; ``categories_``, the codes of the data that categories
-    0, 1, ... stand for; ``edges_``, the pairs that were fitted; ``energy_``;
-    ``effective_size_``; ``penalty_``.
+    ``(D, K, D, K)``, ``fields_`` and ``field_standard_errors_`` ``(D, K)`` in the zero-sum gauge;
+    ``strengths_``, Frobenius norms after average product correction; ``categories_``, the codes or
+    letters of the data that categories 0, 1, ... stand for, and ``labels_``, what each column of
+    a data frame has for them; ``edges_``, the pairs that were fitted, their norms ``weights_`` and
+    ``standard_errors_`` (those of the penalized estimate; NaN in networks with more than 4000
+    parameters); ``energy_``; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``penalty_``
+    and ``criterion_``; ``separated_``.
 
     Example:
 
@@ -71,6 +83,8 @@ class PottsNetwork(Parameters):
     def __init__(
         self,
         *,
+        selection: str | Selection | None = None,
+        graph: Any = None,
         num_categories: int | tuple[int, ...] | None = None,
         ridge: float | None = None,
         identity: float | None = None,
@@ -78,9 +92,15 @@ class PottsNetwork(Parameters):
         skip_first: bool = False,
         objective: Any = "pseudolikelihood",
         max_steps: int = 50,
+        num_fills: int = 16,
+        num_rounds: int = 8,
+        weighting: str = "frequency",
+        random_state: Any = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
     ) -> None:
+        self.selection = selection
+        self.graph = graph
         self.num_categories = num_categories
         self.ridge = ridge
         self.identity = identity
@@ -88,132 +108,80 @@ class PottsNetwork(Parameters):
         self.skip_first = skip_first
         self.objective = objective
         self.max_steps = max_steps
+        self.num_fills = num_fills
+        self.num_rounds = num_rounds
+        self.weighting = weighting
+        self.random_state = random_state
         self.dtype = dtype
         self.device = device
 
-    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> PottsNetwork:
-        """Fit couplings and fields.
+    def _read(self, X: Any, sample_weight: Any) -> Table:
+        table = read_categories(X, self.num_categories, sample_weight)
+        if table.weights is not None or self.identity is None:
+            return table
+        codes = table.values.nan_to_num(table.space.max_categories)
+        return table._replace(weights=sequence_weights(codes, identity=self.identity).double())
 
-        :param X: Integer codes from 0, ``(N, D)``: a data frame, array or tensor.
-        :param y: Ignored.
-        :param sample_weight: Weights of the rows, ``(N,)``, instead of ``identity``.
-        :returns: The fitted network.
-        :raises ValueError: If a column does not hold codes, or has a single one, or weights are
-            not positive numbers.
-        """
+    def _read_like(self, X: Any) -> Tensor:
+        space = self.energy_.state_space
+        return read_categories_like(X, self.categories_.tolist(), space, self._columns)
+
+    def _selection(self) -> Selection | None:
+        if not self.num_penalties:
+            return super()._selection()
+        return Selection("held_out", num_penalties=self.num_penalties, ratio=0.05)
+
+    def _fitter(self, num_sites: int) -> Fitter:
         check_counts(max_steps=self.max_steps)
         check_counts(2 if self.num_penalties == 1 else 0, num_penalties=self.num_penalties)
-        values, names, space, categories = read_categories(X, self.num_categories)
-        weights = row_weights(sample_weight, len(values))
-        if weights is None and self.identity is not None:
-            weights = sequence_weights(values, identity=self.identity)
-        total = float(len(values) if weights is None else weights.sum())
-        observations = Observations.of(self._placed(values), space, weights)
-        edges, self.penalty_ = self._edges(observations)
-        ridge = 0.2 * (space.num_sites - 1) if self.ridge is None else self.ridge
-        energy = PottsEnergy(space.num_sites, space.num_categories).to(observations.weights)
-        with torch.no_grad():  # the independent model; unseen categories as half a datum
-            energy.fields.copy_((observations.encoded_mean() + 0.5 / total).log())
-        _train_only(energy, edges)
-        refit(
-            energy, observations, self._estimator(),
-            ridge=ridge, field_ridge=_FIELD_RIDGE,
-            size=total, max_steps=self.max_steps,
-        )  # fmt: skip
-        self._publish(energy.requires_grad_(False), edges, names)
-        self.effective_size_, self.categories_ = total, np.array(categories)
-        return self
-
-    def _estimator(self) -> Estimator:
-        return Estimator(self.objective, num_neighbors="all")
-
-    def _edges(self, observations: Observations) -> tuple[Tensor, float | None]:
-        """The pairs to fit, and the penalty that selected them."""
-        num_sites = observations.space.num_sites
-        if not self.num_penalties:
-            return torch.triu_indices(num_sites, num_sites, 1).T, None
-        training, validation = observations.split(0.2)
-        path = PenalizedPath(training, self._estimator(), tolerance=0.05)
-        penalties = geometric_penalties(
-            path.largest_penalty(), ratio=0.05, num_penalties=self.num_penalties
+        ridge = 0.2 * (num_sites - 1) if self.ridge is None else self.ridge
+        return Fitter(
+            self._estimator(), ridge=ridge, field_ridge=_FIELD_RIDGE, max_steps=self.max_steps
         )
-        scores = [
-            mean_objective(point.energy, validation, self._estimator())
-            for point in path.points(penalties)
-        ]
-        best = min(range(len(scores)), key=scores.__getitem__)
-        *_, last = PenalizedPath(observations, self._estimator(), tolerance=0.05).points(
-            penalties[: best + 1]
-        )
-        return last.edges, last.penalty
 
-    def _publish(self, energy: PottsEnergy, edges: Tensor, names: list[Any]) -> None:
+    def _publish_couplings(self, fit: NetworkFit) -> None:
+        energy = self.energy_
         pairs, singles = zero_sum_gauge(energy.couplings, energy.fields, energy.state_space)
         norms = coupling_norms(pairs, skip_first=self.skip_first)
-        self.energy_ = energy
         self.couplings_, self.fields_ = pairs.cpu().numpy(), singles.cpu().numpy()
         self.strengths_ = average_product_correction(norms).cpu().numpy()
-        self.edges_ = edges.cpu().numpy()
-        self.n_features_in_ = len(names)
-        self.feature_names_in_ = np.array(names, dtype=object)
+        self.weights_ = norms.cpu().numpy()[tuple(self.edges_.T)]
+        self.standard_errors_ = np.full(len(self.edges_), np.nan)
+        self.field_standard_errors_ = np.full(self.fields_.shape, np.nan)
+        if fit.sandwich is not None:
+            basis = contrasts(energy.state_space, energy.fields)
+            errors = self._errors_of_norms(fit, fit.sandwich, basis)
+            errors[list(fit.separated)] = torch.nan
+            fields = (basis @ fit.sandwich.of_fields() @ basis.mT).diagonal(dim1=1, dim2=2)
+            self.standard_errors_ = errors.cpu().numpy()
+            self.field_standard_errors_ = fields.clamp(min=0).sqrt().cpu().numpy()
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Minus the mean objective of new data: higher is better.
+    def _errors_of_norms(self, fit: NetworkFit, spread: Sandwich, basis: Tensor) -> Tensor:
+        """Standard errors of the norms, ``(E,)``, by their gradients in the couplings."""
+        tables = basis @ fit.model.coordinates() @ basis.mT
+        if self.skip_first:
+            tables = tables.clone()
+            tables[:, 0] = tables[:, :, 0] = 0
+        slopes = (basis.mT @ tables @ basis).flatten(1)
+        norms = tables.flatten(1).norm(dim=1).clamp(min=1e-30)
+        variances = torch.einsum("ea,eab,eb->e", slopes, spread.of_edges(), slopes)
+        return variances.clamp(min=0).sqrt() / norms
 
-        :param X: Codes with the columns that the network was fitted to.
-        :param y: Ignored.
-        :returns: The mean log pseudolikelihood of a row under the default objective.
-        """
-        self._check_fitted()
-        space = self.energy_.state_space
-        values = read_columns_like(X, self.feature_names_in_.tolist())
-        known = torch.as_tensor(self.categories_, dtype=values.dtype)
-        codes = torch.searchsorted(known, values).clamp(max=len(known) - 1)
-        new = (known[codes] != values).any(0)
-        if new.any():
-            raise ValueError(
-                f"Expected the codes {self.categories_.tolist()} of the fit, but got others in "
-                f"{some_columns(self.feature_names_in_.tolist(), new)}."
-            )
-        values = read_categories(codes, space.categories).values
-        observations = Observations.of(self._placed(values), space)
-        return -mean_objective(self.energy_, observations, self._estimator())
-
-    def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
-        """Draw rows from the fitted model by Gibbs sweeps from random starts.
-
-        :param num_samples: Independent rows.
-        :param num_steps: Sweeps; more where couplings are strong.
-        :returns: Codes as in the data, ``(num_samples, D)``.
-        """
-        self._check_fitted()
-        check_counts(0, num_samples=num_samples)
-        sampler = MarkovSampler(num_steps, GibbsSweep())
-        draws = sampler(self.energy_, sample_shape=(num_samples,))
-        return self.categories_[draws.cpu().numpy()]
-
-    def to_networkx(self, *, num_edges: int | None = None) -> nx.Graph:
+    def to_networkx(self, *, level: float = 0.9, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.
 
+        :param level: Not used: corrected strengths have no intervals; :meth:`summary` has those of
+            the norms.
         :param num_edges: The strongest pairs only; None: all pairs that were fitted.
         :returns: Edges have ``weight``, the corrected strength of the pair.
         """
         self._check_fitted()
         if num_edges is not None:
             check_counts(0, num_edges=num_edges)
-        names, graph = self.feature_names_in_.tolist(), nx.Graph()
-        graph.add_nodes_from(names)
+        graph = nx.Graph()
+        graph.add_nodes_from(self._columns)
         first, second = self.edges_.T
         order = np.argsort(-self.strengths_[first, second], kind="stable")[:num_edges]
         for a, b in self.edges_[order]:
-            graph.add_edge(names[a], names[b], weight=float(self.strengths_[a, b]))
+            graph.add_edge(self._columns[a], self._columns[b], weight=float(self.strengths_[a, b]))
         return graph
-
-
-def _train_only(energy: PottsEnergy, edges: Tensor) -> None:
-    """Keep the couplings of all other pairs at zero."""
-    sites, k = energy.fields.shape
-    kept = energy.weight.new_zeros(sites, sites)
-    kept[edges.amin(1), edges.amax(1)] = 1
-    mask = kept.repeat_interleave(k, 0).repeat_interleave(k, 1)
-    energy.weight.register_hook(lambda gradient: gradient * mask)

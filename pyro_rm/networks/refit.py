@@ -5,31 +5,30 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
+from pyro_rm.networks.pairwise_models import PairwiseModel
 
 
 def refit(
-    energy: nn.Module,
+    model: PairwiseModel,
     observations: Observations,
     estimator: Estimator,
     *,
     ridge: float | Tensor = 0.0,
     field_ridge: float = 0.0,
-    size: float | None = None,
     max_steps: int = 500,
 ) -> float:
     r"""Minimize the mean objective over an energy's couplings and fields by L-BFGS [1].
 
-    :param energy: A pairwise energy with parameters ``weight`` and ``fields``; fitted in place.
+    :param model: The model; fitted in place.
     :param observations: The data.
     :param estimator: The objective; deterministic.
     :param ridge: :math:`\rho` in a penalty :math:`\rho \sum_{i<j} J_{ij}^2` on the objective
-        summed over the data; a number, or one for each coupling.
+        summed over the data; a number, or one for each edge.
     :param field_ridge: The same on the fields.
-    :param size: The number of data that the sum is over; None: Kish's effective number.
     :param max_steps: Bound on iterations.
     :returns: The mean objective, without penalties.
 
@@ -40,11 +39,14 @@ def refit(
     [1] Dong Liu, Jorge Nocedal (1989) "On the limited memory BFGS method for large scale
         optimization", Mathematical Programming 45.
     """
+    energy = model.energy
     parameters = [p for p in energy.parameters() if p.numel()]
     if not isinstance(ridge, Tensor) and not 0 <= ridge < math.inf:
         raise ValueError(f"Expected ridge of 0 or more, but got {ridge}.")
+    if isinstance(ridge, Tensor):
+        ridge = model.spread(ridge)
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
-    size = observations.effective_size if size is None else size
+    size = observations.effective_size
     start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pyro_rm.energies import SparseIsingEnergy
+from pyro_rm.drawn_gaps import unit_gaps
+from pyro_rm.neighborhoods import linear_gaps
+from pyro_rm.networks.contrasts import contrasts, coordinates, existing
 from pyro_rm.networks.observations import Observations
+from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.objectives import Objective
 
 _LEAST_INFORMATION = 25.0  # variance of a log odds ratio
@@ -18,30 +22,49 @@ _LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 class Sandwich:
     r"""Covariance of the estimated couplings and fields, and how many parameters they count as.
 
-    :param covariance: :math:`A^{-1} B A^{-\top}`, couplings first, ``(E + D, E + D)``.
+    Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`m`: see
+    :func:`~pyro_rm.networks.contrasts.contrasts`; :math:`m` is 1 for binary sites.
+
+    :param covariance: :math:`A^{-1} B A^{-\top}`, couplings first, ``(E m m + D m,) * 2``.
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
         coupling is in two conditionals.
     :param num_effective_couplings: The couplings' share of it.
-    :param diverging: Indices of couplings about which the data carry no information, less
+    :param num_coordinates: Coordinates of each edge's couplings, ``(E,)``.
+    :param diverging: Indices of edges about which the data carry no information, less
         than a 25th of one datum: unbounded estimates, from separated data.
+    :param width: :math:`m`.
     """
 
     covariance: Tensor
     num_effective: float
     num_effective_couplings: float
+    num_coordinates: Tensor
     diverging: tuple[int, ...]
+
+    width: int = 1
+
+    def of_edges(self) -> Tensor:
+        """Covariance of each edge's couplings, ``(E, m m, m m)``."""
+        edges = len(self.num_coordinates)
+        return _diagonal_blocks(self.covariance, 0, edges, self.width**2)
+
+    def of_fields(self) -> Tensor:
+        """Covariance of each site's fields, ``(D, m, m)``."""
+        start = len(self.num_coordinates) * self.width**2
+        sites = (len(self.covariance) - start) // self.width
+        return _diagonal_blocks(self.covariance, start, sites, self.width)
 
 
 @torch.no_grad()
 def sandwich(
-    energy: SparseIsingEnergy,
+    model: PairwiseModel,
     observations: Observations,
     objective: Objective,
     *,
     ridge: float | Tensor = 0.0,
 ) -> Sandwich:
-    r"""Sandwich covariance [1] of a fitted Ising model.
+    r"""Sandwich covariance [1] of a fitted pairwise model.
 
     :math:`A` is the mean Hessian of the objective at the optimum and :math:`B` the covariance
     of the mean gradient. Where cells were missing, gradients are averaged over the fills of a
@@ -49,13 +72,14 @@ def sandwich(
     Louis' correction [2], the covariance over fills of the gradient and the sufficient
     statistics.
 
-    :param energy: The model, at the optimum.
+    :param model: The model, at the optimum.
     :param observations: What it was fitted to.
     :param objective: What it was fitted by.
-    :param ridge: The penalty on couplings that it was fitted with.
+    :param ridge: The penalty on couplings that it was fitted with, one number or one an edge.
     :returns: Covariance and effective number of parameters.
 
-    .. note:: Closed form; costs :math:`N (E + D)^2`, so it is for selected couplings.
+    .. note:: Closed form; costs :math:`N p^2` with :math:`p` parameters, so it is for selected
+        couplings, and :math:`m` derivatives of the objective.
 
     **References**
 
@@ -64,64 +88,116 @@ def sandwich(
     [2] Thomas Louis (1982) "Finding the observed information matrix when using the EM
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
-    x = observations.values.to(energy.weight.dtype)
-    slope, curvature = _derivatives(objective, energy.gap_table(x))
-    change = sum(energy.state_space.states) - 2 * x
-    felt, bend = change * slope, change.square() * curvature
-    if observations.active is not None:
-        felt, bend = felt * observations.active, bend * observations.active
-    first, second = energy.edges.T
-    gradients = torch.cat([felt[:, first] * x[:, second] + felt[:, second] * x[:, first], felt], 1)
-    hessian = _hessian(energy, x, bend * observations.weights[:, None])
-    fills = observations.num_fills
-    if fills > 1:
-        statistics = torch.cat([x[:, first] * x[:, second], x], 1)
+    space, (first, second) = model.space, model.edges.unbind(1)
+    x = coordinates(observations.encoded, space)
+    felt, bends = _derivatives(model, observations, objective)
+    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
+    gradients = torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
+    hessian = _hessian(model.edges, x, bends)
+    if observations.datum is not None:
+        products = _outer(x[:, first], x[:, second])
+        statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
         hessian += _covariance_over_fills(gradients, statistics, observations)
-        gradients = gradients.view(-1, fills, gradients.shape[1]).mean(1)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
     weighted = observations.scattered(gradients)
-    size, num_edges = observations.effective_size, len(first)
-    hessian.diagonal()[:num_edges] += 2 * ridge / size
+    size, width = observations.effective_size, x.shape[2]
+    exists = existing(space, x.device)
+    paired = exists[first, :, None] & exists[second, None, :]
+    there = torch.cat([paired.flatten(), exists.flatten()])
+    penalty = x.new_full((len(first),), 2 / size) * ridge
+    num_couplings = paired.numel()
+    diagonal = hessian.diagonal()
+    diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
+    diagonal[~there] = 1.0
     inverse = torch.linalg.inv(hessian)
     solved = inverse @ weighted.mT
-    low, high = energy.state_space.states
-    log_odds = inverse.diagonal()[:num_edges] / size * (high - low) ** 4
+    low, high = space.states
+    variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
+    log_odds = variances.amax(1) / size * (high - low) ** 4
     counted = (inverse * (weighted.mT @ weighted).mT).sum(1) * size
     return Sandwich(
         covariance=solved @ solved.mT,
         num_effective=float(counted.sum()),
-        num_effective_couplings=float(counted[:num_edges].sum()),
+        num_effective_couplings=float(counted[:num_couplings].sum()),
+        num_coordinates=paired.flatten(1).sum(1),
         diverging=tuple((log_odds > _LEAST_INFORMATION).nonzero().flatten().tolist()),
+        width=width,
     )
 
 
-def _derivatives(objective: Objective, gaps: Tensor) -> tuple[Tensor, Tensor]:
-    """First and second derivative of the objective in each gap."""
+def _derivatives(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Iterator[Tensor]]:
+    """Derivatives of the objective in what each site feels, ``(R, D, m)``, and their own.
+
+    The second ones come one coordinate at a time, weighted.
+    """
+    space, encoded, active = model.space, observations.encoded, observations.active
+    basis, fields = contrasts(space, encoded), model.local_fields(encoded)
     with torch.enable_grad():
-        point = gaps.detach().requires_grad_()
-        slope = objective.log_derivative(point).exp()
-        (curvature,) = torch.autograd.grad(slope.sum(), point)
-    return slope.detach(), curvature
+        shift = fields.new_zeros(*encoded.shape[:2], basis.shape[1]).requires_grad_()
+        moved = fields + (shift[..., 0] if space.is_binary else shift @ basis.mT)
+        gaps = linear_gaps(space, encoded, moved)
+        terms = objective(unit_gaps(space, encoded, gaps, objective))
+        if terms.dim() > 2:  # the neighbors of a site; its own value is none
+            terms = terms * (space.category_mask(encoded.device) & (encoded == 0))
+            terms = terms.sum(-1)
+        if active is not None:
+            terms = terms * active
+        (slope,) = torch.autograd.grad(terms.sum(), shift, create_graph=True)
+    return slope.detach(), _bends(slope, shift, observations.weights[:, None, None])
 
 
-def _hessian(energy: SparseIsingEnergy, x: Tensor, bend: Tensor) -> Tensor:
+def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
+    width = slope.shape[2]
+    for own in range(width):
+        with torch.enable_grad():
+            total = slope[..., own].sum()
+        (bend,) = torch.autograd.grad(total, shift, retain_graph=own + 1 < width)
+        yield weights * bend
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    """Products of coordinates of two sites each, ``(R, E, m, m)``."""
+    return left[..., :, None] * right[..., None, :]
+
+
+def _hessian(edges: Tensor, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
     """Sum over sites of the curvature in the site's own couplings and field."""
-    num_edges, num_sites = len(energy.edges), x.shape[1]
-    result = x.new_zeros(num_edges + num_sites, num_edges + num_sites)
-    stops = [*energy.starts[1:].tolist(), len(energy.neighbor_sites)]
-    for site, (start, stop) in enumerate(zip(energy.starts.tolist(), stops, strict=True)):
-        inputs = torch.cat([x[:, energy.neighbor_sites[start:stop]], x.new_ones(len(x), 1)], 1)
-        index = torch.cat(
-            [energy.neighbor_edges[start:stop], energy.starts.new_tensor([num_edges + site])]
-        )
-        result[index[:, None], index] += inputs.mT @ (inputs * bend[:, site, None])
+    (_, num_sites, width), num_edges = x.shape, len(edges)
+    of_edges = torch.arange(num_edges * width**2, device=x.device).view(-1, width, width)
+    of_fields = of_edges.numel() + torch.arange(num_sites * width, device=x.device).view(-1, width)
+    size = of_edges.numel() + of_fields.numel()
+    result = x.new_zeros(size, size)
+    for own, bend in enumerate(bends):
+        for site in range(num_sites):
+            as_first, as_second = (edges == site).unbind(1)
+            others = torch.cat([edges[as_first, 1], edges[as_second, 0]])
+            inputs = torch.cat([x[:, others].flatten(1), x.new_ones(len(x), 1)], 1)
+            index = torch.cat([of_edges[as_first], of_edges[as_second].mT]).movedim(1, 0)
+            index = torch.cat([index.flatten(1), of_fields[site, :, None]], 1)
+            for other in range(width):
+                block = inputs.mT @ (inputs * bend[:, site, other, None])
+                result[index[own, :, None], index[other]] += block
     return result
 
 
 def _covariance_over_fills(
     gradients: Tensor, statistics: Tensor, observations: Observations
 ) -> Tensor:
-    fills = observations.num_fills
-    parts = [part.view(-1, fills, part.shape[1]) for part in (gradients, statistics)]
-    left, right = (part - part.mean(1, keepdim=True) for part in parts)
-    weights = observations.weights.view(-1, fills, 1) * fills / (fills - 1)
-    return (left * weights).flatten(0, 1).mT @ right.flatten(0, 1)
+    """Within data; of draws by the unbiased estimate, of all fills exactly."""
+    datum, drawn = observations.datum, observations.drawn
+    assert datum is not None
+    assert drawn is not None
+    shares = observations.fill_weights[:, None]
+    left, right = (
+        part - observations.summed(part * shares)[datum] for part in (gradients, statistics)
+    )
+    fills = observations.summed(torch.ones_like(observations.weights))[datum]
+    weights = observations.weights * torch.where(drawn, fills / (fills - 1).clamp(min=1), 1.0)
+    return (left * weights[:, None]).mT @ right
+
+
+def _diagonal_blocks(matrix: Tensor, start: int, count: int, size: int) -> Tensor:
+    index = start + torch.arange(count * size, device=matrix.device).view(count, size)
+    return matrix[index[:, :, None], index[:, None, :]]

@@ -10,45 +10,10 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.energies import SparseIsingEnergy
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
-from pyro_rm.networks.refit import refit
-from pyro_rm.networks.sandwich import Sandwich, sandwich
-from pyro_rm.objectives import as_objective
-
-SEPARATION_RIDGE = 1.0  # on squared log odds ratios of separated couplings
-MAX_COVARIANCE = 10_000  # parameters, beyond which their covariance is not computed
-
-
-@dataclass(frozen=True, eq=False)
-class IsingFit:
-    """A fitted Ising model on the sites that it connects.
-
-    :param energy: The model.
-    :param sandwich: Covariance of its couplings and fields; None above 10000 of them.
-    :param objective: Its mean objective on the data.
-    :param penalty: The penalty that selected its couplings; None if they were given.
-    :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
-    :param ridge: Penalty on squared couplings, one number or one for each.
-    :param separated: Numbers of couplings without a finite estimate, which got a ridge.
-
-    Example:
-
-        >>> energy = SparseIsingEnergy(3, torch.tensor([[0, 1]]))
-        >>> IsingFit(energy, sandwich=None, objective=2.1).penalty
-
-    .. note:: Free: it holds what a fit has computed.
-    """
-
-    energy: SparseIsingEnergy
-    sandwich: Sandwich | None
-    objective: float
-    penalty: float | None = None
-    criterion: float | None = None
-    ridge: float | Tensor = 0.0
-    separated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +34,9 @@ class Selection:
     where :math:`\nu` is the effective number of parameters and :math:`\nu_J` the couplings'
     share of that trace, about two for each of them under the pseudolikelihood. A support is
     first pruned of couplings whose squared ratio to their standard error is below
-    :math:`\log N + 4 \gamma \log D`, the gain that the criterion asks of one coupling.
+    :math:`\log N + 4 \gamma \log D`, the gain that the criterion asks of one coupling. Of sites
+    with more categories a pair enters as a whole: its :math:`m^2` couplings cost
+    :math:`m^2 \log N`, and the last term counts pairs.
 
     ``"held_out"`` minimizes the objective on held-out rows, and refits the support that the
     chosen penalty selects on all of them. It predicts best and keeps more couplings.
@@ -115,23 +82,32 @@ class Selection:
 
     def __call__(
         self, observations: Observations, estimator: Estimator, *, ridge: float = 0.0
-    ) -> IsingFit:
+    ) -> NetworkFit:
         """Select and fit.
 
-        :param observations: The data, binary.
+        :param observations: The data.
         :param estimator: The objective; deterministic.
         :param ridge: Penalty of the refits, as in :class:`~pyro_rm.networks.IsingNetwork`.
         :returns: The chosen model.
         """
+        return self.select(observations, Fitter(estimator, ridge=ridge))
+
+    def select(self, observations: Observations, fitter: Fitter) -> NetworkFit:
+        """Select and fit.
+
+        :param observations: The data.
+        :param fitter: How supports are fitted.
+        :returns: The chosen model.
+        """
         if self.criterion == "ebic":
-            return _best(self._by_ebic(observations, estimator, ridge), self.patience)
+            return _best(self._by_ebic(observations, fitter), self.patience)
         training, validation = observations.split(self.held_out_share)
-        chosen = _best(self._by_held_out(training, validation, estimator, ridge), self.patience)
+        chosen = _best(self._by_held_out(training, validation, fitter), self.patience)
         assert chosen.penalty is not None
-        path = PenalizedPath(observations, estimator)
+        path = _path(observations, fitter)
         down_to = [p for p in self._penalties(path) if p > chosen.penalty] + [chosen.penalty]
         *_, last = path.points(down_to)
-        fit = fit_ising(observations, last.edges, estimator, ridge=ridge)
+        fit = fitter(observations, last.edges)
         return replace(fit, penalty=chosen.penalty, criterion=chosen.criterion)
 
     def _penalties(self, path: PenalizedPath) -> list[float]:
@@ -139,25 +115,24 @@ class Selection:
             path.largest_penalty(), ratio=self.ratio, num_penalties=self.num_penalties
         )
 
-    def _by_ebic(
-        self, observations: Observations, estimator: Estimator, ridge: float
-    ) -> Iterator[IsingFit]:
-        path = PenalizedPath(observations, estimator)
+    def _by_ebic(self, observations: Observations, fitter: Fitter) -> Iterator[NetworkFit]:
+        path = _path(observations, fitter)
         size, num_sites = observations.effective_size, observations.space.num_sites
-        price = log(size) + 4 * self.gamma * log(num_sites)
         seen: set[bytes] = set()
         for point in path.points(self._penalties(path)):
             edges = point.edges
-            if len(edges) + num_sites > MAX_COVARIANCE:
-                return
             while _is_new(edges, seen):
-                fit = fit_ising(observations, edges, estimator, ridge=ridge)
+                fit = fitter(observations, edges)
+                if fit.sandwich is None:
+                    return
                 yield replace(
                     fit, penalty=point.penalty, criterion=self._ebic(fit, size, num_sites)
                 )
+                width = fit.sandwich.num_coordinates
+                price = width * log(size) + 4 * self.gamma * log(num_sites)
                 edges = edges[_squared_ratios(fit) >= price]
 
-    def _ebic(self, fit: IsingFit, size: float, num_sites: int) -> float:
+    def _ebic(self, fit: NetworkFit, size: float, num_sites: int) -> float:
         """The criterion; infinite for a support with a separated coupling.
 
         Scores of nearly separated couplings hardly vary, so that their share of the trace is next
@@ -167,65 +142,29 @@ class Selection:
         assert spread is not None
         if spread.diverging:
             return inf
-        couplings = max(spread.num_effective_couplings, 2.0 * len(fit.energy.edges))
+        width = spread.num_coordinates.double()
+        couplings = max(spread.num_effective_couplings, 2.0 * float(width.sum()))
+        edges = couplings / max(1.0, float(width.mean())) if len(width) else 0.0
         parameters = spread.num_effective - spread.num_effective_couplings + couplings
-        extended = 4 * self.gamma * couplings * log(num_sites)
+        extended = 4 * self.gamma * edges * log(num_sites)
         return 2 * size * fit.objective + parameters * log(size) + extended
 
     def _by_held_out(
-        self,
-        training: Observations,
-        validation: Observations,
-        estimator: Estimator,
-        ridge: float,
-    ) -> Iterator[IsingFit]:
-        path = PenalizedPath(training, estimator)
+        self, training: Observations, validation: Observations, fitter: Fitter
+    ) -> Iterator[NetworkFit]:
+        path = _path(training, fitter)
         seen: set[bytes] = set()
         for point in path.points(self._penalties(path)):
             if _is_new(point.edges, seen):
-                fit = fit_ising(training, point.edges, estimator, ridge=ridge, covariance=False)
-                score = mean_objective(fit.energy, validation, estimator)
+                fit = fitter(training, point.edges, covariance=False)
+                score = mean_objective(fit.energy, validation, fitter.estimator)
                 yield replace(fit, penalty=point.penalty, criterion=score)
 
 
-def fit_ising(
-    observations: Observations,
-    edges: Tensor,
-    estimator: Estimator,
-    *,
-    ridge: float | Tensor = 0.0,
-    covariance: bool = True,
-    start: SparseIsingEnergy | None = None,
-) -> IsingFit:
-    """Fit an Ising model on given edges; without a ridge, separated couplings get one.
-
-    :param observations: The data, binary.
-    :param edges: Pairs of sites, ``(E, 2)``.
-    :param estimator: The objective; deterministic.
-    :param ridge: As in :class:`~pyro_rm.networks.IsingNetwork`.
-    :param covariance: Whether to compute the sandwich.
-    :param start: A model on the same edges to start from.
-    :returns: The fit.
-    """
-    space = observations.space
-    energy = SparseIsingEnergy(space.num_sites, edges, states=space.states)
-    energy.to(observations.weights)
-    if start is not None:
-        energy.load_state_dict(start.state_dict())
-    objective = refit(energy, observations, estimator, ridge=ridge)
-    if not covariance or len(edges) + space.num_sites > MAX_COVARIANCE:
-        return IsingFit(energy, None, objective, ridge=ridge)
-    form = as_objective(estimator.objective)
-    spread = sandwich(energy, observations, form, ridge=ridge)
-    separated = spread.diverging
-    if separated and isinstance(ridge, float) and ridge == 0:
-        low, high = space.states
-        bounds = torch.zeros_like(energy.weight.detach())
-        bounds[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
-        objective = refit(energy, observations, estimator, ridge=bounds)
-        spread = sandwich(energy, observations, form, ridge=bounds)
-        return IsingFit(energy, spread, objective, ridge=bounds, separated=separated)
-    return IsingFit(energy, spread, objective, ridge=ridge)
+def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
+    """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
+    tolerance = 1e-2 if observations.space.is_binary else 5e-2
+    return PenalizedPath(observations.averaged(), fitter.estimator, tolerance=tolerance)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
@@ -237,14 +176,18 @@ def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
     return True
 
 
-def _squared_ratios(fit: IsingFit) -> Tensor:
-    """Squares of couplings over their standard errors."""
+def _squared_ratios(fit: NetworkFit) -> Tensor:
+    """Couplings of each edge, squared in the metric of their covariance, ``(E,)``."""
     assert fit.sandwich is not None
-    weight = fit.energy.weight.detach()
-    return weight.square() / fit.sandwich.covariance.diagonal()[: len(weight)]
+    couplings = fit.model.coordinates().flatten(1)
+    covariance = fit.sandwich.of_edges()
+    if covariance.shape[1] == 1:
+        return couplings[:, 0].square() / covariance[:, 0, 0]
+    inverse = torch.linalg.pinv(covariance, hermitian=True)
+    return torch.einsum("ea,eab,eb->e", couplings, inverse, couplings)
 
 
-def _best(fits: Iterator[IsingFit], patience: int) -> IsingFit:
+def _best(fits: Iterator[NetworkFit], patience: int) -> NetworkFit:
     """The fit with the smallest criterion, until so many in a row were worse."""
     best, worse = next(fits), 0
     for fit in fits:

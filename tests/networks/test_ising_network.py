@@ -145,6 +145,27 @@ def test_separation_is_said_and_costs_the_other_pairs_nothing(selection, states)
     assert shared == pytest.approx(without.couplings_[1, 2], abs=0.05)
 
 
+@pytest.mark.parametrize(("states", "sign"), [((0, 1), 1), ((-1, 1), 1), ((0, 1), -1)])
+def test_intervals_of_separated_pairs_are_one_sided(states, sign):
+    """One pair of answers that 200 rows would show 5 times, had the columns no coupling."""
+    x = np.zeros((200, 2))
+    x[:50, 0] = x[:20, 1] = 1  # 30 rows have 1, 0; 150 have 0, 0; none has 0, 1
+    x[:, 1] = x[:, 1] if sign > 0 else 1 - x[:, 1]
+    low, high = states
+    with pytest.warns(UserWarning, match="separation"):
+        network = IsingNetwork(selection=None).fit(low + (high - low) * x)
+    bounds = []
+    for level in (0.5, 0.9, 0.99):
+        row = network.summary(level=level).iloc[0]
+        assert row.separated
+        assert np.isnan(row.standard_error)
+        open_end, bound = (row.upper, row.lower) if sign > 0 else (-row.lower, -row.upper)
+        assert open_end == np.inf
+        bounds.append(bound * (high - low) ** 2)
+    assert bounds == sorted(bounds, reverse=True)
+    assert 1.5 < bounds[1] < 6  # the exact test of no coupling refuses it at a level of 1e-12
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_noise_has_hardly_an_edge_and_is_never_refused(rate):
     """Six sets of 60 rows and 12 independent columns: two edges in all would be many."""

@@ -8,13 +8,14 @@ from pyro_rm import StateSpace, estimate
 from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.sandwich import sandwich
-from pyro_rm.networks.selection import fit_ising
 from pyro_rm.objectives import as_objective
 
 pytestmark = pytest.mark.usefixtures("float64")
+FITTER = Fitter(Estimator(num_neighbors="all"))
 EDGES = torch.tensor([[0, 1], [1, 2], [0, 3]])
 
 
@@ -34,7 +35,7 @@ def test_closed_form_is_that_of_automatic_differentiation(objective, states):
     space = StateSpace(4, states=states)
     weights = torch.rand(300)
     observations = Observations.of(x, space, weights)
-    fit = fit_ising(observations, EDGES, Estimator(objective, "all"), covariance=False)
+    fit = Fitter(Estimator(objective, "all"))(observations, EDGES, covariance=False)
 
     def losses(theta):
         upper = torch.zeros(4, 4).index_put((EDGES[:, 0], EDGES[:, 1]), theta[:3])
@@ -47,7 +48,7 @@ def test_closed_form_is_that_of_automatic_differentiation(objective, states):
     curvature = hessian(lambda t: observations.weights @ losses(t), theta)
     middle = (gradients * observations.weights[:, None] ** 2).mT @ gradients
     inverse = curvature.inverse()
-    found = sandwich(fit.energy, observations, as_objective(objective))
+    found = sandwich(fit.model, observations, as_objective(objective))
     torch.testing.assert_close(found.covariance, inverse @ middle @ inverse, rtol=1e-3, atol=1e-8)
     size = 1 / observations.weights.square().sum()
     torch.testing.assert_close(
@@ -59,7 +60,7 @@ def test_a_coupling_counts_twice_without_interactions():
     """Independent fair spins: a coupling's pseudolikelihood is a sum of two equal terms."""
     x = torch.randint(2, (20000, 2)).double() * 2 - 1
     observations = Observations.of(x, StateSpace(2, states=(-1, 1)))
-    fit = fit_ising(observations, torch.tensor([[0, 1]]), Estimator(num_neighbors="all"))
+    fit = FITTER(observations, torch.tensor([[0, 1]]))
     assert abs(fit.sandwich.num_effective - 4) < 0.1  # 2 for the coupling, 1 a field
 
 
@@ -70,10 +71,10 @@ def coverage(blank_share, num_sets, num_data):
         x, couplings = draw(num_data)
         x = torch.where(torch.rand(x.shape) < blank_share, torch.nan, x)
         observations = with_fills(x, space, None, 5)
-        fit = fit_ising(observations, EDGES, Estimator(num_neighbors="all"))
+        fit = FITTER(observations, EDGES)
         for _ in range(3 if blank_share else 0):
-            observations = refill(observations, fit.energy)
-            fit = fit_ising(observations, EDGES, Estimator(num_neighbors="all"), start=fit.energy)
+            observations = refill(observations, fit.model)
+            fit = FITTER(observations, EDGES, start=fit.model)
         errors = fit.sandwich.covariance.diagonal()[:3].sqrt()
         distance = (fit.energy.weight.detach() - couplings[EDGES[:, 0], EDGES[:, 1]]).abs()
         hits.append(distance < 1.96 * errors)

@@ -49,7 +49,7 @@ def test_frames_arrays_and_tensors_are_the_same_table():
     tables = [read_binary(t) for t in (array, torch.tensor(array), pd.DataFrame(array))]
     for table in tables:
         torch.testing.assert_close(table.values, torch.tensor(array), equal_nan=True)
-        assert table.states == (0, 1)
+        assert table.space.states == (0, 1)
         assert table.names == [0, 1]
     objects = pd.DataFrame({"a": [0, None, 1], "b": [True, False, True]}, dtype=object)
     assert read_binary(objects).values[1, 0].isnan()

@@ -1,0 +1,123 @@
+"""Tables of categories and alignments, as codes from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_rm.networks.columns import (
+    Table,
+    check_constant,
+    counted_rows,
+    read_columns,
+    read_columns_like,
+    row_weights,
+    some_columns,
+)
+from pyro_rm.state_space import StateSpace
+
+
+def read_categories(
+    table: Any,
+    num_categories: int | tuple[int, ...] | None = None,
+    sample_weight: Any = None,
+) -> Table:
+    """A table of integer codes, or an alignment, checked; rows that say nothing are left out.
+
+    :param table: See :func:`read_columns`; or an :class:`~pyro_rm.datasets.Alignment`, whose
+        letters are the categories of every position, conserved or not.
+    :param num_categories: See :class:`~pyro_rm.StateSpace`, for codes from 0. None: codes are
+        those that some column holds, in their order, and each column has as many as up to its
+        largest one.
+    :param sample_weight: See :func:`row_weights`.
+    :returns: The table, in codes from 0.
+    :raises ValueError: If columns hold fractions or codes out of range, or a single value where
+        the number of categories was to be read from them, each named.
+
+    Example:
+
+        >>> read_categories([[1, 5], [5, 1], [3, float("nan")]]).categories
+        [1, 3, 5]
+    """
+    categories: list[Any] | None = None
+    if is_alignment(table):
+        categories, table = list(table.alphabet), table.codes
+        num_categories = len(categories) if num_categories is None else num_categories
+    values, names = read_columns(table)
+    weights = row_weights(sample_weight, len(values))
+    counted, num_blank = counted_rows(values, weights), int(values.isnan().sum())
+    values, weights = values[counted], None if weights is None else weights[counted]
+    blank = values.isnan()
+    _check_codes(values, names)
+    if num_categories is None:
+        check_constant(values, names)
+        found = values[~blank].unique()
+        values = torch.searchsorted(found, values).double().masked_fill(blank, torch.nan)
+        categories = found.long().tolist()
+        num_categories = tuple(int(k) for k in values.nan_to_num(0).amax(0) + 1)
+    space = StateSpace(len(names), num_categories)
+    if space.is_binary:
+        raise ValueError("Expected a column with three values or more; use IsingNetwork.")
+    above = values.nan_to_num(0).amax(0) >= torch.tensor(space.categories)
+    if above.any():
+        raise ValueError(
+            f"Expected codes below the number of categories, but {some_columns(names, above)} go "
+            f"up to {values[:, above].nan_to_num(0).max():g}."
+        )
+    known = categories or list(range(space.max_categories))
+    return Table(values, names, space, known, weights, num_blank)
+
+
+def read_categories_like(
+    table: Any, categories: Sequence[Any], space: StateSpace, known: Sequence[Any]
+) -> Tensor:
+    """New rows in codes and an order of columns that are known already.
+
+    :param table: As for :func:`read_categories`; letters, where an alignment was fitted.
+    :param categories: What the codes stand for.
+    :param space: The state space.
+    :param known: Names of the columns.
+    :returns: Codes from 0, ``(N, D)``, NaN where blank.
+    :raises ValueError: If the columns differ, or a code is not one of a column.
+    """
+    letters = isinstance(categories[0], str)
+    if is_alignment(table):
+        if letters and list(table.alphabet) != list(categories):
+            raise ValueError(
+                f"Expected the alphabet {''.join(categories)!r} of the fit, but got "
+                f"{table.alphabet!r}. Read the alignment with alphabet=...."
+            )
+        table = table.codes
+    elif letters and np.asarray(table).dtype.kind == "U":
+        places = {letter: float(code) for code, letter in enumerate(categories)}
+        table = np.vectorize(lambda letter: places.get(letter, -1.0))(table)
+    values = read_columns_like(table, known)
+    numbers = range(len(categories)) if letters else categories
+    codes_of = torch.as_tensor(list(numbers), dtype=values.dtype)
+    codes = torch.searchsorted(codes_of, values.nan_to_num(0)).clamp(max=len(codes_of) - 1)
+    blank = values.isnan()
+    new = (codes_of[codes] != values) & ~blank | (codes >= torch.tensor(space.categories))
+    if new.any():
+        raise ValueError(
+            f"Expected the codes {list(categories)} of the fit, but got others in "
+            f"{some_columns(known, new.any(0))}."
+        )
+    return codes.double().masked_fill(blank, torch.nan)
+
+
+def is_alignment(table: Any) -> bool:
+    """Whether something is an :class:`~pyro_rm.datasets.Alignment`."""
+    return hasattr(table, "codes") and hasattr(table, "alphabet")
+
+
+def _check_codes(values: Tensor, names: Sequence[Any]) -> None:
+    wrong = ~values.isnan() & ((values != values.round()) | (values < 0) | values.isinf())
+    if wrong.any():
+        raise ValueError(
+            f"Expected integer codes from 0, but {some_columns(names, wrong.any(0))} hold "
+            f"{values[wrong][0].item():g}."
+        )

@@ -1,0 +1,175 @@
+"""Tables as users hold them: numbers, names, blanks, weights of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_rm.state_space import StateSpace
+
+_WORDS = {"no": 0.0, "yes": 1.0, "false": 0.0, "true": 1.0, "n": 0.0, "y": 1.0}
+
+
+class Table(NamedTuple):
+    """A table to fit.
+
+    :param values: Values in the state space, NaN where blank, ``(N, D)``.
+    :param names: Names of the columns.
+    :param space: The state space.
+    :param categories: What the values stand for in the table, from the first one.
+    :param weights: Weights of the rows, ``(N,)``, or None.
+    :param num_blank: Blanks, those of rows that were left out included.
+    """
+
+    values: Tensor
+    names: list[Any]
+    space: StateSpace
+    categories: list[Any]
+    weights: Tensor | None
+    num_blank: int
+
+
+def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
+    """Numbers and column names of an array, a tensor or a data frame.
+
+    :param table: Anything of shape ``(N, D)`` that NumPy can read; blanks are NaN or None.
+    :param min_rows: How many rows it needs.
+    :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
+    :raises TypeError: If it is a path, or a column does not hold numbers.
+    :raises ValueError: If it is not a matrix, has too few rows or columns, or a name twice.
+    """
+    if isinstance(table, (str, Path)):
+        raise TypeError(
+            f"Expected a table, but got the path {str(table)!r}. Read it by "
+            "pyro_rm.datasets.read_csv_table or pandas.read_csv."
+        )
+    names = list(table.columns) if hasattr(table, "columns") else None
+    array = _as_array(table)
+    if array.ndim != 2:
+        raise ValueError(f"Expected a table of rows and columns, but got shape {array.shape}.")
+    if array.shape[0] < min_rows or array.shape[1] < 2:
+        raise ValueError(
+            f"Expected at least {min_rows} rows and 2 columns, but got "
+            f"{array.shape[0]} x {array.shape[1]}."
+        )
+    names = list(range(array.shape[1])) if names is None else names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"Expected different column names, but got {twice[0]!r} more than once. Rename one."
+        )
+    columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
+    return torch.from_numpy(np.stack(columns, 1)), names
+
+
+def row_weights(given: Any, num_rows: int) -> Tensor | None:
+    """Weights of rows; None if there are none.
+
+    :param given: Numbers, ``(N,)``, or None.
+    :param num_rows: Number of rows.
+    :returns: Shape ``(N,)``.
+    :raises ValueError: If there is another number of them, one is negative or not finite, or
+        all are zero.
+    """
+    if given is None:
+        return None
+    try:
+        weights = torch.as_tensor(np.asarray(given, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected sample_weight as numbers, but got others: {error}.") from error
+    if weights.shape != (num_rows,):
+        raise ValueError(
+            f"Expected sample_weight of shape ({num_rows},), but got {tuple(weights.shape)}."
+        )
+    if not weights.isfinite().all() or weights.min() < 0 or weights.sum() == 0:
+        raise ValueError("Expected sample_weight from 0, finite and not all zero, but got others.")
+    return weights
+
+
+def counted_rows(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Rows with an answer and a weight, as booleans."""
+    counted = ~values.isnan().all(1)
+    return counted if weights is None else counted & (weights > 0)
+
+
+def _as_array(table: Any) -> Any:
+    """A table as NumPy has it: masked cells are blank, sparse ones are zero."""
+    if isinstance(table, Tensor):
+        table = table.detach().cpu()
+        table = table.to_dense() if table.is_sparse else table
+        return (table.float() if table.dtype == torch.bfloat16 else table).numpy()
+    if hasattr(table, "toarray"):  # scipy.sparse
+        return table.toarray()
+    array = table.to_numpy() if hasattr(table, "to_numpy") else table
+    if isinstance(array, np.ma.MaskedArray):
+        masked: Any = array.astype(object)
+        return masked.filled(np.nan)
+    return np.asarray(array)
+
+
+def _numbers(column: Any, name: Any) -> Any:
+    if np.iscomplexobj(column):
+        raise TypeError(f"Expected real numbers or blanks in column {name!r}, but got complex.")
+    if column.dtype == object:  # pandas' missing values are not floats
+        column = np.array([None if type(v).__name__ == "NAType" else v for v in column], object)
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    answers = {str(v).strip().lower() for v in column if not (v is None or v != v)}
+    if answers <= _WORDS.keys():
+        words = [v if v is None or v != v else _WORDS[str(v).strip().lower()] for v in column]
+        return np.array(words, dtype=np.float64)
+    some = sorted(answers)[:3]
+    raise TypeError(
+        f"Expected numbers, blanks, or yes and no in column {name!r}, but got text such as {some}. "
+        f"Say for all columns alike which answer is 1, as by (table == {some[0]!r}).where("
+        "table.notna()), or drop the column."
+    )
+
+
+def some_columns(names: Sequence[Any], which: Tensor) -> str:
+    """The first of some columns, for messages."""
+    chosen = [names[index] for index in which.nonzero().flatten().tolist()]
+    more = f" and {len(chosen) - 5} more" if len(chosen) > 5 else ""
+    return f"columns {chosen[:5]}{more}"
+
+
+def read_columns_like(table: Any, known: Sequence[Any]) -> Tensor:
+    """New rows in the order of columns that are known already.
+
+    :param table: See :func:`read_columns`. Columns with names are put in the known order.
+    :param known: Names of the columns that a network was fitted to.
+    :returns: Values, ``(N, D)``.
+    :raises ValueError: If the number of columns differs, or their names do.
+    """
+    values, names = read_columns(table, min_rows=1)
+    if len(names) != len(known):
+        raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
+    if not hasattr(table, "columns") or list(known) == list(range(len(known))):
+        return values  # one of them has no names: in the order that they are in
+    other = [name for name in names if name not in known]
+    if other:
+        raise ValueError(
+            f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "
+            f"{other[:5]}. Rename them, or pass an array to go by their order."
+        )
+    return values[:, [names.index(name) for name in known]]
+
+
+def check_constant(values: Tensor, names: Sequence[Any]) -> None:
+    """Refuse columns of one value or none."""
+    low = values.nan_to_num(torch.inf).amin(0)
+    high = values.nan_to_num(-torch.inf).amax(0)
+    constant = low >= high
+    if constant.any():
+        raise ValueError(
+            f"Expected columns with both values, but {some_columns(names, constant)} are constant "
+            "(or blank): nothing can be learned about them. Drop them."
+        )

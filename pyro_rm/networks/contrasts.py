@@ -1,0 +1,48 @@
+"""Coordinates of pairwise models without redundancy: one of a binary site, K - 1 of others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyro_rm.state_space import StateSpace
+
+
+def contrasts(space: StateSpace, like: Tensor) -> Tensor:
+    r"""An orthonormal basis of what differs between categories (Helmert's), ``(K, m)``.
+
+    Its first :math:`K_i - 1` columns are that of a site with :math:`K_i` categories. In this basis
+    couplings in the zero-sum gauge keep their norm, and there is no other gauge.
+
+    :param space: The state space; of a binary one the basis is a single 1.
+    :param like: For type and device.
+    :returns: The basis.
+
+    Example:
+
+        >>> contrasts(StateSpace(1, 3), torch.ones(1))
+        tensor([[ 0.7071,  0.4082],
+                [-0.7071,  0.4082],
+                [ 0.0000, -0.8165]])
+    """
+    if space.is_binary:
+        return like.new_ones(1, 1)
+    size = space.max_categories
+    steps = torch.arange(1, size, dtype=torch.float64)
+    basis = torch.ones(size, size - 1, dtype=torch.float64).triu()
+    basis[torch.arange(1, size), torch.arange(size - 1)] = -steps
+    return (basis / (steps * (steps + 1)).sqrt()).to(like)
+
+
+def existing(space: StateSpace, device: torch.device) -> Tensor:
+    """Which coordinates a site has, ``(D, m)``."""
+    if space.is_binary:
+        return torch.ones(space.num_sites, 1, dtype=torch.bool, device=device)
+    return space.category_mask(device)[:, 1:]
+
+
+def coordinates(encoded: Tensor, space: StateSpace) -> Tensor:
+    """Encoded data in these coordinates, ``(R, D, m)``."""
+    if space.is_binary:
+        return encoded[..., None]
+    return encoded @ contrasts(space, encoded)

@@ -1,0 +1,195 @@
+"""A pairwise model fitted on given edges: estimates, their covariance, what is separated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pyro_rm.energies import PottsEnergy, SparseIsingEnergy
+from pyro_rm.estimators import Estimator
+from pyro_rm.networks.missing_cells import refill, with_means
+from pyro_rm.networks.observations import Observations
+from pyro_rm.networks.pairwise_models import PairwiseModel, independent_model
+from pyro_rm.networks.refit import refit
+from pyro_rm.networks.sandwich import Sandwich, sandwich
+from pyro_rm.objectives import as_objective
+
+SEPARATION_RIDGE = 1.0  # on squared log odds ratios of separated couplings
+MAX_COVARIANCE = {True: 10_000, False: 4_000}  # parameters of binary and of other sites
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFit:
+    """A fitted pairwise model on the sites that it connects.
+
+    :param energy: The model.
+    :param edges: The pairs that were fitted, ``(E, 2)``.
+    :param sandwich: Covariance of its couplings and fields; None above 10000 of them (4000
+        of sites with more than two categories): its cost is their third power.
+    :param objective: Its mean objective on the data.
+    :param penalty: The penalty that selected its couplings; None if they were given.
+    :param criterion: What it was chosen by, smaller is better; None if it was not chosen.
+    :param ridge: Penalty on squared couplings, one number or one an edge.
+    :param separated: Numbers of edges without a finite estimate, which got a ridge.
+
+    Example:
+
+        >>> edges = torch.tensor([[0, 1]])
+        >>> energy = SparseIsingEnergy(3, edges)
+        >>> NetworkFit(energy, edges, sandwich=None, objective=2.1).penalty
+
+    .. note:: Free: it holds what a fit has computed.
+    """
+
+    energy: SparseIsingEnergy | PottsEnergy
+    edges: Tensor
+    sandwich: Sandwich | None
+    objective: float
+    penalty: float | None = None
+    criterion: float | None = None
+    ridge: float | Tensor = 0.0
+    separated: tuple[int, ...] = ()
+
+    @property
+    def model(self) -> PairwiseModel:
+        """The energy with its edges."""
+        return PairwiseModel(self.energy, self.edges)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitter:
+    """How models on given edges are fitted.
+
+    :param estimator: The objective; deterministic.
+    :param ridge: As in :class:`~pyro_rm.networks.IsingNetwork`; without one, separated couplings
+        get one.
+    :param field_ridge: The same on fields.
+    :param max_steps: Bound on quasi-Newton iterations.
+    """
+
+    estimator: Estimator
+    _: KW_ONLY
+    ridge: float | Tensor = 0.0
+    field_ridge: float = 0.0
+    max_steps: int = 500
+
+    def __call__(
+        self,
+        observations: Observations,
+        edges: Tensor,
+        *,
+        covariance: bool = True,
+        start: PairwiseModel | None = None,
+    ) -> NetworkFit:
+        """Fit.
+
+        :param observations: The data.
+        :param edges: Pairs of sites, ``(E, 2)``.
+        :param covariance: Whether to compute the sandwich.
+        :param start: A model on the same edges to start from.
+        :returns: The fit.
+        """
+        model = self._started(observations, edges, start)
+        objective = self._refit(model, observations)
+        num_sites, width = observations.space.num_sites, observations.space.max_categories - 1
+        too_many = len(edges) * width**2 + num_sites * width > MAX_COVARIANCE[width == 1]
+        if not covariance or too_many:
+            return NetworkFit(model.energy, model.edges, None, objective, ridge=self.ridge)
+        spread = self._sandwich(model, observations)
+        separated = spread.diverging
+        if separated and not isinstance(self.ridge, Tensor) and self.ridge == 0:
+            low, high = observations.space.states
+            bounds = observations.weights.new_zeros(len(edges))
+            bounds[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
+            fit = replace(self, ridge=bounds)(observations, edges, start=model)
+            return replace(fit, separated=separated)
+        return NetworkFit(model.energy, model.edges, spread, objective, ridge=self.ridge)
+
+    def with_fills(
+        self,
+        observations: Observations,
+        select: Callable[[Observations], NetworkFit],
+        num_rounds: int,
+    ) -> NetworkFit:
+        """Select and fit where cells may be missing.
+
+        :param observations: The data, with first fills.
+        :param select: Selects and fits, given fills.
+        :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
+        :returns: The fit.
+        """
+        data = observations.averaged()
+        fit = select(data)
+        if data.active is None:
+            return fit
+        for _ in range(2):  # fills, then the support, from better and better models
+            data = with_means(data, fit.model)
+            fit = select(data)
+        observations = refill(observations, fit.model, num_steps=5)
+        fit = select(observations)
+        fixed = replace(self, ridge=fit.ridge)
+        parameters = list(fit.energy.parameters())
+        sums = [torch.zeros_like(parameter) for parameter in parameters]
+        counted = range(num_rounds // 2, num_rounds)
+        for number in range(num_rounds):
+            observations = refill(observations, fit.model)
+            latest = fixed(observations, fit.edges, covariance=False, start=fit.model)
+            fit.energy.load_state_dict(latest.energy.state_dict())
+            if number in counted:
+                sums = [s + p.detach() for s, p in zip(sums, parameters, strict=True)]
+        with torch.no_grad():
+            for parameter, total in zip(parameters, sums, strict=True):
+                parameter.copy_(total / len(counted))
+        spread = None if fit.sandwich is None else fixed._sandwich(fit.model, observations)
+        return replace(fit, sandwich=spread, objective=latest.objective)
+
+    def filler(
+        self, observations: Observations, edges: Tensor, num_rounds: int = 6
+    ) -> PairwiseModel:
+        """A model that predicts cells well, with a ridge, and conditional means as fills.
+
+        The joint form of iterated ridge regressions of each column on the others.
+
+        :param observations: The data.
+        :param edges: Pairs of sites, ``(E, 2)``; all of them predict best.
+        :param num_rounds: Rounds of filling and fitting.
+        :returns: The model.
+
+        .. note:: An iteration costs three matrix products of data and couplings.
+        """
+        low, high = observations.space.states
+        given = isinstance(self.ridge, Tensor) or self.ridge > 0
+        ridge = self.ridge if given else (high - low) ** 4  # a unit one on log odds ratios
+        quick = replace(self, ridge=ridge, max_steps=min(30, self.max_steps))
+        data = observations.averaged()
+        model = quick(data, edges, covariance=False).model
+        for _ in range(0 if data.active is None else num_rounds - 1):
+            data = with_means(data, model)
+            model = quick(data, edges, covariance=False, start=model).model
+        return model
+
+    def _started(
+        self, observations: Observations, edges: Tensor, start: PairwiseModel | None
+    ) -> PairwiseModel:
+        space, mean = observations.space, observations.encoded_mean()
+        model = PairwiseModel.on(space, edges, mean)
+        if start is not None:
+            model.energy.load_state_dict(start.energy.state_dict())
+            return model
+        alone = independent_model(space, mean, observations.effective_size)
+        with torch.no_grad():
+            model.energy.fields.copy_(alone.energy.fields)
+        return model
+
+    def _refit(self, model: PairwiseModel, observations: Observations) -> float:
+        return refit(
+            model, observations, self.estimator,
+            ridge=self.ridge, field_ridge=self.field_ridge, max_steps=self.max_steps,
+        )  # fmt: skip
+
+    def _sandwich(self, model: PairwiseModel, observations: Observations) -> Sandwich:
+        form = as_objective(self.estimator.objective)
+        return sandwich(model, observations, form, ridge=self.ridge)
