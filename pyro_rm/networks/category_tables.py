@@ -35,6 +35,7 @@ def read_categories(
         largest one.
     :param sample_weight: See :func:`row_weights`.
     :returns: The table, in codes from 0.
+    :raises TypeError: If it is a masked array.
     :raises ValueError: If columns hold fractions or codes out of range, or a single value where
         the number of categories was to be read from them, each named.
 
@@ -47,6 +48,11 @@ def read_categories(
     if is_alignment(table):
         categories, table = list(table.alphabet), table.codes
         num_categories = len(categories) if num_categories is None else num_categories
+    if isinstance(table, np.ma.MaskedArray):  # what is masked may be a category of its own, or not
+        raise TypeError(
+            "Expected codes with NaN where blank, but got a masked array. Say "
+            "x.astype(float).filled(numpy.nan)."
+        )
     values, names = read_columns(table)
     weights = row_weights(sample_weight, len(values))
     counted, num_blank = counted_rows(values, weights), int(values.isnan().sum())
