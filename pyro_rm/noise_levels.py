@@ -40,7 +40,7 @@ class NoiseLevels:
     The discrete counterpart of the noise scales of [1]: what is learned at level :math:`l` is
     :math:`p_l(x) = \sum_{x_0} p_\text{data}(x_0)\, c_l(x \mid x_0)`. That the level itself is
     learned, too, is how [2, 3] read densities off continuous models; [4] analyzes why levels help
-    where modes are far apart.
+    where modes are far apart, and [5] combines differences in state and level.
 
     :param probabilities: :math:`p_l` in [0, 1], increasing. Start with 0 if the model of
         the data themselves is wanted, and end with 1 if it is normalized or sampled from noise.
@@ -71,6 +71,9 @@ class NoiseLevels:
         densities via dual score matching", arXiv:2506.05310.
     [4] Yilong Qin, Andrej Risteski (2023) "Fit like you sample: sample-efficient generalized score
         matching from fast mixing diffusions", arXiv:2306.09332.
+    [5] Hanlin Yu, RuiKang OuYang, Partha Kaushik, Arto Klami, Michael Gutmann, Omar Chehab (2026)
+        "Learning energy-based models from stochastic interpolants using spatiotemporal
+        differences", arXiv:2605.26850.
     """
 
     probabilities: tuple[float, ...]
