@@ -86,7 +86,7 @@ class FittedNetwork(Saved):
         return result
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
-        """The mean of :meth:`score_samples` over rows that have answers.
+        """The mean of ``score_samples`` over rows that have answers.
 
         :param X: Data with the columns that the network was fitted to.
         :param y: Ignored.
@@ -187,7 +187,7 @@ class FittedNetwork(Saved):
         the others; NaN under other objectives.
 
         :param level: Nominal level of the intervals, between 0 and 1.
-        :returns: A :class:`pandas.DataFrame` with the columns ``source``, ``target``,
+        :returns: A ``pandas.DataFrame`` with the columns ``source``, ``target``,
             ``coupling``, ``standard_error``, ``lower``, ``upper`` and ``separated``.
         :raises ImportError: If pandas is not installed.
         :raises ValueError: If the level is out of range.
@@ -200,7 +200,7 @@ class FittedNetwork(Saved):
     def to_networkx(self, *, level: float = 0.9, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.
 
-        :param level: Nominal level of the intervals, as of :meth:`summary`.
+        :param level: Nominal level of the intervals, as of ``summary``.
         :param num_edges: The strongest pairs only; None: all pairs that were fitted.
         :returns: Edges have ``weight``, ``standard_error``, ``lower`` and ``upper``; nodes have
             ``field`` and ``standard_error``.

@@ -170,7 +170,7 @@ class PottsNetwork(Network):
     def to_networkx(self, *, level: float = 0.9, num_edges: int | None = None) -> nx.Graph:
         """The network as a graph whose nodes are the column names.
 
-        :param level: Not used: corrected strengths have no intervals; :meth:`summary` has those of
+        :param level: Not used: corrected strengths have no intervals; ``summary`` has those of
             the norms.
         :param num_edges: The strongest pairs only; None: all pairs that were fitted.
         :returns: Edges have ``weight``, the corrected strength of the pair.

@@ -55,7 +55,7 @@ class Saved(Parameters):
 
     @classmethod
     def load(cls: type[Self], path: str | Path) -> Self:
-        """Read a network that :meth:`save` wrote.
+        """Read a network that ``save`` wrote.
 
         :param path: The file.
         :returns: The fitted network.
