@@ -1,0 +1,199 @@
+"""Maximum likelihood of graph models, with expectations from Markov chains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyro_rm.graphs.nodes import Array
+from pyro_rm.graphs.tie_chains import TieChains
+
+_SETTLING = 0.25  # share of each run that is not counted
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodFit:
+    """A maximum of the likelihood, as far as simulation tells.
+
+    :param coefficients: The estimate, ``(K,)``.
+    :param covariance: The inverse Fisher information, ``(K, K)``; NaN if it is singular.
+    :param monte_carlo_errors: Standard errors that are due to simulation alone, ``(K,)``.
+    :param ratios: Simulated minus observed statistics at the last coefficients that were
+        simulated, in their standard deviations, ``(K,)``.
+    :param converged: Whether all ratios are below 0.1, and simulation errors small.
+    :param num_rounds: Rounds of simulation.
+    """
+
+    coefficients: Array
+    covariance: Array
+    monte_carlo_errors: Array
+    ratios: Array
+    converged: bool
+    num_rounds: int
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Statistics of chains, and of chains that fill missing pairs only: ``(draws, copies, K)``."""
+
+    free: Array
+    filled: Array
+
+
+def maximum_likelihood(
+    chains: TieChains,
+    fills: TieChains | None,
+    start: Array,
+    *,
+    learned: Array,
+    observed: Array,
+    num_steps: int,
+    tolerance: float = 0.05,
+    max_rounds: int = 40,
+) -> LikelihoodFit:
+    r"""Maximize the likelihood by Newton's method on simulated moments.
+
+    The score is :math:`s(x) - E_\theta[s]`, the information the covariance of :math:`s`.
+    Chains persist between rounds [1]. As long as the observed statistics are far from the
+    simulated ones a step goes part of the way only [2]; near them the likelihood ratio to the
+    coefficients that were simulated is maximized by weights of the draws [3], in runs that are
+    doubled until the error of simulation is small beside the standard error. Where pairs are
+    missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
+
+    :param chains: Chains; their coefficients are set.
+    :param fills: Chains that move the missing pairs of the observed network only, or None.
+    :param start: Coefficients to start from, ``(K,)``, among them known ones.
+    :param learned: Which of them are learned, ``(K,)``.
+    :param observed: Statistics of the network, ``(K,)``.
+    :param num_steps: Steps of a chain that renew most of its edges.
+    :param tolerance: The largest ratio of simulation error to standard error.
+    :param max_rounds: Bound on rounds.
+    :returns: The estimate, and whether it has converged.
+
+    **References**
+
+    [1] Laurent Younes (1988) "Estimation and annealing for Gibbsian fields", Annales de
+        l'Institut Henri Poincare B 24(2).
+    [2] Ruth Hummel, David Hunter, Mark Handcock (2012) "Improving simulation-based algorithms
+        for fitting ERGMs", Journal of Computational and Graphical Statistics 21(4).
+    [3] Charles Geyer, Elizabeth Thompson (1992) "Constrained Monte Carlo maximum likelihood for
+        dependent data", Journal of the Royal Statistical Society B 54(3).
+    [4] Mark Handcock, Krista Gile (2010) "Modeling social networks from sampled data", The
+        Annals of Applied Statistics 4(1).
+    """
+    point, length = start.copy(), num_steps
+    close = False
+    for number in range(1, max_rounds + 1):
+        draws = _simulated(chains, fills, point, learned, observed, length)
+        mean, spread = _moments(draws)
+        ratios = mean / np.sqrt(np.maximum(np.diag(_covariance(draws.free)), 1e-12))
+        step = -np.linalg.pinv(spread, hermitian=True) @ mean
+        distance = float(np.sqrt(max(-step @ mean, 0.0)))
+        if not close and distance > 0.5 * len(mean) ** 0.5:
+            point[learned] += step * min(1.0, len(mean) ** 0.5 / distance)
+            continue
+        close = True
+        estimate = _weighted(draws, step)
+        point[learned] += estimate.step
+        errors = np.sqrt(np.diag(estimate.covariance))
+        small = bool((estimate.errors <= tolerance * errors).all())
+        converged = small and bool((np.abs(ratios) < 0.1).all())
+        if converged or number == max_rounds:
+            return LikelihoodFit(
+                point[learned], estimate.covariance, estimate.errors, ratios, converged, number
+            )
+        if not small and length < 64 * num_steps:
+            length *= 2
+    nothing = np.full(len(mean), np.nan)
+    return LikelihoodFit(
+        point[learned], np.outer(nothing, nothing), nothing, ratios, False, max_rounds
+    )
+
+
+def _simulated(
+    chains: TieChains,
+    fills: TieChains | None,
+    point: Array,
+    learned: Array,
+    observed: Array,
+    length: int,
+) -> Draws:
+    num_draws = 24 if length < 20000 else 48
+    found = []
+    for each in (chains, fills):
+        if each is None:
+            found.append(np.zeros((1, chains.graph.num_copies, int(learned.sum()))))
+            continue
+        each.coefficients = point
+        statistics = each.sample(num_draws, max(1, length // num_draws))[:, :, learned]
+        found.append(statistics[int(_SETTLING * num_draws) :] - observed[learned])
+    return Draws(*found)
+
+
+def _covariance(statistics: Array) -> Array:
+    return np.atleast_2d(np.cov(statistics.reshape(-1, statistics.shape[-1]).T))
+
+
+def _moments(draws: Draws) -> tuple[Array, Array]:
+    """Expected minus observed statistics, and the information."""
+    gap = draws.free.mean((0, 1)) - draws.filled.mean((0, 1))
+    return gap, _covariance(draws.free) - _covariance(draws.filled)
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    step: Array
+    covariance: Array
+    errors: Array
+
+
+def _weighted(draws: Draws, newton: Array) -> _Step:
+    """The step that maximizes the weighted likelihood ratio; Newton's where weights fail."""
+    step = newton
+    for _ in range(20):
+        free, filled = _weights(draws.free, step), _weights(draws.filled, step)
+        if min(_effective(free), _effective(filled) if draws.filled.any() else 1.0) < 0.2:
+            step = newton
+            break
+        gap, spread = _reweighted(draws, free, filled)
+        change = -np.linalg.pinv(spread, hermitian=True) @ gap
+        step = step + change
+        if np.abs(change).max() < 1e-9 * (1 + np.abs(step).max()):
+            break
+    free, filled = _weights(draws.free, step), _weights(draws.filled, step)
+    gap, spread = _reweighted(draws, free, filled)
+    covariance = np.linalg.pinv(spread, hermitian=True)
+    chains = draws.free.shape[1]
+    # what each chain, independent of the others, contributes to the gap
+    parts = np.einsum("dc,dck->ck", free, draws.free) - free.sum(0)[:, None] * (
+        np.einsum("dc,dck->k", free, draws.free)
+    )
+    filling = np.einsum("dc,dck->ck", filled, draws.filled) - filled.sum(0)[:, None] * (
+        np.einsum("dc,dck->k", filled, draws.filled)
+    )
+    noise = chains / (chains - 1) * (parts.T @ parts + filling.T @ filling)
+    errors = np.sqrt(np.maximum(np.diag(covariance @ noise @ covariance), 0))
+    return _Step(step, covariance, errors)
+
+
+def _weights(statistics: Array, step: Array) -> Array:
+    logits = statistics @ step
+    weights = np.exp(logits - logits.max())
+    normalized: Array = weights / weights.sum()
+    return normalized
+
+
+def _effective(weights: Array) -> float:
+    """Share of the draws that the weights are worth."""
+    return float(1 / np.square(weights).sum() / weights.size)
+
+
+def _reweighted(draws: Draws, free: Array, filled: Array) -> tuple[Array, Array]:
+    gap, spread = 0.0, 0.0
+    for sign, weights, statistics in ((1, free, draws.free), (-1, filled, draws.filled)):
+        mean = np.einsum("dc,dck->k", weights, statistics)
+        centered = statistics - mean
+        gap = gap + sign * mean
+        spread = spread + sign * np.einsum("dc,dck,dcl->kl", weights, centered, centered)
+    return np.asarray(gap), np.asarray(spread)
