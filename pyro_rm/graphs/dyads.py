@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyro_rm.graphs.edge_sets import EdgeSets, Pairs
+from pyro_rm.graphs.graph_term import GraphTerm
 from pyro_rm.graphs.nodes import Array, Nodes
 from pyro_rm.graphs.terms import Terms
 
@@ -79,34 +80,61 @@ class Dyads:
         return Dyads(self.nodes, self.mask & mask)
 
 
-def active_dyads(terms: Terms, graph: EdgeSets, active: Any) -> Dyads:
+def as_mask(active: Any, graph: EdgeSets) -> Array | None:
+    """Which pairs may change, as a matrix.
+
+    :param active: Booleans, ``(n, n)``; or a term, by name or itself, that depends on the nodes
+        alone: pairs of which it has another value than 0. None: all pairs.
+    :param graph: The network, one copy.
+    :returns: Shape ``(n, n)``, or None.
+    :raises ValueError: If it is none of these, or not symmetric for unordered pairs.
+    """
+    if active is None:
+        return None
+    nodes = graph.nodes
+    if isinstance(active, str | GraphTerm):
+        return _pairs_of(Terms([active], nodes), graph)
+    mask = np.asarray(active)
+    if mask.shape != (len(nodes), len(nodes)) or mask.dtype != bool:
+        raise ValueError(
+            f"Expected active as booleans of shape {(len(nodes), len(nodes))}, in the order of "
+            f"the nodes, or as a term, but got {mask.dtype} of shape {mask.shape}."
+        )
+    if not nodes.directed and not np.array_equal(mask, mask.T):
+        raise ValueError("Expected a symmetric matrix active for an undirected graph.")
+    return mask
+
+
+def _pairs_of(terms: Terms, graph: EdgeSets) -> Array:
+    if not terms.dyadic:
+        raise ValueError(
+            f"Expected active as a term of the nodes alone, but {terms.labels[0]} depends on other "
+            "edges."
+        )
+    mask = np.zeros((graph.num_nodes, graph.num_nodes), dtype=bool)
+    for i, j in Dyads(graph.nodes).chunks():
+        mask[i, j] = terms.change(Pairs(graph, i, j)).any(1)
+    return mask if graph.directed else mask | mask.T
+
+
+def active_dyads(terms: Terms, graph: EdgeSets, mask: Array | None) -> Dyads:
     """Pairs that may change, and of which all attributes are known.
 
     :param terms: The terms, which say what is known.
     :param graph: The network, one copy.
-    :param active: Booleans, ``(n, n)``; None: all pairs.
+    :param mask: Booleans, ``(n, n)``; None: all pairs.
     :returns: The pairs.
-    :raises ValueError: If the shape is another, no pair is left, or a matrix of unordered pairs
-        is not symmetric.
+    :raises ValueError: If no pair is left.
     """
-    nodes = terms.nodes
-    dyads = Dyads(nodes)
-    if active is not None:
-        mask = np.asarray(active)
-        if mask.shape != (len(nodes), len(nodes)) or mask.dtype != bool:
-            raise ValueError(
-                f"Expected active as booleans of shape {(len(nodes), len(nodes))}, in the order of "
-                f"the nodes, but got {mask.dtype} of shape {mask.shape}."
-            )
-        if not nodes.directed and not np.array_equal(mask, mask.T):
-            raise ValueError("Expected a symmetric matrix active for an undirected graph.")
+    dyads = Dyads(terms.nodes)
+    if mask is not None:
         dyads = dyads.restricted(mask)
     known = [terms.known(Pairs(graph, i, j)) for i, j in dyads.chunks()]
     if not all(each.all() for each in known):
-        mask = np.zeros((len(nodes), len(nodes)), dtype=bool)
+        mask = np.zeros((graph.num_nodes, graph.num_nodes), dtype=bool)
         for (i, j), each in zip(dyads.chunks(), known, strict=True):
             mask[i[each], j[each]] = True
-        dyads = Dyads(nodes, mask)
+        dyads = Dyads(terms.nodes, mask)
     if dyads.count == 0:
         raise ValueError("Expected active pairs of nodes with known attributes, but there are none.")
     return dyads

@@ -1,0 +1,333 @@
+"""Exponential-family random graph models of one network: the front door."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from pyro_rm.checks import check_counts
+from pyro_rm.graphs import goodness_of_fit
+from pyro_rm.graphs.dyads import Dyads, active_dyads, as_mask
+from pyro_rm.graphs.edge_sets import EdgeSets
+from pyro_rm.graphs.graph_term import GraphTerm
+from pyro_rm.graphs.monte_carlo_likelihood import maximum_likelihood
+from pyro_rm.graphs.nodes import Array, Nodes
+from pyro_rm.graphs.pseudolikelihood import ChangeTable, maximum_pseudolikelihood
+from pyro_rm.graphs.simulated_errors import bootstrap_covariance, godambe_covariance
+from pyro_rm.graphs.terms import Terms
+from pyro_rm.graphs.tie_chains import TieChains
+
+_METHODS = ("likelihood", "pseudolikelihood")
+_ERRORS = ("godambe", "bootstrap", "naive")
+_FAR = 3.0  # standard deviations from which simulated statistics are far from the observed
+_BITS = 1 << 28  # pairs of all chains together
+
+
+class RandomGraphModel:
+    r"""An exponential-family random graph model (ERGM, p*) of one network [1].
+
+    :math:`p(x) \propto e^{\theta^\top s(x)}` over graphs on the same nodes, with statistics by
+    the names of :data:`~pyro_rm.graphs.GRAPH_TERMS`: undirected, directed, or bipartite (where
+    nodes have the attribute ``bipartite``, 0 or 1, as networkx has it).
+
+    The pseudolikelihood [2] is maximized first, a logistic regression. Unless all terms depend
+    on the nodes alone, where it is the likelihood, chains then find the maximum of the
+    likelihood, and say whether they did. Standard errors of a maximum pseudolikelihood come from
+    simulated networks: the naive ones of the regression take pairs for independent.
+
+    :param terms: Texts such as ``"gwesp(0.5)"``, or :class:`~pyro_rm.graphs.GraphTerm`.
+    :param method: ``"likelihood"``, or ``"pseudolikelihood"`` for large networks.
+    :param standard_errors: Of a maximum pseudolikelihood: ``"godambe"``, ``"bootstrap"`` (a fit
+        to each simulated network), or ``"naive"``, which simulates nothing.
+    :param offsets: Further terms, and their known coefficients.
+    :param num_simulations: Networks to simulate for standard errors.
+    :param tolerance: Largest error of simulation, in standard errors, of a converged estimate.
+    :param max_rounds: Bound on the rounds of simulation in which the likelihood is maximized.
+
+    Fitted attributes: ``labels_``, ``coefficients_``, ``standard_errors_``, ``covariance_``;
+    ``pseudolikelihood_coefficients_`` and ``naive_standard_errors_`` of the regression;
+    ``monte_carlo_errors_``, the part of the error that longer chains would remove, and
+    ``converged_``; ``ratios_``, simulated minus observed statistics in standard deviations,
+    and ``degenerate_``, whether one is above 3; NaN where nothing was simulated.
+
+    Example:
+
+        >>> graph = nx.florentine_families_graph()
+        >>> model = RandomGraphModel(["edges", "kstar(2)"], method="pseudolikelihood")
+        >>> model = model.fit(graph)
+        >>> [label for label in model.labels_]
+        ['edges', 'kstar(2)']
+
+    .. note:: The regression costs the change statistics of all pairs; simulation those of one
+        pair a step. Randomness is torch's: seed it by :func:`torch.manual_seed`.
+
+    **References**
+
+    [1] Stanley Wasserman, Philippa Pattison (1996) "Logit models and logistic regressions
+        for social networks: I. An introduction to Markov graphs and p*", Psychometrika 61(3).
+    [2] David Strauss, Michael Ikeda (1990) "Pseudolikelihood estimation for social
+        networks", Journal of the American Statistical Association 85(409).
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[str | GraphTerm],
+        *,
+        method: str = "likelihood",
+        standard_errors: str = "godambe",
+        offsets: Mapping[str, float] | None = None,
+        num_simulations: int = 100,
+        tolerance: float = 0.05,
+        max_rounds: int = 40,
+    ) -> None:
+        if method not in _METHODS:
+            raise ValueError(f"Expected method to be one of {_METHODS}, but got {method!r}.")
+        if standard_errors not in _ERRORS:
+            raise ValueError(
+                f"Expected standard_errors to be one of {_ERRORS}, but got {standard_errors!r}."
+            )
+        check_counts(2, num_simulations=num_simulations)
+        check_counts(max_rounds=max_rounds)
+        self.terms = terms
+        self.method = method
+        self.standard_errors = standard_errors
+        self.offsets = offsets
+        self.num_simulations = num_simulations
+        self.tolerance = tolerance
+        self.max_rounds = max_rounds
+
+    def fit(
+        self, graph: nx.Graph, *, active: Any = None, missing: Any = None
+    ) -> RandomGraphModel:
+        """Estimate coefficients.
+
+        :param graph: The network. Pairs of nodes of which an attribute is missing are held fixed.
+        :param active: Pairs that may be connected or not; the others are held fixed: booleans,
+            ``(n, n)`` in the order of nodes, or a term of which they have another value than 0,
+            such as ``"nodematch('school')"`` for edges within schools. None: all pairs.
+        :param missing: Pairs of nodes of which it is not known whether they are connected.
+        :returns: The fitted model.
+        :raises TypeError: If it is not a graph without parallel edges.
+        :raises ValueError: If terms do not fit the graph or are collinear, attributes are missing
+            at all nodes or of the wrong kind, or the estimate does not exist, each named.
+        """
+        self._read(graph, active, missing)
+        counted = self._dyads if self._missing is None else self._counted
+        table = ChangeTable(self._terms, self._observed, counted, self._known)
+        labels = self.labels_
+        estimate, found = maximum_pseudolikelihood(table, labels)
+        del table
+        naive = np.linalg.inv(found.information)
+        nothing = np.full(len(labels), np.nan)
+        self.coefficients_ = self.pseudolikelihood_coefficients_ = estimate
+        self.naive_standard_errors_ = np.sqrt(np.diag(naive))
+        self.covariance_, self.monte_carlo_errors_ = naive, np.zeros(len(labels))
+        self.ratios_, self.converged_, self.degenerate_ = nothing, True, False
+        if self.method == "likelihood" and not (self._terms.dyadic and self._missing is None):
+            self._maximize_likelihood()
+        elif self.standard_errors != "naive" and not self._terms.dyadic:
+            self._simulate_errors(found.information)
+        self.standard_errors_ = np.sqrt(np.maximum(np.diag(self.covariance_), 0))
+        return self
+
+    def _read(self, graph: nx.Graph, active: Any, missing: Any) -> None:
+        nodes = Nodes.of(graph)
+        offsets = dict(self.offsets or {})
+        self._terms = Terms([*self.terms, *offsets], nodes)
+        known = Terms(list(self.terms), nodes)
+        self.labels_ = known.labels
+        self._known = np.full(len(self._terms), np.nan)
+        if offsets:
+            if len(self._terms) != len(known) + len(offsets):
+                raise ValueError("Expected offsets of one statistic each, but got more.")
+            self._known[len(known) :] = list(offsets.values())
+        self._observed = EdgeSets.of(graph, nodes)
+        self._dyads = active_dyads(self._terms, self._observed, as_mask(active, self._observed))
+        self._missing: Dyads | None = None
+        if missing is not None and len(missing):
+            hidden = np.zeros((len(nodes), len(nodes)), dtype=bool)
+            for first, second in missing:
+                if first not in nodes.index or second not in nodes.index:
+                    raise ValueError(
+                        f"Expected missing pairs of nodes, but got {(first, second)!r}."
+                    )
+                hidden[nodes.index[first], nodes.index[second]] = True
+            hidden |= np.zeros_like(hidden) if nodes.directed else hidden.T
+            self._missing = self._dyads.restricted(hidden)
+            self._counted = self._dyads.restricted(~hidden)
+
+    def _coefficients(self) -> Array:
+        """Those that were estimated, and those that are known."""
+        whole = self._known.copy()
+        whole[np.isnan(whole)] = self.coefficients_
+        return whole
+
+    def _chains(self, wanted: int, dyads: Dyads) -> TieChains:
+        """Chains that start at the observed network, as many as memory allows."""
+        copies = max(2, min(wanted, _BITS // len(dyads.nodes) ** 2))
+        i, j = self._observed.edges()
+        starts = np.repeat(np.arange(copies) * len(dyads.nodes), len(i))
+        tiled = np.tile(i, copies) + starts, np.tile(j, copies) + starts
+        return TieChains(
+            self._terms, EdgeSets(dyads.nodes, *tiled, copies), dyads, self._coefficients()
+        )
+
+    def _renewing(self) -> int:
+        """Steps of a chain that renew most of its edges."""
+        return 4 * len(self._observed.edges()[0]) + 100
+
+    def _maximize_likelihood(self) -> None:
+        learned = np.isnan(self._known)
+        observed = self._terms.value(self._observed)[0]
+        chains = self._chains(100, self._dyads)
+        fills = None if self._missing is None else self._chains(100, self._missing)
+        fit = maximum_likelihood(
+            chains, fills, self._coefficients(), learned=learned, observed=observed,
+            num_steps=self._renewing(), tolerance=self.tolerance, max_rounds=self.max_rounds,
+        )  # fmt: skip
+        self.coefficients_, self.covariance_ = fit.coefficients, fit.covariance
+        self.monte_carlo_errors_, self.converged_ = fit.monte_carlo_errors, fit.converged
+        self.ratios_ = fit.ratios
+        self.degenerate_ = bool((np.abs(fit.ratios) > _FAR).any())
+        if not fit.converged:
+            far = self._named(np.abs(fit.ratios) > 0.1)
+            warnings.warn(
+                f"The likelihood was not maximized in {fit.num_rounds} rounds: simulated "
+                f"statistics still differ from the observed ones ({far or 'by little'}). Raise "
+                "max_rounds, or change terms: models in which edges only breed edges, such as "
+                "triangles or stars without weights, often have no useful estimate (degeneracy).",
+                stacklevel=3,
+            )
+
+    def _simulate_errors(self, information: Array) -> None:
+        chains = self._chains(self.num_simulations, self._dyads).run(3 * self._renewing())
+        learned = np.isnan(self._known)
+        gaps = (chains.statistics - self._terms.value(self._observed))[:, learned]
+        self.ratios_ = gaps.mean(0) / np.maximum(gaps.std(0), 1e-12)
+        far = np.abs(self.ratios_) > _FAR
+        self.degenerate_ = bool(far.any())
+        if self.degenerate_:
+            warnings.warn(
+                f"Networks simulated at the maximum pseudolikelihood are far from the observed one "
+                f"({self._named(far)}): the model does not describe it, or is degenerate. Standard "
+                "errors mean little. Take method='likelihood', or other terms.",
+                stacklevel=3,
+            )
+        if self.standard_errors == "godambe":
+            self.covariance_ = godambe_covariance(
+                chains, self.coefficients_, information, self._known
+            )
+            return
+        self.covariance_, without = bootstrap_covariance(
+            chains, self.coefficients_, self.labels_, self._known
+        )
+        if without:
+            warnings.warn(
+                f"{without} of {chains.graph.num_copies} simulated networks have no finite "
+                "estimate, and are left out of the bootstrap.",
+                stacklevel=3,
+            )
+
+    def _named(self, which: Array) -> str:
+        return ", ".join(
+            f"{label}: {ratio:+.1f} standard deviations"
+            for label, ratio, named in zip(self.labels_, self.ratios_, which, strict=True)
+            if named
+        )
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "standard_errors_"):
+            raise ValueError("Expected a fitted RandomGraphModel, but it has seen no network.")
+
+    def summary(self, *, level: float = 0.95) -> Any:
+        """The estimates as a data frame.
+
+        :param level: Nominal level of the intervals, between 0 and 1.
+        :returns: A :class:`pandas.DataFrame` with columns ``term``, ``estimate``,
+            ``standard_error``, ``lower``, ``upper``, ``monte_carlo_error``,
+            ``pseudolikelihood`` and ``naive_standard_error``.
+        :raises ImportError: If there is no pandas.
+        :raises ValueError: If the level is out of range.
+        """
+        self._check_fitted()
+        if not 0 < level < 1:
+            raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "Expected pandas for a summary; install it by pip install 'pyro-rm[examples]'."
+            ) from error
+        wide = NormalDist().inv_cdf(0.5 + level / 2) * self.standard_errors_
+        return pandas.DataFrame(
+            {
+                "term": self.labels_,
+                "estimate": self.coefficients_,
+                "standard_error": self.standard_errors_,
+                "lower": self.coefficients_ - wide,
+                "upper": self.coefficients_ + wide,
+                "monte_carlo_error": self.monte_carlo_errors_,
+                "pseudolikelihood": self.pseudolikelihood_coefficients_,
+                "naive_standard_error": self.naive_standard_errors_,
+            }
+        )
+
+    def simulate(self, n: int = 1, *, num_steps: int | None = None) -> list[nx.Graph]:
+        """Networks of the fitted model, by chains that start at the observed one.
+
+        :param n: How many, each from a chain of its own as far as memory allows.
+        :param num_steps: Steps of a chain for each; None: so many that they renew most edges
+            three times.
+        :returns: Graphs with the nodes and node attributes of the observed one.
+        """
+        return [
+            goodness_of_fit.to_networkx(graph, copy)
+            for graph, copies in self._simulated(n, num_steps)
+            for copy in copies
+        ]
+
+    def _simulated(self, n: int, num_steps: int | None) -> Any:
+        self._check_fitted()
+        check_counts(0, n=n)
+        length = 3 * self._renewing() if num_steps is None else num_steps
+        check_counts(0, num_steps=length)
+        chains = self._chains(n, self._dyads)
+        for start in range(0, n, chains.graph.num_copies):
+            yield chains.run(length).graph, range(min(n - start, chains.graph.num_copies))
+
+    def goodness_of_fit(self, *, num_simulations: int = 100) -> dict[str, Array]:
+        """Degrees, shared partners and distances of the network beside simulated ones [1].
+
+        :param num_simulations: Networks to simulate.
+        :returns: By name, rows of shares: observed, and the 2.5, 50 and 97.5 % quantiles of
+            simulated ones. Entry 0 of ``"geodesic distance"`` are pairs without a path.
+
+        **References**
+
+        [1] David Hunter, Steven Goodreau, Mark Handcock (2008) "Goodness of fit of social
+            network models", Journal of the American Statistical Association 103(481).
+        """
+        check_counts(num_simulations=num_simulations)
+        simulated = [
+            goodness_of_fit.summary_of(graph, copy)
+            for graph, copies in self._simulated(num_simulations, None)
+            for copy in copies
+        ]
+        return goodness_of_fit.table(goodness_of_fit.summary_of(self._observed, 0), simulated)
+
+    def plot_goodness_of_fit(self, axes: Any = None, *, num_simulations: int = 100) -> Any:
+        """Draw :meth:`goodness_of_fit`: observed shares over bands of simulated ones.
+
+        :param axes: Matplotlib axes, one for each distribution; None: new ones.
+        :param num_simulations: Networks to simulate.
+        :returns: The axes.
+        """
+        return goodness_of_fit.plot(self.goodness_of_fit(num_simulations=num_simulations), axes)
+
+    def __repr__(self) -> str:
+        return f"RandomGraphModel({list(self.terms)!r})"
