@@ -10,6 +10,7 @@ from pyro_rm.graphs.nodes import Array
 from pyro_rm.graphs.tie_chains import TieChains
 
 _SETTLING = 0.25  # share of each run that is not counted
+_DRAWS = 24  # in the time that renews most edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,11 @@ def maximum_likelihood(
     point, length = start.copy(), num_steps
     close = False
     for number in range(1, max_rounds + 1):
-        draws = _simulated(chains, fills, point, learned, observed, length)
+        num_draws = min(_DRAWS * length // num_steps, 64 * _DRAWS)
+        draws = Draws(*(
+            _simulated(each, point, learned, observed, num_draws, length)
+            for each in (chains, fills)
+        ))  # fmt: skip
         mean, spread = _moments(draws)
         ratios = mean / np.sqrt(np.maximum(np.diag(_covariance(draws.free)), 1e-12))
         step = -np.linalg.pinv(spread, hermitian=True) @ mean
@@ -112,23 +117,19 @@ def maximum_likelihood(
 
 
 def _simulated(
-    chains: TieChains,
-    fills: TieChains | None,
+    chains: TieChains | None,
     point: Array,
     learned: Array,
     observed: Array,
+    num_draws: int,
     length: int,
-) -> Draws:
-    num_draws = 24 if length < 20000 else 48
-    found = []
-    for each in (chains, fills):
-        if each is None:
-            found.append(np.zeros((1, chains.graph.num_copies, int(learned.sum()))))
-            continue
-        each.coefficients = point
-        statistics = each.sample(num_draws, max(1, length // num_draws))[:, :, learned]
-        found.append(statistics[int(_SETTLING * num_draws) :] - observed[learned])
-    return Draws(*found)
+) -> Array:
+    """Simulated minus observed statistics; zero, once, where nothing is simulated."""
+    if chains is None:
+        return np.zeros((1, 2, int(learned.sum())))
+    chains.coefficients = point
+    statistics = chains.sample(num_draws, max(1, length // num_draws))
+    return statistics[int(_SETTLING * num_draws) :, :, learned] - observed[learned]
 
 
 def _covariance(statistics: Array) -> Array:
@@ -153,7 +154,7 @@ def _weighted(draws: Draws, newton: Array) -> _Step:
     step = newton
     for _ in range(20):
         free, filled = _weights(draws.free, step), _weights(draws.filled, step)
-        if min(_effective(free), _effective(filled) if draws.filled.any() else 1.0) < 0.2:
+        if min(_effective(free), _effective(filled)) < 0.2:
             step = newton
             break
         gap, spread = _reweighted(draws, free, filled)
@@ -164,17 +165,18 @@ def _weighted(draws: Draws, newton: Array) -> _Step:
     free, filled = _weights(draws.free, step), _weights(draws.filled, step)
     gap, spread = _reweighted(draws, free, filled)
     covariance = np.linalg.pinv(spread, hermitian=True)
-    chains = draws.free.shape[1]
-    # what each chain, independent of the others, contributes to the gap
-    parts = np.einsum("dc,dck->ck", free, draws.free) - free.sum(0)[:, None] * (
-        np.einsum("dc,dck->k", free, draws.free)
-    )
-    filling = np.einsum("dc,dck->ck", filled, draws.filled) - filled.sum(0)[:, None] * (
-        np.einsum("dc,dck->k", filled, draws.filled)
-    )
-    noise = chains / (chains - 1) * (parts.T @ parts + filling.T @ filling)
+    noise = _noise(draws.free, free) + _noise(draws.filled, filled)
     errors = np.sqrt(np.maximum(np.diag(covariance @ noise @ covariance), 0))
     return _Step(step, covariance, errors)
+
+
+def _noise(statistics: Array, weights: Array) -> Array:
+    """The covariance of a weighted mean, by what each chain, independent of the others, adds."""
+    mean = np.einsum("dc,dck->k", weights, statistics)
+    parts = np.einsum("dc,dck->ck", weights, statistics - mean)
+    number = len(parts)
+    covariance: Array = number / (number - 1) * parts.T @ parts
+    return covariance
 
 
 def _weights(statistics: Array, step: Array) -> Array:
