@@ -136,5 +136,7 @@ def active_dyads(terms: Terms, graph: EdgeSets, mask: Array | None) -> Dyads:
             mask[i[each], j[each]] = True
         dyads = Dyads(terms.nodes, mask)
     if dyads.count == 0:
-        raise ValueError("Expected active pairs of nodes with known attributes, but there are none.")
+        raise ValueError(
+            "Expected active pairs of nodes with known attributes, but there are none."
+        )
     return dyads

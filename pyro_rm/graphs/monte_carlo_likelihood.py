@@ -45,7 +45,6 @@ class Draws:
 def maximum_likelihood(
     chains: TieChains,
     fills: TieChains | None,
-    start: Array,
     *,
     learned: Array,
     observed: Array,
@@ -62,10 +61,9 @@ def maximum_likelihood(
     doubled until the error of simulation is small beside the standard error. Where pairs are
     missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
 
-    :param chains: Chains; their coefficients are set.
+    :param chains: Chains, at the coefficients to start from; they end at the estimate's.
     :param fills: Chains that move the missing pairs of the observed network only, or None.
-    :param start: Coefficients to start from, ``(K,)``, among them known ones.
-    :param learned: Which of them are learned, ``(K,)``.
+    :param learned: Which coefficients are learned, ``(K,)``.
     :param observed: Statistics of the network, ``(K,)``.
     :param num_steps: Steps of a chain that renew most of its edges.
     :param tolerance: The largest ratio of simulation error to standard error.
@@ -83,7 +81,7 @@ def maximum_likelihood(
     [4] Mark Handcock, Krista Gile (2010) "Modeling social networks from sampled data", The
         Annals of Applied Statistics 4(1).
     """
-    point, length = start.copy(), num_steps
+    point, length = chains.coefficients.copy(), num_steps
     close = False
     for number in range(1, max_rounds + 1):
         num_draws = min(_DRAWS * length // num_steps, 64 * _DRAWS)

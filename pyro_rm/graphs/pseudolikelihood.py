@@ -114,8 +114,10 @@ def maximum_pseudolikelihood(
             raise ValueError(_no_estimate(step * _scales(table), labels))
         if decrement < 1e-12:  # quadratic convergence: this step was the last that matters
             return point, now
-    raise ValueError("Expected the pseudolikelihood to have a maximum, but Newton's method did not "
-                     "find it. Scale covariates to a standard deviation of about one.")
+    raise ValueError(
+        "Expected the pseudolikelihood to have a maximum, but Newton's method did not "
+        "find it. Scale covariates to a standard deviation of about one."
+    )
 
 
 def _solve(matrix: Array, vector: Array) -> Array:

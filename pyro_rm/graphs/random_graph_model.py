@@ -12,20 +12,21 @@ import numpy as np
 
 from pyro_rm.checks import check_counts
 from pyro_rm.graphs import goodness_of_fit
-from pyro_rm.graphs.dyads import Dyads, active_dyads, as_mask
-from pyro_rm.graphs.edge_sets import EdgeSets
 from pyro_rm.graphs.graph_term import GraphTerm
 from pyro_rm.graphs.monte_carlo_likelihood import maximum_likelihood
-from pyro_rm.graphs.nodes import Array, Nodes
+from pyro_rm.graphs.nodes import Array
+from pyro_rm.graphs.observed_network import ObservedNetwork
 from pyro_rm.graphs.pseudolikelihood import ChangeTable, maximum_pseudolikelihood
 from pyro_rm.graphs.simulated_errors import bootstrap_covariance, godambe_covariance
-from pyro_rm.graphs.terms import Terms
 from pyro_rm.graphs.tie_chains import TieChains
 
 _METHODS = ("likelihood", "pseudolikelihood")
 _ERRORS = ("godambe", "bootstrap", "naive")
-_FAR = 3.0  # standard deviations from which simulated statistics are far from the observed
-_BITS = 1 << 28  # pairs of all chains together
+_BREEDING = (
+    "Models in which edges only breed edges, such as triangles or stars without weights, often "
+    "have no useful estimate (degeneracy): gwesp and gwdegree were made for that."
+)
+_NUM_CHAINS = 100
 
 
 class RandomGraphModel:
@@ -53,7 +54,8 @@ class RandomGraphModel:
     ``pseudolikelihood_coefficients_`` and ``naive_standard_errors_`` of the regression;
     ``monte_carlo_errors_``, the part of the error that longer chains would remove, and
     ``converged_``; ``ratios_``, simulated minus observed statistics in standard deviations,
-    and ``degenerate_``, whether one is above 3; NaN where nothing was simulated.
+    NaN where nothing was simulated; ``degenerate_``, whether one is above 3, or many simulated
+    networks have less than half or more than twice the edges.
 
     Example:
 
@@ -91,6 +93,8 @@ class RandomGraphModel:
             raise ValueError(
                 f"Expected standard_errors to be one of {_ERRORS}, but got {standard_errors!r}."
             )
+        if isinstance(terms, str) or not isinstance(terms, Sequence):
+            raise TypeError(f"Expected a list of terms, but got {terms!r}. Write [{terms!r}].")
         check_counts(2, num_simulations=num_simulations)
         check_counts(max_rounds=max_rounds)
         self.terms = terms
@@ -101,9 +105,7 @@ class RandomGraphModel:
         self.tolerance = tolerance
         self.max_rounds = max_rounds
 
-    def fit(
-        self, graph: nx.Graph, *, active: Any = None, missing: Any = None
-    ) -> RandomGraphModel:
+    def fit(self, graph: nx.Graph, *, active: Any = None, missing: Any = None) -> RandomGraphModel:
         """Estimate coefficients.
 
         :param graph: The network. Pairs of nodes of which an attribute is missing are held fixed.
@@ -116,115 +118,60 @@ class RandomGraphModel:
         :raises ValueError: If terms do not fit the graph or are collinear, attributes are missing
             at all nodes or of the wrong kind, or the estimate does not exist, each named.
         """
-        self._read(graph, active, missing)
-        counted = self._dyads if self._missing is None else self._counted
-        table = ChangeTable(self._terms, self._observed, counted, self._known)
-        labels = self.labels_
-        estimate, found = maximum_pseudolikelihood(table, labels)
+        network = ObservedNetwork(graph, self.terms, self.offsets, active, missing)
+        self._network, self.labels_ = network, network.labels
+        table = ChangeTable(network.terms, network.edges, network.counted, network.known)
+        estimate, found = maximum_pseudolikelihood(table, self.labels_)
         del table
-        naive = np.linalg.inv(found.information)
-        nothing = np.full(len(labels), np.nan)
         self.coefficients_ = self.pseudolikelihood_coefficients_ = estimate
-        self.naive_standard_errors_ = np.sqrt(np.diag(naive))
-        self.covariance_, self.monte_carlo_errors_ = naive, np.zeros(len(labels))
-        self.ratios_, self.converged_, self.degenerate_ = nothing, True, False
-        if self.method == "likelihood" and not (self._terms.dyadic and self._missing is None):
+        self.covariance_ = np.linalg.inv(found.information)
+        self.naive_standard_errors_ = np.sqrt(np.diag(self.covariance_))
+        self.monte_carlo_errors_ = np.zeros(len(estimate))
+        self.ratios_ = np.full(len(estimate), np.nan)
+        self.converged_, self.degenerate_ = True, False
+        if network.terms.dyadic:  # pairs are independent: the regression is the likelihood
+            pass
+        elif self.method == "likelihood":
             self._maximize_likelihood()
-        elif self.standard_errors != "naive" and not self._terms.dyadic:
+        elif self.standard_errors != "naive":
             self._simulate_errors(found.information)
         self.standard_errors_ = np.sqrt(np.maximum(np.diag(self.covariance_), 0))
         return self
 
-    def _read(self, graph: nx.Graph, active: Any, missing: Any) -> None:
-        nodes = Nodes.of(graph)
-        offsets = dict(self.offsets or {})
-        self._terms = Terms([*self.terms, *offsets], nodes)
-        known = Terms(list(self.terms), nodes)
-        self.labels_ = known.labels
-        self._known = np.full(len(self._terms), np.nan)
-        if offsets:
-            if len(self._terms) != len(known) + len(offsets):
-                raise ValueError("Expected offsets of one statistic each, but got more.")
-            self._known[len(known) :] = list(offsets.values())
-        self._observed = EdgeSets.of(graph, nodes)
-        self._dyads = active_dyads(self._terms, self._observed, as_mask(active, self._observed))
-        self._missing: Dyads | None = None
-        if missing is not None and len(missing):
-            hidden = np.zeros((len(nodes), len(nodes)), dtype=bool)
-            for first, second in missing:
-                if first not in nodes.index or second not in nodes.index:
-                    raise ValueError(
-                        f"Expected missing pairs of nodes, but got {(first, second)!r}."
-                    )
-                hidden[nodes.index[first], nodes.index[second]] = True
-            hidden |= np.zeros_like(hidden) if nodes.directed else hidden.T
-            self._missing = self._dyads.restricted(hidden)
-            self._counted = self._dyads.restricted(~hidden)
-
-    def _coefficients(self) -> Array:
-        """Those that were estimated, and those that are known."""
-        whole = self._known.copy()
-        whole[np.isnan(whole)] = self.coefficients_
-        return whole
-
-    def _chains(self, wanted: int, dyads: Dyads) -> TieChains:
-        """Chains that start at the observed network, as many as memory allows."""
-        copies = max(2, min(wanted, _BITS // len(dyads.nodes) ** 2))
-        i, j = self._observed.edges()
-        starts = np.repeat(np.arange(copies) * len(dyads.nodes), len(i))
-        tiled = np.tile(i, copies) + starts, np.tile(j, copies) + starts
-        return TieChains(
-            self._terms, EdgeSets(dyads.nodes, *tiled, copies), dyads, self._coefficients()
-        )
-
-    def _renewing(self) -> int:
-        """Steps of a chain that renew most of its edges."""
-        return 4 * len(self._observed.edges()[0]) + 100
-
     def _maximize_likelihood(self) -> None:
-        learned = np.isnan(self._known)
-        observed = self._terms.value(self._observed)[0]
-        chains = self._chains(100, self._dyads)
-        fills = None if self._missing is None else self._chains(100, self._missing)
+        network, start = self._network, self.coefficients_
+        chains, fills = network.chains(_NUM_CHAINS, start), None
+        if network.missing is not None:
+            fills = network.chains(_NUM_CHAINS, start, network.missing)
         fit = maximum_likelihood(
-            chains, fills, self._coefficients(), learned=learned, observed=observed,
-            num_steps=self._renewing(), tolerance=self.tolerance, max_rounds=self.max_rounds,
+            chains, fills, learned=network.learned, observed=network.statistics(),
+            num_steps=network.renewing, tolerance=self.tolerance, max_rounds=self.max_rounds,
         )  # fmt: skip
         self.coefficients_, self.covariance_ = fit.coefficients, fit.covariance
         self.monte_carlo_errors_, self.converged_ = fit.monte_carlo_errors, fit.converged
         self.ratios_ = fit.ratios
-        self.degenerate_ = bool((np.abs(fit.ratios) > _FAR).any())
         if not fit.converged:
-            far = self._named(np.abs(fit.ratios) > 0.1)
+            far = network.named(fit.ratios, 0.1)
+            why = f"simulated statistics still differ from the observed ones ({far})"
             warnings.warn(
-                f"The likelihood was not maximized in {fit.num_rounds} rounds: simulated "
-                f"statistics still differ from the observed ones ({far or 'by little'}). Raise "
-                "max_rounds, or change terms: models in which edges only breed edges, such as "
-                "triangles or stars without weights, often have no useful estimate (degeneracy).",
+                f"The likelihood was not maximized in {fit.num_rounds} rounds: "
+                f"{why if far else 'the error of simulation is above tolerance'}. Raise max_rounds "
+                f"or tolerance, or change terms. {_BREEDING}",
                 stacklevel=3,
             )
+        self._judge(chains)
 
     def _simulate_errors(self, information: Array) -> None:
-        chains = self._chains(self.num_simulations, self._dyads).run(3 * self._renewing())
-        learned = np.isnan(self._known)
-        gaps = (chains.statistics - self._terms.value(self._observed))[:, learned]
+        network, estimate = self._network, self.coefficients_
+        chains = network.chains(self.num_simulations, estimate).run(3 * network.renewing)
+        gaps = (chains.statistics - network.statistics())[:, network.learned]
         self.ratios_ = gaps.mean(0) / np.maximum(gaps.std(0), 1e-12)
-        far = np.abs(self.ratios_) > _FAR
-        self.degenerate_ = bool(far.any())
-        if self.degenerate_:
-            warnings.warn(
-                f"Networks simulated at the maximum pseudolikelihood are far from the observed one "
-                f"({self._named(far)}): the model does not describe it, or is degenerate. Standard "
-                "errors mean little. Take method='likelihood', or other terms.",
-                stacklevel=3,
-            )
+        self._judge(chains)
         if self.standard_errors == "godambe":
-            self.covariance_ = godambe_covariance(
-                chains, self.coefficients_, information, self._known
-            )
+            self.covariance_ = godambe_covariance(chains, estimate, information, network.known)
             return
         self.covariance_, without = bootstrap_covariance(
-            chains, self.coefficients_, self.labels_, self._known
+            chains, estimate, self.labels_, network.known
         )
         if without:
             warnings.warn(
@@ -233,12 +180,16 @@ class RandomGraphModel:
                 stacklevel=3,
             )
 
-    def _named(self, which: Array) -> str:
-        return ", ".join(
-            f"{label}: {ratio:+.1f} standard deviations"
-            for label, ratio, named in zip(self.labels_, self.ratios_, which, strict=True)
-            if named
-        )
+    def _judge(self, chains: TieChains) -> None:
+        far = self._network.far_from(chains, self.ratios_)
+        self.degenerate_ = bool(far)
+        if far:
+            warnings.warn(
+                f"Networks simulated at the estimate are far from the observed one ({far}): the "
+                "model does not describe it, and standard errors mean little. Take other terms, or "
+                f"method='likelihood' if it was not. {_BREEDING}",
+                stacklevel=4,
+            )
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "standard_errors_"):
@@ -294,9 +245,9 @@ class RandomGraphModel:
     def _simulated(self, n: int, num_steps: int | None) -> Any:
         self._check_fitted()
         check_counts(0, n=n)
-        length = 3 * self._renewing() if num_steps is None else num_steps
+        length = 3 * self._network.renewing if num_steps is None else num_steps
         check_counts(0, num_steps=length)
-        chains = self._chains(n, self._dyads)
+        chains = self._network.chains(n, self.coefficients_)
         for start in range(0, n, chains.graph.num_copies):
             yield chains.run(length).graph, range(min(n - start, chains.graph.num_copies))
 
@@ -318,7 +269,7 @@ class RandomGraphModel:
             for graph, copies in self._simulated(num_simulations, None)
             for copy in copies
         ]
-        return goodness_of_fit.table(goodness_of_fit.summary_of(self._observed, 0), simulated)
+        return goodness_of_fit.table(goodness_of_fit.summary_of(self._network.edges, 0), simulated)
 
     def plot_goodness_of_fit(self, axes: Any = None, *, num_simulations: int = 100) -> Any:
         """Draw :meth:`goodness_of_fit`: observed shares over bands of simulated ones.

@@ -95,8 +95,6 @@ class Terms:
     """
 
     def __init__(self, given: Sequence[str | GraphTerm], nodes: Nodes) -> None:
-        if isinstance(given, str | GraphTerm):
-            raise TypeError(f"Expected a list of terms, but got {given!r}. Write [{given!r}].")
         self.nodes = nodes
         self.terms: list[GraphTerm] = []
         self.labels: list[str] = []

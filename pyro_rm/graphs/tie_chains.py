@@ -35,9 +35,7 @@ class TieChains:
         Software 24(4).
     """
 
-    def __init__(
-        self, terms: Terms, graph: EdgeSets, dyads: Dyads, coefficients: Array
-    ) -> None:
+    def __init__(self, terms: Terms, graph: EdgeSets, dyads: Dyads, coefficients: Array) -> None:
         self.terms, self.graph, self.dyads = terms, graph, dyads
         self.coefficients = coefficients
         self.statistics = terms.value(graph)

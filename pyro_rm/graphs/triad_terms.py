@@ -139,7 +139,5 @@ class DyadwisePartners(EdgewisePartners):
         first = first[rows]
         proper = first != last if graph.directed else first < last
         size = graph.num_nodes
-        keys, partners = np.unique(
-            first[proper] * size + last[proper] % size, return_counts=True
-        )
+        keys, partners = np.unique(first[proper] * size + last[proper] % size, return_counts=True)
         return graph.sums(keys // size, geometric_weight(self.decay, partners))

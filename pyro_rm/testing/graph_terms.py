@@ -43,7 +43,9 @@ def small_graph(kind: str) -> nx.Graph:
     """
     if kind == "bipartite":
         return nx.complete_bipartite_graph(2, 3)
-    return nx.empty_graph(4 if kind == "directed" else 5, nx.DiGraph if kind == "directed" else None)
+    return nx.empty_graph(
+        4 if kind == "directed" else 5, nx.DiGraph if kind == "directed" else None
+    )
 
 
 def all_graphs(nodes: Nodes) -> tuple[EdgeSets, list[tuple[int, int]]]:
@@ -82,7 +84,5 @@ def _check_on(term: GraphTerm, nodes: Nodes) -> None:
 
 def _column(array: np.ndarray, size: int, labels: list[str], what: str) -> np.ndarray:
     shape = (size,) if labels == [""] else (size, len(labels))
-    assert np.shape(array) == shape, (
-        f"Expected {what} of shape {shape}, but got {np.shape(array)}."
-    )
+    assert np.shape(array) == shape, f"Expected {what} of shape {shape}, but got {np.shape(array)}."
     return np.asarray(array)

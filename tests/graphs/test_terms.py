@@ -139,9 +139,7 @@ ORACLES = {
         lambda a, b, size, group: [group[a] == group[b] == g for g in sorted({*group})]
     ),
     "nodefactor('group')": over_edges(
-        lambda a, b, size, group: [
-            (group[a] == g) + (group[b] == g) for g in sorted({*group})[1:]
-        ]
+        lambda a, b, size, group: [(group[a] == g) + (group[b] == g) for g in sorted({*group})[1:]]
     ),
     "nodeofactor('group')": over_edges(
         lambda a, b, size, group: [group[a] == g for g in sorted({*group})[1:]]
