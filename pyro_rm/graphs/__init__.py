@@ -8,6 +8,7 @@ from pyro_rm.graphs.codec import (
     size_buckets,
 )
 from pyro_rm.graphs.generation import generate_graphs
+from pyro_rm.graphs.graph_energy import GraphEnergy
 from pyro_rm.graphs.graph_term import GraphTerm
 from pyro_rm.graphs.isomorphism_classes import class_log_likelihoods, novelty, uniqueness
 from pyro_rm.graphs.metrics import (
@@ -23,6 +24,7 @@ from pyro_rm.graphs.terms import GRAPH_TERMS, graph_term
 __all__ = [
     "GRAPH_TERMS",
     "GraphBatch",
+    "GraphEnergy",
     "GraphTerm",
     "RandomGraphModel",
     "active_pairs",

@@ -60,7 +60,7 @@ class NodeCovariate(AttributeTerm):
 class SenderCovariate(NodeCovariate):
     """The attribute of the node that an edge comes from."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
 
     def change(self, pairs: Pairs) -> Array:
         """At the first end."""
@@ -70,7 +70,7 @@ class SenderCovariate(NodeCovariate):
 class ReceiverCovariate(NodeCovariate):
     """The attribute of the node that an edge goes to."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
 
     def change(self, pairs: Pairs) -> Array:
         """At the second end."""
@@ -80,7 +80,7 @@ class ReceiverCovariate(NodeCovariate):
 class PartCovariate(NodeCovariate):
     """The attribute of the end in part 0; the other part needs none."""
 
-    kinds = ("bipartite",)
+    kinds: ClassVar[tuple[str, ...]] = ("bipartite",)
     part: ClassVar[int] = 0
 
     def change(self, pairs: Pairs) -> Array:
@@ -151,21 +151,21 @@ class NodeFactor(AttributeTerm):
         """How many ends are at that level."""
         levels = 1 + np.arange(len(self.labels(pairs.graph.nodes)))
         codes = self._codes(pairs)
-        counts = sum(codes[end][:, None] == levels for end in self.ends)
-        return counts + 0 * sum(codes[end] for end in self.ends)[:, None]
+        ends = np.stack([codes[end] for end in self.ends])
+        return (ends[:, :, None] == levels).sum(0) + 0 * ends.sum(0)[:, None]
 
 
 class SenderFactor(NodeFactor):
     """Edges from nodes at each level but the first."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
     ends = (0,)
 
 
 class ReceiverFactor(NodeFactor):
     """Edges to nodes at each level but the first."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
     ends = (1,)
 
 
@@ -214,7 +214,7 @@ class EdgeCovariate(AttributeTerm):
 class Sender(DyadicTerm):
     """Edges from each node but the first."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
     end: ClassVar[int] = 0
 
     def labels(self, nodes: Nodes) -> list[str]:

@@ -69,7 +69,7 @@ class Stars(DegreeTerm):
     """Sets of ``k`` edges that share a node; ``kstar(1)`` are twice the edges."""
 
     k: int
-    kinds = ("undirected", "bipartite")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "bipartite")
 
     def __post_init__(self) -> None:
         check_counts(k=self.k)
@@ -85,29 +85,29 @@ class Stars(DegreeTerm):
 class OutStars(Stars):
     """Sets of ``k`` edges from the same node."""
 
-    kinds = ("directed",)
-    counted = "out"
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
+    counted: ClassVar[str | int] = "out"
 
 
 class InStars(Stars):
     """Sets of ``k`` edges to the same node."""
 
-    kinds = ("directed",)
-    counted = "in"
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
+    counted: ClassVar[str | int] = "in"
 
 
 class FirstPartStars(Stars):
     """Sets of ``k`` edges that share a node of part 0."""
 
-    kinds = ("bipartite",)
-    counted = 0
+    kinds: ClassVar[tuple[str, ...]] = ("bipartite",)
+    counted: ClassVar[str | int] = 0
 
 
 class SecondPartStars(Stars):
     """Sets of ``k`` edges that share a node of part 1."""
 
-    kinds = ("bipartite",)
-    counted = 1
+    kinds: ClassVar[tuple[str, ...]] = ("bipartite",)
+    counted: ClassVar[str | int] = 1
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class WeightedDegree(DegreeTerm):
     r"""Geometrically weighted degrees, :math:`e^\alpha \sum_v (1 - (1 - e^{-\alpha})^{d_v})`."""
 
     decay: float = 0.5
-    kinds = ("undirected", "bipartite")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "bipartite")
 
     def __post_init__(self) -> None:
         check_decay(self.decay)
@@ -128,29 +128,29 @@ class WeightedDegree(DegreeTerm):
 class WeightedOutDegree(WeightedDegree):
     """The same of numbers of edges from a node."""
 
-    kinds = ("directed",)
-    counted = "out"
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
+    counted: ClassVar[str | int] = "out"
 
 
 class WeightedInDegree(WeightedDegree):
     """The same of numbers of edges to a node."""
 
-    kinds = ("directed",)
-    counted = "in"
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
+    counted: ClassVar[str | int] = "in"
 
 
 class FirstPartWeightedDegree(WeightedDegree):
     """The same of nodes of part 0."""
 
-    kinds = ("bipartite",)
-    counted = 0
+    kinds: ClassVar[tuple[str, ...]] = ("bipartite",)
+    counted: ClassVar[str | int] = 0
 
 
 class SecondPartWeightedDegree(WeightedDegree):
     """The same of nodes of part 1."""
 
-    kinds = ("bipartite",)
-    counted = 1
+    kinds: ClassVar[tuple[str, ...]] = ("bipartite",)
+    counted: ClassVar[str | int] = 1
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class NodesOfDegree(DegreeTerm):
     """The number of nodes with so many edges."""
 
     k: int
-    kinds = ("undirected", "bipartite")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "bipartite")
 
     def __post_init__(self) -> None:
         check_counts(0, k=self.k)

@@ -92,7 +92,7 @@ def maximum_likelihood(
         mean, spread = _moments(draws)
         ratios = mean / np.sqrt(np.maximum(np.diag(_covariance(draws.free)), 1e-12))
         step = -np.linalg.pinv(spread, hermitian=True) @ mean
-        distance = float(np.sqrt(max(-step @ mean, 0.0)))
+        distance = max(float(-step @ mean), 0.0) ** 0.5
         if not close and distance > 0.5 * len(mean) ** 0.5:
             point[learned] += step * min(1.0, len(mean) ** 0.5 / distance)
             continue

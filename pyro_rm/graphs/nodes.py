@@ -144,7 +144,7 @@ class Nodes:
                 raise ValueError(
                     f"Expected graph.graph[{name!r}] as a matrix of numbers of shape "
                     f"{(len(self), len(self))}, or as a graph on the same nodes, but got "
-                    f"{type(given).__name__} of shape {np.shape(given)}."
+                    f"{type(given).__name__} of shape {array.shape}."
                 )
             if not self.directed and not np.array_equal(array, array.T, equal_nan=True):
                 raise ValueError(f"Expected a symmetric matrix {name!r} for an undirected graph.")

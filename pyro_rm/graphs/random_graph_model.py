@@ -49,6 +49,8 @@ class RandomGraphModel:
     :param num_simulations: Networks to simulate for standard errors.
     :param tolerance: Largest error of simulation, in standard errors, of a converged estimate.
     :param max_rounds: Bound on the rounds of simulation in which the likelihood is maximized.
+    :raises TypeError: If terms are not a list.
+    :raises ValueError: If an option is none of those above.
 
     Fitted attributes: ``labels_``, ``coefficients_``, ``standard_errors_``, ``covariance_``;
     ``pseudolikelihood_coefficients_`` and ``naive_standard_errors_`` of the regression;

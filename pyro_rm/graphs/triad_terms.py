@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from pyro_rm.graphs.nodes import Array
 class Mutual(GraphTerm):
     """Pairs of nodes with edges in both directions."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
 
     def change(self, pairs: Pairs) -> Array:
         """One where the reverse edge is there."""
@@ -33,7 +34,7 @@ class Mutual(GraphTerm):
 class Triangles(GraphTerm):
     """Triangles; in directed graphs transitive and cyclic triples together."""
 
-    kinds = ("undirected", "directed")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "directed")
 
     def change(self, pairs: Pairs) -> Array:
         """Nodes that are connected to both ends."""
@@ -52,7 +53,7 @@ class Triangles(GraphTerm):
 class TransitiveTriples(GraphTerm):
     """Edges from i over k to j, and from i to j."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
 
     def change(self, pairs: Pairs) -> Array:
         """The edge may be any of the three."""
@@ -69,7 +70,7 @@ class TransitiveTriples(GraphTerm):
 class CyclicTriples(GraphTerm):
     """Edges from i over j to k and back to i."""
 
-    kinds = ("directed",)
+    kinds: ClassVar[tuple[str, ...]] = ("directed",)
 
     def change(self, pairs: Pairs) -> Array:
         """Ways back."""
@@ -91,14 +92,14 @@ class EdgewisePartners(GraphTerm):
     """
 
     decay: float = 0.5
-    kinds = ("undirected", "directed")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "directed")
 
     def __post_init__(self) -> None:
         check_decay(self.decay)
 
     def change(self, pairs: Pairs) -> Array:
         """The edge itself, and the edges of which it becomes part of a two-path."""
-        graph, i, j = pairs.graph, pairs.i, pairs.j
+        i, j = pairs.i, pairs.j
         total = geometric_weight(self.decay, pairs.counted(pairs.between))
         rows, k = pairs.common_successors  # i - j - k beside i - k
         total += pairs.counted((rows, k), self._added(pairs, rows, i[rows], k))
@@ -118,7 +119,7 @@ class EdgewisePartners(GraphTerm):
 class DyadwisePartners(EdgewisePartners):
     """Geometrically weighted shared partners of any two nodes, connected or not."""
 
-    kinds = ("undirected", "directed", "bipartite")
+    kinds: ClassVar[tuple[str, ...]] = ("undirected", "directed", "bipartite")
 
     def change(self, pairs: Pairs) -> Array:
         """All pairs between which the edge becomes part of a two-path."""
