@@ -143,9 +143,9 @@ FAR_ENTRIES = {
     "class_log_likelihoods": lambda: graphs.class_log_likelihoods(
         send(RandomGraphEnergy(7)), GRAPHS
     ),
-    "GraphEnergy": lambda: send(graphs.GraphEnergy(nx.path_graph(4), ["edges", "triangle"])).gap_table(
-        Far(BITS.repeat(1, 2)[:, :6])
-    ),
+    "GraphEnergy": lambda: send(
+        graphs.GraphEnergy(nx.path_graph(4), ["edges", "triangle"])
+    ).gap_table(Far(BITS.repeat(1, 2)[:, :6])),
     "generate_graphs": lambda: graphs.generate_graphs(
         send(RandomGraphEnergy(4)), torch.tensor([3, 4]), progress=False
     ),
