@@ -100,7 +100,7 @@ def plot(tables: dict[str, Array], axes: Any = None) -> Any:
         place, ticks = np.arange(rows.shape[1]), None
         if name == "geodesic distance":  # pairs without a path come last
             rows = np.roll(rows, -1, axis=1)
-            ticks = [*map(str, place[1:]), "none"]
+            ticks = [*map(str, place[1:]), "\N{INFINITY}"]
         axis.fill_between(place, rows[1], rows[3], alpha=0.3, label="95 % of simulated")
         axis.plot(place, rows[2], linewidth=0.8)
         axis.plot(place, rows[0], "o-", color="black", markersize=3, label="observed")
