@@ -212,7 +212,7 @@ NOT_MOVED = {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
         "read_alignment", "read_csv_table", "synthetic_names", "Selection"},
     "of networkx graphs": {
-        "GRAPH_TERMS", "GraphTerm", "RandomGraphModel", "graph_term",
+        "GRAPH_TERMS", "GraphGenerator", "GraphTerm", "RandomGraphModel", "graph_term",
         "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",
         "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",
         "erdos_renyi", "lattice", "random_regular", "spin_glass", "with_couplings",

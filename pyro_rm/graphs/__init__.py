@@ -9,6 +9,7 @@ from pyro_rm.graphs.codec import (
 )
 from pyro_rm.graphs.generation import generate_graphs
 from pyro_rm.graphs.graph_energy import GraphEnergy
+from pyro_rm.graphs.graph_generator import GraphGenerator
 from pyro_rm.graphs.graph_term import GraphTerm
 from pyro_rm.graphs.isomorphism_classes import class_log_likelihoods, novelty, uniqueness
 from pyro_rm.graphs.metrics import (
@@ -25,6 +26,7 @@ __all__ = [
     "GRAPH_TERMS",
     "GraphBatch",
     "GraphEnergy",
+    "GraphGenerator",
     "GraphTerm",
     "RandomGraphModel",
     "active_pairs",
