@@ -114,7 +114,9 @@ class RandomGraphModel:
         :param active: Pairs that may be connected or not; the others are held fixed: booleans,
             ``(n, n)`` in the order of nodes, or a term of which they have another value than 0,
             such as ``"nodematch('school')"`` for edges within schools. None: all pairs.
-        :param missing: Pairs of nodes of which it is not known whether they are connected.
+        :param missing: Pairs of nodes of which it is not known whether they are connected. The
+            likelihood sums over them; the pseudolikelihood leaves them out, and takes them as the
+            graph has them in what other pairs would change.
         :returns: The fitted model.
         :raises TypeError: If it is not a graph without parallel edges.
         :raises ValueError: If terms do not fit the graph or are collinear, attributes are missing
@@ -170,10 +172,12 @@ class RandomGraphModel:
         self.ratios_ = gaps.mean(0) / np.maximum(gaps.std(0), 1e-12)
         self._judge(chains)
         if self.standard_errors == "godambe":
-            self.covariance_ = godambe_covariance(chains, estimate, information, network.known)
+            self.covariance_ = godambe_covariance(
+                chains, estimate, information, network.known, network.counted
+            )
             return
         self.covariance_, without = bootstrap_covariance(
-            chains, estimate, self.labels_, network.known
+            chains, estimate, self.labels_, network.known, network.counted
         )
         if without:
             warnings.warn(
@@ -273,14 +277,23 @@ class RandomGraphModel:
         ]
         return goodness_of_fit.table(goodness_of_fit.summary_of(self._network.edges, 0), simulated)
 
-    def plot_goodness_of_fit(self, axes: Any = None, *, num_simulations: int = 100) -> Any:
+    def plot_goodness_of_fit(
+        self,
+        axes: Any = None,
+        *,
+        num_simulations: int = 100,
+        tables: dict[str, Array] | None = None,
+    ) -> Any:
         """Draw :meth:`goodness_of_fit`: observed shares over bands of simulated ones.
 
         :param axes: Matplotlib axes, one for each distribution; None: new ones.
         :param num_simulations: Networks to simulate.
+        :param tables: What :meth:`goodness_of_fit` returned; None: it is called.
         :returns: The axes.
         """
-        return goodness_of_fit.plot(self.goodness_of_fit(num_simulations=num_simulations), axes)
+        if tables is None:
+            tables = self.goodness_of_fit(num_simulations=num_simulations)
+        return goodness_of_fit.plot(tables, axes)
 
     def __repr__(self) -> str:
         return f"RandomGraphModel({list(self.terms)!r})"

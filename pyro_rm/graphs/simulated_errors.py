@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyro_rm.graphs.dyads import Dyads
 from pyro_rm.graphs.nodes import Array
 from pyro_rm.graphs.pseudolikelihood import ChangeTable, maximum_pseudolikelihood
 from pyro_rm.graphs.tie_chains import TieChains
 
 
 def godambe_covariance(
-    chains: TieChains, coefficients: Array, information: Array, known: Array
+    chains: TieChains, coefficients: Array, information: Array, known: Array, counted: Dyads
 ) -> Array:
     r"""The covariance :math:`H^{-1} J H^{-1}` of a maximum pseudolikelihood estimate [1, 2].
 
@@ -23,6 +24,7 @@ def godambe_covariance(
     :param coefficients: The estimate, ``(K,)``.
     :param information: :math:`H` of the observed network, ``(K, K)``.
     :param known: Coefficients that were not estimated, NaN elsewhere.
+    :param counted: Pairs that the pseudolikelihood counts.
     :returns: Shape ``(K, K)``.
 
     .. note:: Costs the change statistics of all pairs for each network.
@@ -36,7 +38,7 @@ def godambe_covariance(
     """
     scores = np.stack(
         [
-            ChangeTable(chains.terms, chains.graph, chains.dyads, known, copy)
+            ChangeTable(chains.terms, chains.graph, counted, known, copy)
             .derivatives(coefficients)
             .gradient
             for copy in range(chains.graph.num_copies)
@@ -48,7 +50,7 @@ def godambe_covariance(
 
 
 def bootstrap_covariance(
-    chains: TieChains, coefficients: Array, labels: list[str], known: Array
+    chains: TieChains, coefficients: Array, labels: list[str], known: Array, counted: Dyads
 ) -> tuple[Array, int]:
     """The covariance of estimates from simulated networks: the parametric bootstrap.
 
@@ -56,13 +58,14 @@ def bootstrap_covariance(
     :param coefficients: The estimate, where fits start.
     :param labels: What coefficients are called.
     :param known: Coefficients that were not estimated, NaN elsewhere.
+    :param counted: Pairs that the pseudolikelihood counts.
     :returns: Shape ``(K, K)``; and how many networks have no finite estimate and do not count.
 
     .. note:: Costs a fit for each network.
     """
     estimates = []
     for copy in range(chains.graph.num_copies):
-        table = ChangeTable(chains.terms, chains.graph, chains.dyads, known, copy)
+        table = ChangeTable(chains.terms, chains.graph, counted, known, copy)
         try:
             estimates.append(maximum_pseudolikelihood(table, labels, coefficients)[0])
         except ValueError:  # no finite estimate

@@ -97,16 +97,20 @@ class TieChains:
             there = pairs.there[moved]
             self.graph.toggle(pairs.i[moved], pairs.j[moved], there)
             self.statistics[moved] += change[moved]
-            self._relist(moved[there], moved[~there], (i * size + j))
+            self._relist(moved[there], moved[~there], i * size + j, np.where(tie, slot, -1))
 
     def _log_odds(self, fewer: Array) -> Array:
         """Log of the chance to propose a removal over that of the addition that it undoes."""
         total = self.dyads.count
         return np.log((total / (fewer + 1) + 1) / np.where(fewer == 0, 2.0, 1.0))
 
-    def _relist(self, removed: Array, added: Array, codes: Array) -> None:
+    def _relist(self, removed: Array, added: Array, codes: Array, slot: Array) -> None:
         if len(removed):
-            place = (self._codes[removed] == codes[removed, None]).argmax(1)
+            place = slot[removed]
+            searched = np.flatnonzero(place < 0)
+            if len(searched):
+                rows = removed[searched]
+                place[searched] = (self._codes[rows] == codes[rows, None]).argmax(1)
             last = self.num_edges[removed] - 1
             self._codes[removed, place] = self._codes[removed, last]
             self.num_edges[removed] = last

@@ -269,6 +269,25 @@ def test_degenerate_models_are_named():
         model.fit(SMALL)
 
 
+def test_the_order_of_nodes_does_not_matter():
+    options = {"method": "pseudolikelihood", "standard_errors": "naive"}
+    model = RandomGraphModel(["edges", "gwesp(0.5)", "nodefactor('group')"], **options)
+    other = nx.Graph()
+    other.add_nodes_from(sorted(GROUPS.nodes(data=True), key=lambda node: node[0] * 7 % 16))
+    other.add_edges_from(GROUPS.edges)
+    found = [model.fit(graph).coefficients_ for graph in (GROUPS, other)]
+    np.testing.assert_allclose(*found, atol=1e-8)
+
+
+def test_godambe_errors_where_pairs_are_missing():
+    options = {"method": "pseudolikelihood", "num_simulations": 400}
+    model = RandomGraphModel(["edges", "gwesp(0.5)"], **options)
+    whole = model.fit(GROUPS).standard_errors_
+    fewer = model.fit(GROUPS, missing=[(0, v) for v in range(1, 16)]).standard_errors_
+    assert (fewer > 0.8 * whole).all()
+    assert (fewer < 2 * whole).all()
+
+
 def test_seeds_decide():
     fits = []
     for _ in range(2):
