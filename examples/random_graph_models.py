@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from pyro_rm.graphs import RandomGraphModel
 
-WEALTH = dict(
-    Acciaiuoli=10, Albizzi=36, Barbadori=55, Bischeri=44, Castellani=20, Ginori=32, Guadagni=8,
-    Lamberteschi=42, Medici=103, Pazzi=48, Peruzzi=49, Pucci=3, Ridolfi=27, Salviati=10,
-    Strozzi=146, Tornabuoni=48,
-)  # fmt: skip  # of the families, in thousands of lire, as in the R package ergm
+WEALTH = {
+    "Acciaiuoli": 10, "Albizzi": 36, "Barbadori": 55, "Bischeri": 44, "Castellani": 20,
+    "Ginori": 32, "Guadagni": 8, "Lamberteschi": 42, "Medici": 103, "Pazzi": 48, "Peruzzi": 49,
+    "Pucci": 3, "Ridolfi": 27, "Salviati": 10, "Strozzi": 146, "Tornabuoni": 48,
+}  # fmt: skip  # of the families, in thousands of lire, as in the R package ergm
 
 
 def florentine() -> nx.Graph:

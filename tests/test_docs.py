@@ -170,7 +170,8 @@ OF_NO_SOURCE = {
     # what others are built from, and what they return
     "Alignment", "ChainState", "Chains", "CsvTable", "Design", "Draw", "Estimator", "GraphBatch",
     "GraphTerm", "IsingFit", "LogLikelihood", "MarkovKernel", "MarkovStep", "Objective",
-    "PlaneDensity", "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate", "estimate_terms",
+    "PlaneDensity", "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate",
+    "estimate_terms",
     # reading, coding and drawing data
     "GrayCodedDensity", "active_pairs", "coupling_matrix", "decode_graphs", "encode_graphs",
     "graph_term", "lattice", "read_alignment", "read_csv_table", "simulate_ising", "size_buckets",

@@ -10,7 +10,7 @@ from pyro_rm.graphs.nodes import Array
 from pyro_rm.graphs.tie_chains import TieChains
 
 _SETTLING = 0.25  # share of each run that is not counted
-_DRAWS = 24  # in the time that renews most edges
+_DRAWS = 24  # of a run, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,8 @@ class LikelihoodFit:
     :param monte_carlo_errors: Standard errors that are due to simulation alone, ``(K,)``.
     :param ratios: Simulated minus observed statistics at the last coefficients that were
         simulated, in their standard deviations, ``(K,)``.
-    :param converged: Whether all ratios are below 0.1, and simulation errors small.
+    :param converged: Whether all ratios are below 0.1, chains have settled, and simulation
+        errors are small.
     :param num_rounds: Rounds of simulation.
     """
 
@@ -58,14 +59,15 @@ def maximum_likelihood(
     Chains persist between rounds [1]. As long as the observed statistics are far from the
     simulated ones a step goes part of the way only [2]; near them the likelihood ratio to the
     coefficients that were simulated is maximized by weights of the draws [3], in runs that are
-    doubled until the error of simulation is small beside the standard error. Where pairs are
+    doubled until their halves agree, and the error of simulation is small beside the standard
+    error. Where pairs are
     missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
 
     :param chains: Chains, at the coefficients to start from; they end at the estimate's.
     :param fills: Chains that move the missing pairs of the observed network only, or None.
     :param learned: Which coefficients are learned, ``(K,)``.
     :param observed: Statistics of the network, ``(K,)``.
-    :param num_steps: Steps of a chain that renew most of its edges.
+    :param num_steps: Steps of a chain that renew its edges several times.
     :param tolerance: The largest ratio of simulation error to standard error.
     :param max_rounds: Bound on rounds.
     :returns: The estimate, and whether it has converged.
@@ -81,10 +83,10 @@ def maximum_likelihood(
     [4] Mark Handcock, Krista Gile (2010) "Modeling social networks from sampled data", The
         Annals of Applied Statistics 4(1).
     """
-    point, length = chains.coefficients.copy(), num_steps
+    point, length = chains.coefficients.copy(), max(1, num_steps // 4)
     close = False
     for number in range(1, max_rounds + 1):
-        num_draws = min(_DRAWS * length // num_steps, 64 * _DRAWS)
+        num_draws = max(_DRAWS, min(_DRAWS * length // num_steps, 64 * _DRAWS))
         draws = Draws(*(
             _simulated(each, point, learned, observed, num_draws, length)
             for each in (chains, fills)
@@ -96,17 +98,18 @@ def maximum_likelihood(
         if not close and distance > 0.5 * len(mean) ** 0.5:
             point[learned] += step * min(1.0, len(mean) ** 0.5 / distance)
             continue
-        close = True
+        close, length = True, max(length, num_steps)
         estimate = _weighted(draws, step)
         point[learned] += estimate.step
         errors = np.sqrt(np.diag(estimate.covariance))
         small = bool((estimate.errors <= tolerance * errors).all())
-        converged = small and bool((np.abs(ratios) < 0.1).all())
+        settled = _settled(draws.free)
+        converged = small and settled and bool((np.abs(ratios) < 0.1).all())
         if converged or number == max_rounds:
             return LikelihoodFit(
                 point[learned], estimate.covariance, estimate.errors, ratios, converged, number
             )
-        if not small and length < 64 * num_steps:
+        if not (small and settled) and length < 64 * num_steps:
             length *= 2
     nothing = np.full(len(mean), np.nan)
     return LikelihoodFit(
@@ -128,6 +131,14 @@ def _simulated(
     chains.coefficients = point
     statistics = chains.sample(num_draws, max(1, length // num_draws))
     return statistics[int(_SETTLING * num_draws) :, :, learned] - observed[learned]
+
+
+def _settled(statistics: Array) -> bool:
+    """Whether the halves of the run differ no more than chance explains, in all statistics."""
+    half = len(statistics) // 2
+    drift = statistics[half:].mean(0) - statistics[:half].mean(0)
+    errors = drift.std(0) / len(drift) ** 0.5
+    return bool((np.abs(drift.mean(0)) <= 3 * errors).all())
 
 
 def _covariance(statistics: Array) -> Array:

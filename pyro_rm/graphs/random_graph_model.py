@@ -149,7 +149,7 @@ class RandomGraphModel:
             fills = network.chains(_NUM_CHAINS, start, network.missing)
         fit = maximum_likelihood(
             chains, fills, learned=network.learned, observed=network.statistics(),
-            num_steps=network.renewing, tolerance=self.tolerance, max_rounds=self.max_rounds,
+            num_steps=4 * network.renewing, tolerance=self.tolerance, max_rounds=self.max_rounds,
         )  # fmt: skip
         self.coefficients_, self.covariance_ = fit.coefficients, fit.covariance
         self.monte_carlo_errors_, self.converged_ = fit.monte_carlo_errors, fit.converged
@@ -239,7 +239,7 @@ class RandomGraphModel:
 
         :param n: How many, each from a chain of its own as far as memory allows.
         :param num_steps: Steps of a chain for each; None: so many that they renew most edges
-            three times.
+            five times.
         :returns: Graphs with the nodes and node attributes of the observed one.
         """
         return [
@@ -251,7 +251,7 @@ class RandomGraphModel:
     def _simulated(self, n: int, num_steps: int | None) -> Any:
         self._check_fitted()
         check_counts(0, n=n)
-        length = 3 * self._network.renewing if num_steps is None else num_steps
+        length = 5 * self._network.renewing if num_steps is None else num_steps
         check_counts(0, num_steps=length)
         chains = self._network.chains(n, self.coefficients_)
         for start in range(0, n, chains.graph.num_copies):
