@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyro_rm.graphs.nodes import Array
 from pyro_rm.graphs.tie_chains import TieChains
 
 _SETTLING = 0.25  # share of each run that is not counted
-_DRAWS = 24  # of a run, at least
+_DRAWS = 24  # of the shortest runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class LikelihoodFit:
     :param converged: Whether all ratios are below 0.1, chains have settled, and simulation
         errors are small.
     :param num_rounds: Rounds of simulation.
+    :param chains: The chains, where they ended.
     """
 
     coefficients: Array
@@ -33,6 +35,7 @@ class LikelihoodFit:
     ratios: Array
     converged: bool
     num_rounds: int
+    chains: TieChains
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class Draws:
 
 
 def maximum_likelihood(
-    chains: TieChains,
+    restart: Callable[[], TieChains],
     fills: TieChains | None,
     *,
     learned: Array,
@@ -55,15 +58,15 @@ def maximum_likelihood(
 ) -> LikelihoodFit:
     r"""Maximize the likelihood by Newton's method on simulated moments.
 
-    The score is :math:`s(x) - E_\theta[s]`, the information the covariance of :math:`s`.
-    Chains persist between rounds [1]. As long as the observed statistics are far from the
-    simulated ones a step goes part of the way only [2]; near them the likelihood ratio to the
-    coefficients that were simulated is maximized by weights of the draws [3], in runs that are
-    doubled until their halves agree, and the error of simulation is small beside the standard
-    error. Where pairs are
-    missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
+    The score is :math:`s(x) - E_\theta[s]`, the information the covariance of :math:`s`. First,
+    chains that start at the observed network stay near it, in longer and longer runs
+    (contrastive divergence [1]), by steps that go part of the way only where it is far [2]. Then
+    chains persist between rounds, and the likelihood ratio to the coefficients that were
+    simulated is maximized by weights of the draws [3], in runs that are doubled until their
+    halves agree, and the error of simulation is small beside the standard error. Where pairs
+    are missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
 
-    :param chains: Chains, at the coefficients to start from; they end at the estimate's.
+    :param restart: Makes chains at the observed network, and at the coefficients to start from.
     :param fills: Chains that move the missing pairs of the observed network only, or None.
     :param learned: Which coefficients are learned, ``(K,)``.
     :param observed: Statistics of the network, ``(K,)``.
@@ -74,8 +77,8 @@ def maximum_likelihood(
 
     **References**
 
-    [1] Laurent Younes (1988) "Estimation and annealing for Gibbsian fields", Annales de
-        l'Institut Henri Poincare B 24(2).
+    [1] Pavel Krivitsky (2017) "Using contrastive divergence to seed Monte Carlo MLE for
+        exponential-family random graph models", Computational Statistics & Data Analysis 107.
     [2] Ruth Hummel, David Hunter, Mark Handcock (2012) "Improving simulation-based algorithms
         for fitting ERGMs", Journal of Computational and Graphical Statistics 21(4).
     [3] Charles Geyer, Elizabeth Thompson (1992) "Constrained Monte Carlo maximum likelihood for
@@ -83,38 +86,60 @@ def maximum_likelihood(
     [4] Mark Handcock, Krista Gile (2010) "Modeling social networks from sampled data", The
         Annals of Applied Statistics 4(1).
     """
-    point, length = chains.coefficients.copy(), max(1, num_steps // 4)
-    close = False
-    for number in range(1, max_rounds + 1):
-        num_draws = max(_DRAWS, min(_DRAWS * length // num_steps, 64 * _DRAWS))
+    chains, number = _approach(restart, learned, observed, num_steps, max(1, max_rounds - 1))
+    point, length = chains.coefficients.copy(), num_steps
+    while True:
+        number += 1
+        num_draws = min(_DRAWS * length // num_steps, 64 * _DRAWS)
         draws = Draws(*(
             _simulated(each, point, learned, observed, num_draws, length)
             for each in (chains, fills)
         ))  # fmt: skip
         mean, spread = _moments(draws)
         ratios = mean / np.sqrt(np.maximum(np.diag(_covariance(draws.free)), 1e-12))
-        step = -np.linalg.pinv(spread, hermitian=True) @ mean
-        distance = max(float(-step @ mean), 0.0) ** 0.5
-        if not close and distance > 0.5 * len(mean) ** 0.5:
-            point[learned] += step * min(1.0, len(mean) ** 0.5 / distance)
-            continue
-        close, length = True, max(length, num_steps)
-        estimate = _weighted(draws, step)
+        estimate = _weighted(draws, _step(mean, spread)[0])
         point[learned] += estimate.step
         errors = np.sqrt(np.diag(estimate.covariance))
         small = bool((estimate.errors <= tolerance * errors).all())
         settled = _settled(draws.free)
         converged = small and settled and bool((np.abs(ratios) < 0.1).all())
-        if converged or number == max_rounds:
+        if converged or number >= max_rounds:
             return LikelihoodFit(
-                point[learned], estimate.covariance, estimate.errors, ratios, converged, number
-            )
+                point[learned], estimate.covariance, estimate.errors, ratios, converged, number,
+                chains,
+            )  # fmt: skip
         if not (small and settled) and length < 64 * num_steps:
             length *= 2
-    nothing = np.full(len(mean), np.nan)
-    return LikelihoodFit(
-        point[learned], np.outer(nothing, nothing), nothing, ratios, False, max_rounds
-    )
+
+
+def _approach(
+    restart: Callable[[], TieChains],
+    learned: Array,
+    observed: Array,
+    num_steps: int,
+    max_rounds: int,
+) -> tuple[TieChains, int]:
+    """Chains that stayed near the observed network, at coefficients where they do; and rounds."""
+    chains, length = restart(), max(8, num_steps // 64)
+    point = chains.coefficients.copy()
+    for number in range(1, max_rounds + 1):
+        gaps = chains.run(length).statistics[:, learned] - observed[learned]
+        step, distance = _step(gaps.mean(0), _covariance(gaps))
+        if distance < 0.4:
+            if length == num_steps:
+                return chains, number
+            length = min(4 * length, num_steps)
+        point[learned] += step
+        chains = restart()
+        chains.coefficients = point.copy()
+    return chains, max_rounds
+
+
+def _step(mean: Array, spread: Array) -> tuple[Array, float]:
+    """Newton's step, not beyond the spread of the statistics; and how far they are off."""
+    step: Array = -np.linalg.pinv(spread, hermitian=True) @ mean
+    distance = (max(float(-step @ mean), 0.0) / len(mean)) ** 0.5
+    return step / max(1.0, distance), distance
 
 
 def _simulated(
@@ -152,13 +177,13 @@ def _moments(draws: Draws) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
+class _Weighted:
     step: Array
     covariance: Array
     errors: Array
 
 
-def _weighted(draws: Draws, newton: Array) -> _Step:
+def _weighted(draws: Draws, newton: Array) -> _Weighted:
     """The step that maximizes the weighted likelihood ratio; Newton's where weights fail."""
     step = newton
     for _ in range(20):
@@ -167,7 +192,7 @@ def _weighted(draws: Draws, newton: Array) -> _Step:
             step = newton
             break
         gap, spread = _reweighted(draws, free, filled)
-        change = -np.linalg.pinv(spread, hermitian=True) @ gap
+        change, _ = _step(gap, spread)
         step = step + change
         if np.abs(change).max() < 1e-9 * (1 + np.abs(step).max()):
             break
@@ -176,7 +201,7 @@ def _weighted(draws: Draws, newton: Array) -> _Step:
     covariance = np.linalg.pinv(spread, hermitian=True)
     noise = _noise(draws.free, free) + _noise(draws.filled, filled)
     errors = np.sqrt(np.maximum(np.diag(covariance @ noise @ covariance), 0))
-    return _Step(step, covariance, errors)
+    return _Weighted(step, covariance, errors)
 
 
 def _noise(statistics: Array, weights: Array) -> Array:

@@ -98,7 +98,7 @@ class RandomGraphModel:
         if isinstance(terms, str) or not isinstance(terms, Sequence):
             raise TypeError(f"Expected a list of terms, but got {terms!r}. Write [{terms!r}].")
         check_counts(2, num_simulations=num_simulations)
-        check_counts(max_rounds=max_rounds)
+        check_counts(2, max_rounds=max_rounds)
         self.terms = terms
         self.method = method
         self.standard_errors = standard_errors
@@ -144,11 +144,12 @@ class RandomGraphModel:
 
     def _maximize_likelihood(self) -> None:
         network, start = self._network, self.coefficients_
-        chains, fills = network.chains(_NUM_CHAINS, start), None
+        fills = None
         if network.missing is not None:
             fills = network.chains(_NUM_CHAINS, start, network.missing)
         fit = maximum_likelihood(
-            chains, fills, learned=network.learned, observed=network.statistics(),
+            lambda: network.chains(_NUM_CHAINS, start), fills,
+            learned=network.learned, observed=network.statistics(),
             num_steps=4 * network.renewing, tolerance=self.tolerance, max_rounds=self.max_rounds,
         )  # fmt: skip
         self.coefficients_, self.covariance_ = fit.coefficients, fit.covariance
@@ -163,7 +164,7 @@ class RandomGraphModel:
                 f"or tolerance, or change terms. {_BREEDING}",
                 stacklevel=3,
             )
-        self._judge(chains)
+        self._judge(fit.chains)
 
     def _simulate_errors(self, information: Array) -> None:
         network, estimate = self._network, self.coefficients_
