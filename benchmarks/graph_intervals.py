@@ -5,6 +5,7 @@ import json
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -13,6 +14,13 @@ import torch
 from pyro_rm.graphs import RandomGraphModel
 
 TERMS = {"edges": -3.2, "gwesp(0.5)": 0.3, "gwdegree(0.5)": 0.4, "nodematch('group')": 0.7}
+
+WAYS: dict[str, dict[str, Any]] = {
+    "godambe": {"method": "pseudolikelihood"},
+    "bootstrap": {"method": "pseudolikelihood", "standard_errors": "bootstrap"},
+    "naive": {"method": "pseudolikelihood", "standard_errors": "naive"},
+    "likelihood": {"method": "likelihood"},
+}
 
 
 def known_model(num_nodes: int) -> RandomGraphModel:
@@ -30,27 +38,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-networks", type=int, default=200)
     parser.add_argument("--num-nodes", type=int, default=50)
-    parser.add_argument("--likelihood", action="store_true", help="also by maximum likelihood")
+    parser.add_argument("--way", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--out", type=Path, default=Path("out"))
     arguments = parser.parse_args()
     torch.manual_seed(0)
     start = time.perf_counter()
     truth = np.array(list(TERMS.values()))
-    ways = {
-        "godambe": {"method": "pseudolikelihood"},
-        "bootstrap": {"method": "pseudolikelihood", "standard_errors": "bootstrap"},
-        "naive": {"method": "pseudolikelihood", "standard_errors": "naive"},
-    }
-    if arguments.likelihood:
-        ways["likelihood"] = {"method": "likelihood"}
     networks = known_model(arguments.num_nodes).simulate(arguments.num_networks, num_steps=20000)
-    results = {"edges": float(np.mean([len(graph.edges) for graph in networks]))}
-    for way, options in ways.items():
+    results: dict[str, Any] = {"edges": float(np.mean([len(graph.edges) for graph in networks]))}
+    for way in arguments.way:
         inside, deviations = [], []
         for graph in networks:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = RandomGraphModel(list(TERMS), **options).fit(graph)
+                model = RandomGraphModel(list(TERMS), **WAYS[way]).fit(graph)
             errors = model.coefficients_ - truth
             inside.append(np.abs(errors) < 1.96 * model.standard_errors_)
             deviations.append(errors)
