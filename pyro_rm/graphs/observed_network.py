@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -17,6 +17,7 @@ from pyro_rm.graphs.tie_chains import TieChains
 
 _FAR = 3.0  # standard deviations from which simulated statistics are far from the observed
 _BITS = 1 << 28  # pairs of all chains together
+_FEWEST = 20  # chains, however large the network is
 
 
 class ObservedNetwork:
@@ -28,6 +29,8 @@ class ObservedNetwork:
     :param active: See :meth:`~pyro_rm.graphs.RandomGraphModel.fit`.
     :param missing: Pairs of nodes, or None.
     :raises ValueError: As the fit does.
+
+    ``num_edges`` counts edges of active pairs.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class ObservedNetwork:
             raise ValueError("Expected offsets of one statistic each, but got one of several.")
         self.known = np.array([*[np.nan] * len(self.labels), *offsets.values()], dtype=float)
         self.edges = EdgeSets.of(graph, nodes)
-        self.num_edges = graph.number_of_edges()
         self.dyads = active_dyads(self.terms, self.edges, as_mask(active, self.edges))
+        i, j = self.edges.edges()
+        self.num_edges = int(self.dyads.mask[i, j].sum())
         self.missing: Dyads | None = None
         self.counted = self.dyads
         if missing is not None and len(missing):
@@ -78,7 +82,7 @@ class ObservedNetwork:
         """
         dyads = self.dyads if dyads is None else dyads
         size = len(dyads.nodes)
-        copies = max(2, min(wanted, _BITS // size**2))
+        copies = max(2, min(wanted, max(_FEWEST, _BITS // size**2)))
         i, j = self.edges.edges()
         starts = np.repeat(np.arange(copies) * size, len(i))
         graph = EdgeSets(
@@ -88,6 +92,22 @@ class ObservedNetwork:
         point[self.learned] = coefficients
         return TieChains(self.terms, graph, dyads, point)
 
+    def simulations(
+        self, wanted: int, coefficients: Array, num_steps: int
+    ) -> Iterator[tuple[TieChains, int]]:
+        """Simulated networks, as chains and a number of a copy, while the chains stand there.
+
+        :param wanted: How many.
+        :param coefficients: Those that are learned.
+        :param num_steps: Steps of a chain before each.
+        """
+        chains = self.chains(wanted, coefficients)
+        copies = chains.graph.num_copies
+        for start in range(0, wanted, copies):
+            chains.run(num_steps)
+            for copy in range(min(wanted - start, copies)):
+                yield chains, copy
+
     def named(self, ratios: Array, least: float) -> str:
         """Statistics whose ratios are large, in words; empty if there are none."""
         return ", ".join(
@@ -96,17 +116,15 @@ class ObservedNetwork:
             if abs(ratio) > least
         )
 
-    def far_from(self, chains: TieChains, ratios: Array) -> str:
+    def far_from(self, counts: Array, ratios: Array) -> str:
         """In what simulated networks are far from this one, in words; empty if they are not.
 
         They also are if more than a quarter of them have less than half or more than twice the
         edges: averages of networks of two kinds can be right, and no network is like them.
 
-        :param chains: Settled chains.
+        :param counts: Active edges of simulated networks, ``(N,)``.
         :param ratios: Differences of statistics in standard deviations, ``(K,)``.
         """
-        copies = chains.graph.copy_of(chains.graph.edges()[0])
-        counts = np.bincount(copies, minlength=chains.graph.num_copies)
         other = (counts < self.num_edges / 2) | (counts > 2 * self.num_edges)
         other &= np.abs(counts - self.num_edges) > 4 * self.num_edges**0.5
         if other.mean() > 0.25:

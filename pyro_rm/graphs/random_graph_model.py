@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -164,31 +164,35 @@ class RandomGraphModel:
                 f"or tolerance, or change terms. {_BREEDING}",
                 stacklevel=3,
             )
-        self._judge(fit.chains)
+        self._judge(fit.chains.num_edges)
 
     def _simulate_errors(self, information: Array) -> None:
         network, estimate = self._network, self.coefficients_
-        chains = network.chains(self.num_simulations, estimate).run(3 * network.renewing)
-        gaps = (chains.statistics - network.statistics())[:, network.learned]
-        self.ratios_ = gaps.mean(0) / np.maximum(gaps.std(0), 1e-12)
-        self._judge(chains)
-        if self.standard_errors == "godambe":
-            self.covariance_ = godambe_covariance(
-                chains, estimate, information, network.known, network.counted
-            )
-            return
-        self.covariance_, without = bootstrap_covariance(
-            chains, estimate, self.labels_, network.known, network.counted
-        )
-        if without:
-            warnings.warn(
-                f"{without} of {chains.graph.num_copies} simulated networks have no finite "
-                "estimate, and are left out of the bootstrap.",
-                stacklevel=3,
-            )
+        statistics, counts = [], []
 
-    def _judge(self, chains: TieChains) -> None:
-        far = self._network.far_from(chains, self.ratios_)
+        def tables() -> Iterator[ChangeTable]:
+            steps = 3 * network.renewing
+            for chains, copy in network.simulations(self.num_simulations, estimate, steps):
+                statistics.append(chains.statistics[copy].copy())
+                counts.append(int(chains.num_edges[copy]))
+                yield ChangeTable(network.terms, chains.graph, network.counted, network.known, copy)
+
+        if self.standard_errors == "godambe":
+            self.covariance_ = godambe_covariance(tables(), estimate, information)
+        else:
+            self.covariance_, without = bootstrap_covariance(tables(), estimate, self.labels_)
+            if without:
+                warnings.warn(
+                    f"{without} of {self.num_simulations} simulated networks have no finite "
+                    "estimate, and are left out of the bootstrap.",
+                    stacklevel=3,
+                )
+        gaps = (np.stack(statistics) - network.statistics())[:, network.learned]
+        self.ratios_ = gaps.mean(0) / np.maximum(gaps.std(0), 1e-12)
+        self._judge(np.array(counts))
+
+    def _judge(self, counts: Array) -> None:
+        far = self._network.far_from(counts, self.ratios_)
         self.degenerate_ = bool(far)
         if far:
             warnings.warn(
@@ -244,19 +248,16 @@ class RandomGraphModel:
         :returns: Graphs with the nodes and node attributes of the observed one.
         """
         return [
-            goodness_of_fit.to_networkx(graph, copy)
-            for graph, copies in self._simulated(n, num_steps)
-            for copy in copies
+            goodness_of_fit.to_networkx(chains.graph, copy)
+            for chains, copy in self._simulations(n, num_steps)
         ]
 
-    def _simulated(self, n: int, num_steps: int | None) -> Any:
+    def _simulations(self, n: int, num_steps: int | None) -> Iterator[tuple[TieChains, int]]:
         self._check_fitted()
         check_counts(0, n=n)
         length = 5 * self._network.renewing if num_steps is None else num_steps
         check_counts(0, num_steps=length)
-        chains = self._network.chains(n, self.coefficients_)
-        for start in range(0, n, chains.graph.num_copies):
-            yield chains.run(length).graph, range(min(n - start, chains.graph.num_copies))
+        return self._network.simulations(n, self.coefficients_, length)
 
     def goodness_of_fit(self, *, num_simulations: int = 100) -> dict[str, Array]:
         """Degrees, shared partners and distances of the network beside simulated ones [1].
@@ -272,9 +273,8 @@ class RandomGraphModel:
         """
         check_counts(num_simulations=num_simulations)
         simulated = [
-            goodness_of_fit.summary_of(graph, copy)
-            for graph, copies in self._simulated(num_simulations, None)
-            for copy in copies
+            goodness_of_fit.summary_of(chains.graph, copy)
+            for chains, copy in self._simulations(num_simulations, None)
         ]
         return goodness_of_fit.table(goodness_of_fit.summary_of(self._network.edges, 0), simulated)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from pyro_rm.graphs.dyads import Dyads
 from pyro_rm.graphs.nodes import Array
 from pyro_rm.graphs.pseudolikelihood import ChangeTable, maximum_pseudolikelihood
-from pyro_rm.graphs.tie_chains import TieChains
 
 
 def godambe_covariance(
-    chains: TieChains, coefficients: Array, information: Array, known: Array, counted: Dyads
+    tables: Iterable[ChangeTable], coefficients: Array, information: Array
 ) -> Array:
     r"""The covariance :math:`H^{-1} J H^{-1}` of a maximum pseudolikelihood estimate [1, 2].
 
@@ -20,11 +20,9 @@ def godambe_covariance(
     information of the pseudolikelihood, which the naive covariance :math:`H^{-1}` takes for
     both.
 
-    :param chains: Chains that have settled: each is one network.
+    :param tables: Change statistics of simulated networks, each used once.
     :param coefficients: The estimate, ``(K,)``.
     :param information: :math:`H` of the observed network, ``(K, K)``.
-    :param known: Coefficients that were not estimated, NaN elsewhere.
-    :param counted: Pairs that the pseudolikelihood counts.
     :returns: Shape ``(K, K)``.
 
     .. note:: Costs the change statistics of all pairs for each network.
@@ -36,41 +34,30 @@ def godambe_covariance(
     [2] Christian Schmid, David Hunter (2023) "Computing pseudolikelihood estimators for
         exponential-family random graph models", Journal of Data Science 21(2).
     """
-    scores = np.stack(
-        [
-            ChangeTable(chains.terms, chains.graph, counted, known, copy)
-            .derivatives(coefficients)
-            .gradient
-            for copy in range(chains.graph.num_copies)
-        ]
-    )
+    scores = np.stack([table.derivatives(coefficients).gradient for table in tables])
     inverse = np.linalg.pinv(information, hermitian=True)
     covariance: Array = inverse @ np.atleast_2d(np.cov(scores.T)) @ inverse
     return covariance
 
 
 def bootstrap_covariance(
-    chains: TieChains, coefficients: Array, labels: list[str], known: Array, counted: Dyads
+    tables: Iterable[ChangeTable], coefficients: Array, labels: Sequence[str]
 ) -> tuple[Array, int]:
     """The covariance of estimates from simulated networks: the parametric bootstrap.
 
-    :param chains: Chains that have settled: each is one network.
+    :param tables: Change statistics of simulated networks, each used once.
     :param coefficients: The estimate, where fits start.
     :param labels: What coefficients are called.
-    :param known: Coefficients that were not estimated, NaN elsewhere.
-    :param counted: Pairs that the pseudolikelihood counts.
     :returns: Shape ``(K, K)``; and how many networks have no finite estimate and do not count.
 
     .. note:: Costs a fit for each network.
     """
-    estimates = []
-    for copy in range(chains.graph.num_copies):
-        table = ChangeTable(chains.terms, chains.graph, counted, known, copy)
+    estimates, without = [], 0
+    for table in tables:
         try:
             estimates.append(maximum_pseudolikelihood(table, labels, coefficients)[0])
         except ValueError:  # no finite estimate
-            continue
-    without = chains.graph.num_copies - len(estimates)
+            without += 1
     if len(estimates) < 2:
         return np.full((len(labels), len(labels)), np.nan), without
     return np.atleast_2d(np.cov(np.stack(estimates).T)), without
