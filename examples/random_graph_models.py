@@ -55,7 +55,11 @@ NETWORKS: dict[str, tuple[Any, list[str], str]] = {
         ["edges", "gwb1degree(0.5)", "gwdsp(0.3)"],
         "likelihood",
     ),
-    "miserables": (nx.les_miserables_graph, ["edges", "gwesp(0.7)", "gwdegree(1.0)"], "likelihood"),
+    "miserables": (
+        nx.les_miserables_graph,
+        ["edges", "gwesp(0.7)", "gwdegree(1.0)"],
+        "pseudolikelihood",
+    ),
     "power law": (
         power_law,
         ["edges", "gwesp(0.5)", "gwdegree(0.5)", "nodematch('group')", "nodecov('size')"],
