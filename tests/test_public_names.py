@@ -8,7 +8,7 @@ import pytest
 import pyro_rm
 
 INTERNAL = {
-    "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
+    "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
     "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
     "training",
 }  # fmt: skip
