@@ -1,4 +1,4 @@
-"""Density estimation with levels of noise: log-likelihoods that need no chain, and brackets of them.
+"""Density estimation with levels of noise: log-likelihoods without a chain, and their brackets.
 
 A pairwise model plus a network over the columns' frequencies is fitted by the pseudolikelihood of
 pairs of a datum and a level of noise, stopped on validation data. Log-likelihoods of test data are

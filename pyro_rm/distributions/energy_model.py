@@ -163,7 +163,8 @@ class EnergyModel(TorchDistribution):
                 "levels of noise, wrap a small model in NormalizedModel, or use "
                 "pyro_rm.evaluation.log_likelihood."
             )
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        devices = range(torch.cuda.device_count())
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             log_partition = read_off(self._target).log_partition
             log_prob = -self._target(self._target.bind(value)) - log_partition

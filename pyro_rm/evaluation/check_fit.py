@@ -18,6 +18,7 @@ from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.evaluation.log_partition import exact_samples, log_partition, single_target
 from pyro_rm.evaluation.sample_comparison import SampleComparison
 from pyro_rm.markov_steps import MarkovSampler, MarkovStep
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -97,8 +98,8 @@ def check_fit(
 
     Objectives that look at single flips fit conditionals, and can be right there while most of the
     probability sits elsewhere. Chains start at the data, at independent sites with the data's
-    frequencies and at uniform states; those of a model with levels of noise move through them. A
-    small model is drawn from exactly instead. Of each sample four things are compared: rates, pair
+    frequencies and at uniform states; those of a model with levels of noise at the data and at the
+    background, and they move through the levels. A small model is drawn from exactly instead. Of each sample four things are compared: rates, pair
     correlations, and the distributions of three numbers (sites off their commonest value, the
     energy, the distance to the nearest datum), with the sampling error of both sides. Annealing
     [1] from the independent sites weighs what the chains find, and brackets the log-likelihood.
@@ -141,7 +142,7 @@ def check_fit(
     if data.dim() != 2 or len(data) < 20:
         raise ValueError(f"Expected at least 20 data, (N, D), but got {tuple(data.shape)}.")
     value = target.decode(target.bind(data))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         base = IndependentSites.fit(value, target.space).to(target.device)
         own = base.log_prob(value).mean().item()
@@ -175,11 +176,13 @@ def _by_chains(
 ) -> FitCheck:
     """By chains from several starts, and by annealing, which weighs them."""
     some = data[torch.randint(len(data), (num_samples,))]
-    uniform = IndependentSites.uniform(target.space).sample(num_samples)
-    starts = {"the data": some, "independent sites": base.sample(num_samples), "noise": uniform}
+    starts = {"the data": some}
     if target.levels is not None:
-        starts["independent sites"] = starts["noise"]
-        del starts["noise"]
+        background = target.levels.background
+        starts["the background"] = draw_background(target.space, some, background)
+    else:
+        starts["independent sites"] = base.sample(num_samples)
+        starts["noise"] = draw_background(target.space, some)
     samples, ends = {}, {}
     for name, start in starts.items():
         sampler = MarkovSampler(num_steps, step, initial=start, progress=progress)
