@@ -7,7 +7,7 @@ from torch import Tensor
 from pyro_rm.energy_protocol import EnergyError
 
 
-def level_rows(table: Tensor, level: Tensor | None) -> Tensor:
+def level_rows(table: Tensor, level: Tensor | None = None) -> Tensor:
     """The rows of given levels.
 
     :param table: One row a level, ``(L, ...)``.

@@ -98,11 +98,12 @@ def check_fit(
 
     Objectives that look at single flips fit conditionals, and can be right there while most of the
     probability sits elsewhere. Chains start at the data, at independent sites with the data's
-    frequencies and at uniform states; those of a model with levels of noise at the data and at the
-    background, and they move through the levels. A small model is drawn from exactly instead. Of each sample four things are compared: rates, pair
-    correlations, and the distributions of three numbers (sites off their commonest value, the
-    energy, the distance to the nearest datum), with the sampling error of both sides. Annealing
-    [1] from the independent sites weighs what the chains find, and brackets the log-likelihood.
+    frequencies and at uniform states; those of a model with levels of noise start at the data and
+    at the background, and move through the levels. A small model is drawn from exactly instead. Of
+    each sample five things are compared: rates, pair correlations, and the distributions of three
+    numbers (sites off their commonest value, the energy, the distance to the nearest datum), with
+    the sampling error of both sides. Annealing [1] from the independent sites weighs what the
+    chains find, and brackets the log-likelihood.
 
     A correct model is called wrong with probability below .001 by sampling error; the differences
     must beside be larger than .05, so that the error of a fit to few data is none. What it calls
