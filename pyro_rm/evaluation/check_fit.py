@@ -102,8 +102,9 @@ def check_fit(
     at the background, and move through the levels. A small model is drawn from exactly instead. Of
     each sample five things are compared: rates, pair correlations, and the distributions of three
     numbers (sites off their commonest value, the energy, the distance to the nearest datum), with
-    the sampling error of both sides. Annealing [1] from the independent sites weighs what the
-    chains find, and brackets the log-likelihood.
+    the sampling error of both sides. Annealing [1] from the independent sites, and from uniform
+    states too where chains end where no datum is, weighs what the chains find, and brackets the
+    log-likelihood.
 
     A correct model is called wrong with probability below .001 by sampling error; the differences
     must beside be larger than .05, so that the error of a fit to few data is none. What it calls
@@ -189,15 +190,19 @@ def _by_chains(
         sampler = MarkovSampler(num_steps, step, initial=start, progress=progress)
         ends[name] = sampler(target, sample_shape=(num_samples,))
         samples[name] = SampleComparison.of(target, ends[name], data)
-    bracket = _bracket(target, data, base, ends["the data"], num_samples, num_steps, step, progress)
-    forward = bracket.lower
+    annealed = [_annealed(target, base, num_samples, num_steps, step, progress, ends["the data"])]
+    if any(found.share_outside > 0 for found in samples.values()):
+        uniform = IndependentSites.uniform(target.space).to(target.device)
+        annealed.append(_annealed(target, uniform, num_samples, num_steps, step, progress))
+    forward = max((result.lower for result in annealed), key=lambda end: end.log_partition)
     assert forward.ends is not None
     weighed = SampleComparison.of(
         target, forward.ends, data, weights=forward.log_weights.softmax(0)
     )
     energy = target(target.encode(data)).mean().item()
-    both = [end.log_partition for end in (forward, bracket.upper) if end is not None]
-    likelihood = (-energy - max(both), -energy - min(both))
+    all_ends = [end for result in annealed for end in (result.lower, result.upper) if end]
+    log_z = [end.log_partition for end in all_ends]
+    likelihood = (-energy - max(log_z), -energy - min(log_z))
 
     stay = samples["the data"]
     problems = _outside(stay, "chains from the data", "end")
@@ -222,17 +227,16 @@ def _by_chains(
     return FitCheck(problems, remarks, share, samples, likelihood, own)
 
 
-def _bracket(
+def _annealed(
     target: Target,
-    data: Tensor,
     base: IndependentSites,
-    ends: Tensor,
     num_chains: int,
     num_temperatures: int,
     step: MarkovStep | None,
     progress: bool,
+    ends: Tensor | None = None,
 ) -> AISEstimate:
-    """Annealing from independent sites, and back from where chains from the data have come."""
+    """Annealing from a base, and back from where chains from the data have come."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # far ends are the finding, not a surprise
         return annealed_importance_sampling(

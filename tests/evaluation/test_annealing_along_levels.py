@@ -74,7 +74,7 @@ def fitted(space, levels):
 def test_both_ends_bound_the_constant_of_a_perfect_fit():
     """Bounds that hold but for 2 in 1000; and weights within six standard errors."""
     space = StateSpace(5)
-    data, energy = fitted(space, LEVELS)
+    _, energy = fitted(space, LEVELS)
     model = EnergyModel(energy, levels=LEVELS)
     found = annealed_importance_sampling(
         model,
@@ -98,7 +98,7 @@ def test_a_likelihood_that_is_not_exact_is_read_off_and_bracketed(background):
     if background == "fitted":
         base = IndependentSites.fit(every_state(space)[:20], space)
     levels = NoiseLevels((0.0, 0.3, 0.6, 1.0), base)
-    data, energy = fitted(space, levels)
+    _, energy = fitted(space, levels)
     model = EnergyModel(energy, levels=levels)
     x = exact_samples(model, 200)
     exact = log_likelihood(model, x, progress=False)
