@@ -122,7 +122,7 @@ class NoiseLevels:
 
             >>> levels = NoiseLevels.fit(torch.zeros(4, 16), StateSpace(16))
             >>> [round(p, 2) for p in levels.probabilities]
-            [0.0, 0.03, 0.1, 0.23, 0.39, 0.58, 0.79, 1.0]
+            [0.0, 0.03, 0.1, 0.22, 0.38, 0.57, 0.78, 1.0]
         """
         if not spacing > 0:
             raise ValueError(f"Expected a positive spacing, but got {spacing}.")

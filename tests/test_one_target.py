@@ -52,7 +52,7 @@ def test_tempered_graphs_are_of_the_first_temperature():
     for model, options in (
         (energy, {}),
         (energy, {"inverse_temperatures": (0.5, 1.0)}),
-        (with_levels(energy, 2), {"num_levels": 2}),
+        (with_levels(energy, 2, num_context=1), {"num_levels": 2}),
     ):
         graphs = generate_graphs(
             model, torch.tensor([40, 40]), step=TEMPERING, num_steps=2, progress=False, **options
@@ -65,7 +65,7 @@ def test_tempered_graphs_are_of_the_first_temperature():
 @pytest.mark.parametrize("wrap", [
     lambda energy: 0.5 * energy,
     lambda energy: 0.5 * (energy + energy),
-    lambda energy: with_levels(energy, 2),
+    lambda energy: with_levels(energy, 2, num_context=1),
 ])  # fmt: skip
 def test_directed_energies_generate_directed_graphs_inside_sums(wrap):
     energy = wrap(RelationalGraphEnergy(4, num_hidden=4, directed=True))

@@ -208,6 +208,12 @@ def test_terms_that_know_other_levels_are_refused():
         MLPEnergy(3, (4,), num_levels=2) + MLPEnergy(3, (4,), num_levels=3)
 
 
+def test_context_that_nobody_announced_is_refused():
+    energy = with_levels(Fields(StateSpace(3)), 2)
+    with pytest.raises(EnergyError, match=r"Expected 0 tensors of .* Say .*num_context=1"):
+        energy(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2).long())
+
+
 def test_a_network_needs_a_level_at_least():
     with pytest.raises(ValueError, match="num_levels to be at least 1, but got 0"):
         MLPEnergy(3, (4,), num_levels=0)
