@@ -297,11 +297,12 @@ METHODS = {
 OF_NO_SOURCE = {
     # what others are built from, and what they return
     "Alignment", "ChainState", "Chains", "CsvTable", "Design", "Draw", "Estimator", "GraphBatch",
-    "NetworkFit", "LogLikelihood", "MarkovKernel", "MarkovStep", "Objective", "PlaneDensity",
-    "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate", "estimate_terms",
+    "GraphTerm", "LogLikelihood", "MarkovKernel", "MarkovStep", "NetworkFit", "Objective",
+    "PlaneDensity", "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate",
+    "estimate_terms",
     # reading, coding and drawing data
     "GrayCodedDensity", "active_pairs", "coupling_matrix", "decode_graphs", "encode_graphs",
-    "lattice", "read_alignment", "read_csv_table", "simulate_ising", "size_buckets",
+    "graph_term", "lattice", "read_alignment", "read_csv_table", "simulate_ising", "size_buckets",
     "with_couplings",
     # definitions, with the formula or the sentence that says all
     "AllNeighbors", "IndependentSites", "LinearFirstEnergy", "Oracle", "PairwiseFunction",

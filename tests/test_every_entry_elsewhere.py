@@ -200,6 +200,9 @@ FAR_ENTRIES = {
     "class_log_likelihoods": lambda: graphs.class_log_likelihoods(
         send(RandomGraphEnergy(7)), GRAPHS
     ),
+    "GraphEnergy": lambda: send(
+        graphs.GraphEnergy(nx.path_graph(4), ["edges", "triangle"])
+    ).gap_table(Far(BITS.repeat(1, 2)[:, :6])),
     "generate_graphs": lambda: graphs.generate_graphs(
         send(RandomGraphEnergy(4)), torch.tensor([3, 4]), progress=False
     ),
@@ -265,6 +268,7 @@ NOT_MOVED = {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
         "read_alignment", "read_csv_table", "synthetic_names", "Selection"},
     "of networkx graphs": {
+        "GRAPH_TERMS", "GraphGenerator", "GraphTerm", "RandomGraphModel", "graph_term",
         "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",
         "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",
         "erdos_renyi", "lattice", "random_regular", "spin_glass", "with_couplings",

@@ -289,11 +289,12 @@ class SumWalk(SiteWalk):
 
 def restore_temperature(
     energy: Energy, objective: str | Objective, *, state_space: StateSpace | None = None
-) -> SumEnergy:
+) -> Energy:
     r"""Bring an energy that was fitted under :math:`\kappa \ne 1` to the data's temperature.
 
     The population optimum of an objective is :math:`E_\text{true} / \kappa`; this
-    multiplies by :math:`\kappa`. The identity for consistent objectives.
+    multiplies by :math:`\kappa`. Consistent objectives leave an energy that says its space as it
+    is.
 
     :param energy: The fitted energy.
     :param objective: The objective that it was fitted by, or its name.
@@ -309,7 +310,11 @@ def restore_temperature(
 
     .. note:: Costs what the energy costs. Exact at the objective's optimum over all functions.
     """
-    return SumEnergy((as_objective(objective).kappa, energy), state_space=state_space)
+    kappa = as_objective(objective).kappa
+    if kappa == 1 and hasattr(energy, "state_space"):
+        space_of(energy, state_space)
+        return energy
+    return SumEnergy((kappa, energy), state_space=state_space)
 
 
 def _known_levels(terms: Sequence[Term]) -> set[int]:

@@ -1,4 +1,4 @@
-"""Graphs: encoded as data, generated from energies, compared with each other."""
+"""Graphs: one network explained, many encoded, generated from energies and compared."""
 
 from pyro_rm.graphs.codec import (
     GraphBatch,
@@ -8,6 +8,9 @@ from pyro_rm.graphs.codec import (
     size_buckets,
 )
 from pyro_rm.graphs.generation import generate_graphs
+from pyro_rm.graphs.graph_energy import GraphEnergy
+from pyro_rm.graphs.graph_generator import GraphGenerator
+from pyro_rm.graphs.graph_term import GraphTerm
 from pyro_rm.graphs.isomorphism_classes import class_log_likelihoods, novelty, uniqueness
 from pyro_rm.graphs.metrics import (
     dominated_share,
@@ -15,10 +18,17 @@ from pyro_rm.graphs.metrics import (
     graph_mmd_floor,
 )
 from pyro_rm.graphs.orbit_counts import orbit_counts
+from pyro_rm.graphs.random_graph_model import RandomGraphModel
 from pyro_rm.graphs.sets import community_graphs, ego_small
+from pyro_rm.graphs.terms import GRAPH_TERMS, graph_term
 
 __all__ = [
+    "GRAPH_TERMS",
     "GraphBatch",
+    "GraphEnergy",
+    "GraphGenerator",
+    "GraphTerm",
+    "RandomGraphModel",
     "active_pairs",
     "class_log_likelihoods",
     "community_graphs",
@@ -29,6 +39,7 @@ __all__ = [
     "generate_graphs",
     "graph_mmd",
     "graph_mmd_floor",
+    "graph_term",
     "novelty",
     "orbit_counts",
     "size_buckets",

@@ -99,5 +99,6 @@ class ColoredGibbs(MarkovStep):
             for color in range(self.num_colors)
         ]
         blocks = [block.to(state.encoded.device) for block in blocks]
-        moved = redraw_blocks(target, state.encoded, blocks)
-        return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)))
+        moved = redraw_blocks(target, state.encoded, blocks, check=state.known is None)
+        # that the blocks are independent is seen once under a target
+        return ChainState(moved, moved.new_ones(target.batch_shape_of(moved)), known=True)

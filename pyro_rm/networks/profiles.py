@@ -42,15 +42,16 @@ def _profile(fitter: Fitter, observations: Observations, fit: NetworkFit, number
     grid = weight[number].sign().cpu() * _LOG_ODDS / (high - low) ** 2
     model = PairwiseModel.on(observations.space, fit.edges, weight)
     model.energy.load_state_dict(fit.energy.state_dict())
-    fixed = torch.ones_like(weight)
-    fixed[number] = 0
-    model.energy.weight.register_hook(lambda gradient: gradient * fixed)
-    ridge = fit.ridge * fixed  # the coupling is where it is put
+    held = torch.zeros_like(weight, dtype=torch.bool)
+    held[number] = True
+    ridge = fit.ridge * (~held).to(weight)  # the coupling is where it is put
     losses = []
     for coupling in grid.flip(0).tolist():
         with torch.no_grad():
             model.energy.weight[number] = coupling
-        losses.append(refit(model, observations, fitter.estimator, ridge=ridge, max_steps=50))
+        losses.append(
+            refit(model, observations, fitter.estimator, ridge=ridge, held=held, max_steps=50)
+        )
     loss = np.array(losses[::-1])
     return np.stack([grid.numpy(), observations.effective_size * (loss - loss.min())])
 

@@ -90,14 +90,14 @@ def sandwich(
     """
     space, (first, second) = model.space, model.edges.unbind(1)
     x = coordinates(observations.encoded, space)
-    felt, bends = _derivatives(model, observations, objective)
+    felt, bends = derivatives(model, observations, objective)
     pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
     gradients = torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
-    hessian = _hessian(model.edges, x, bends)
+    curvature = hessian(model.edges, x, bends)
     if observations.datum is not None:
         products = _outer(x[:, first], x[:, second])
         statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
-        hessian += _covariance_over_fills(gradients, statistics, observations)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
         gradients = observations.summed(gradients * observations.fill_weights[:, None])
     weighted = observations.scattered(gradients)
     size, width = observations.effective_size, x.shape[2]
@@ -106,17 +106,17 @@ def sandwich(
     there = torch.cat([paired.flatten(), exists.flatten()])
     penalty = x.new_full((len(first),), 2 / size) * ridge
     num_couplings = paired.numel()
-    diagonal = hessian.diagonal()
+    diagonal = curvature.diagonal()
     diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
     diagonal[~there] = 1.0
-    inverse = torch.linalg.inv(hessian)
-    solved = inverse @ weighted.mT
+    inverse = torch.linalg.inv(curvature)
+    spread = weighted.mT @ weighted
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
-    counted = (inverse * (weighted.mT @ weighted).mT).sum(1) * size
+    counted = (inverse * spread).sum(1) * size
     return Sandwich(
-        covariance=solved @ solved.mT,
+        covariance=inverse @ spread @ inverse.mT,
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
@@ -125,12 +125,17 @@ def sandwich(
     )
 
 
-def _derivatives(
+def derivatives(
     model: PairwiseModel, observations: Observations, objective: Objective
 ) -> tuple[Tensor, Iterator[Tensor]]:
-    """Derivatives of the objective in what each site feels, ``(R, D, m)``, and their own.
+    """Derivatives of the objective in what each site feels, and their own.
 
-    The second ones come one coordinate at a time, weighted.
+    :param model: The model.
+    :param observations: The data.
+    :param objective: The objective.
+    :returns: First derivatives, ``(R, D, m)``; second ones, weighted, one coordinate at a time.
+
+    .. note:: Costs a product of data and couplings.
     """
     space, encoded, active = model.space, observations.encoded, observations.active
     basis, fields = contrasts(space, encoded), model.local_fields(encoded)
@@ -162,8 +167,16 @@ def _outer(left: Tensor, right: Tensor) -> Tensor:
     return left[..., :, None] * right[..., None, :]
 
 
-def _hessian(edges: Tensor, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
-    """Sum over sites of the curvature in the site's own couplings and field."""
+def hessian(edges: Tensor, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
+    """Sum over sites of the curvature in the site's own couplings and field.
+
+    :param edges: Pairs of sites, ``(E, 2)``.
+    :param x: Coordinates of the data, ``(R, D, m)``.
+    :param bends: Second derivatives as of :func:`derivatives`.
+    :returns: Couplings first, ``(E m m + D m,) * 2``.
+
+    .. note:: Costs a product of the data with themselves for each site, over its neighbors.
+    """
     (_, num_sites, width), num_edges = x.shape, len(edges)
     of_edges = torch.arange(num_edges * width**2, device=x.device).view(-1, width, width)
     of_fields = of_edges.numel() + torch.arange(num_sites * width, device=x.device).view(-1, width)

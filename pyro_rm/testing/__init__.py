@@ -7,6 +7,7 @@ registered.
 
 from pyro_rm.testing.designs import check_design
 from pyro_rm.testing.energies import check_energy
+from pyro_rm.testing.graph_terms import check_graph_term
 from pyro_rm.testing.objectives import check_objective
 from pyro_rm.testing.proposals import check_proposal
 from pyro_rm.testing.registry import ENERGIES, STEPS, every_check
@@ -18,6 +19,7 @@ __all__ = [
     "STEPS",
     "check_design",
     "check_energy",
+    "check_graph_term",
     "check_objective",
     "check_proposal",
     "check_step",

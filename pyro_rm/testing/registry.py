@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import networkx as nx
 import torch
 
-from pyro_rm import designs, energies, markov_steps, objectives, proposals
+from pyro_rm import designs, energies, graphs, markov_steps, objectives, proposals
 from pyro_rm.markov_steps import MarkovStep
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -18,6 +19,10 @@ from pyro_rm.testing.proposals import check_proposal
 from pyro_rm.testing.steps import check_step
 
 ENERGIES: Mapping[str, tuple[Callable[[], Any], ...]] = {
+    "GraphEnergy": (
+        lambda: graphs.GraphEnergy(nx.path_graph(4), ["edges", "gwesp(0.5)"]),
+        lambda: graphs.GraphEnergy(nx.DiGraph(nx.path_graph(3)), ["edges", "mutual", "ttriple"]),
+    ),
     "IsingEnergy": (
         lambda: energies.IsingEnergy(3),
         lambda: energies.IsingEnergy(3, states=(-1, 1)),
