@@ -22,8 +22,8 @@ from torch import Tensor
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import MLPEnergy
+from pyro_rm.evaluation import read_off
 from pyro_rm.infer import NoiseLevels, train, warmup_cosine
-from pyro_rm.read_off import read_off
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

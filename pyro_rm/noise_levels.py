@@ -13,7 +13,7 @@ or ``pyro.sample("x", EnergyModel(energy, levels=levels), obs=x)`` in a Pyro pro
 model is fitted as consistently as any; its conditionals at the level tie the levels together, so
 that masses of far modes travel through the noise, and since the shares of the levels are known, all
 levels have the same partition function. That of the top one, where the distribution is the
-background, is read off: see :func:`~pyro_rm.read_off.read_off`.
+background, is read off: see :func:`~pyro_rm.evaluation.read_off`.
 """
 
 from __future__ import annotations

@@ -50,9 +50,10 @@ def read_off(
 ) -> ReadOff:
     r"""Read the partition function off the top level, where the distribution is the background.
 
-    The shares of the levels are known, so that an energy fitted to pairs of data and level has the
-    same :math:`Z` at all of them. At the top one the data are draws :math:`z` of the background
-    :math:`b`, and :math:`Z = \mathrm{E}_b[e^{-E(z, L)} / b(z)]` is a mean of nearly equal numbers.
+    The shares of the levels are known, so that an energy fitted to pairs of data and level
+    (:class:`~pyro_rm.infer.NoiseLevels`) has the same :math:`Z` at all of them. At the top one the
+    data are draws :math:`z` of the background :math:`b`, and
+    :math:`Z = \mathrm{E}_b[e^{-E(z, L)} / b(z)]` is a mean of nearly equal numbers.
     Then :math:`\log p(x) = -E(x, 0) - \log Z`.
 
     It is right where the fit is: on data and what lies between them and the background. Probability

@@ -16,7 +16,6 @@ from pyro_rm import Target, datasets, evaluation, graphs, infer, markov_steps, n
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel, Potts
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RandomGraphEnergy, RBMEnergy, with_levels
 from pyro_rm.poutine import ratio_matching
-from pyro_rm.read_off import read_off
 
 sys.path.insert(0, str(Path(__file__).parent))
 from far_tensors import FAR, Far, elsewhere, send
@@ -155,7 +154,7 @@ FAR_ENTRIES = {
     ),
     "SimulatedTempering": lambda: markov_steps.Chains(leveled(), Far(BITS)).run(2).encoded,
     "read_off": lambda: (
-        read_off(
+        evaluation.read_off(
             leveled(evaluation.IndependentSites.fit(Far(BITS), SPACE)), num_draws=9
         ).log_partition
     ),
@@ -282,8 +281,7 @@ CHECKED_BY_TESTING = {"energies", "objectives", "designs", "proposals", "testing
 MODULES = ["pyro_rm", *(
     f"pyro_rm.{name}"
     for name in ("datasets", "distributions", "evaluation", "graphs", "infer", "markov_steps",
-                 "networks", "poutine", "estimators", "read_off", "target", "state_space",
-                 "energy_protocol")
+                 "networks", "poutine", "estimators", "target", "state_space", "energy_protocol")
 )]  # fmt: skip
 
 

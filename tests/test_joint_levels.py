@@ -14,9 +14,8 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, with_levels
 from pyro_rm.enumeration import index_of
 from pyro_rm.estimators import Estimator
-from pyro_rm.evaluation import IndependentSites
+from pyro_rm.evaluation import IndependentSites, read_off
 from pyro_rm.infer import GibbsFill, Marginalized, NoiseLevels
-from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 

@@ -9,9 +9,8 @@ import torch
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import IsingEnergy, MLPEnergy, with_levels
 from pyro_rm.energy_protocol import EnergyError
-from pyro_rm.evaluation import IndependentSites, log_partition
+from pyro_rm.evaluation import IndependentSites, ReadOff, log_partition, read_off
 from pyro_rm.infer import NoiseLevels
-from pyro_rm.read_off import ReadOff, read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 

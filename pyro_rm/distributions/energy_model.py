@@ -144,7 +144,7 @@ class EnergyModel(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Log probabilities, where they can be read off levels of noise.
 
-        :math:`-E(x) - \log Z` with the :math:`\log Z` of :func:`~pyro_rm.read_off.read_off`, the
+        :math:`-E(x) - \log Z` with the :math:`\log Z` of :func:`~pyro_rm.evaluation.read_off`, the
         same in each call while the parameters are. For mixtures, responsibilities and evaluation:
         no gradient reaches the energy, which is fitted by a loss.
 

@@ -14,10 +14,10 @@ from pyro_rm.evaluation import (
     exact_samples,
     log_likelihood,
     log_partition,
+    read_off,
 )
 from pyro_rm.evaluation.annealing_paths import annealing_path
 from pyro_rm.infer import NoiseLevels
-from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
