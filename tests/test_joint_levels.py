@@ -16,6 +16,7 @@ from pyro_rm.enumeration import index_of
 from pyro_rm.estimators import Estimator
 from pyro_rm.evaluation import IndependentSites, read_off
 from pyro_rm.infer import GibbsFill, Marginalized, NoiseLevels
+from pyro_rm.poutine import ratio_matching
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -254,6 +255,12 @@ def test_particles_draw_levels_of_their_own(vectorized):
         0.5 * (exact[0, 0] - expected) ** 2 + 0.5 * ((exact[1] - expected) ** 2).mean()
     ) ** 0.5
     assert abs(found - expected) < 6 * spread / (2 * count) ** 0.5
+
+
+def test_nuts_is_refused_as_levels_are_drawn():
+    model = program(MLPEnergy(3, (4,), num_levels=2), NoiseLevels((0.0, 1.0)))
+    with pytest.raises(ValueError, match="and a model without levels of noise"):
+        poutine.trace(ratio_matching(model)).get_trace(torch.zeros(2, 3))
 
 
 def test_predictive_draws_from_the_data_level():

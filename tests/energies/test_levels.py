@@ -6,10 +6,20 @@ import pickle
 import pytest
 import torch
 
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SumEnergy, with_levels
+import pyro_rm
+from pyro_rm.energies import (
+    IsingEnergy,
+    MLPEnergy,
+    PottsEnergy,
+    RBMEnergy,
+    RelationalGraphEnergy,
+    SumEnergy,
+    with_levels,
+)
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import states_at
 from pyro_rm.generic_paths import LeveledAt, evaluated_gaps, evaluated_levels
+from pyro_rm.graphs import active_pairs
 from pyro_rm.infer import NoiseLevels
 from pyro_rm.markov_steps import GibbsSweep
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
@@ -206,6 +216,26 @@ def test_levels_that_are_no_integers_are_told_from_other_context():
 def test_terms_that_know_other_levels_are_refused():
     with pytest.raises(ValueError, match=r"know as many levels of noise, but got \[2, 3\]"):
         MLPEnergy(3, (4,), num_levels=2) + MLPEnergy(3, (4,), num_levels=3)
+
+
+@pytest.mark.parametrize("num_features", [0, 2])
+def test_graphs_know_levels_beside_sizes_and_features(num_features):
+    """Values without a level are those of level 0; the level comes last."""
+    energy = RelationalGraphEnergy(4, num_hidden=3, num_levels=3, num_features=num_features)
+    x = states_at(energy.state_space, torch.arange(64))[::9].double()
+    context = (torch.tensor([3, 4] * 4), torch.randn(8, 4, num_features))[: 1 + bool(num_features)]
+    target = Target(energy, energy.state_space, context)
+    table = target.level_energies(x, 3)
+    each = torch.stack([energy(x, *context, torch.full((8,), k)) for k in range(3)], 1)
+    torch.testing.assert_close(table, each)
+    torch.testing.assert_close(target(x), each[:, 0])
+    torch.testing.assert_close(target.between(1.25)(x), 0.75 * each[:, 1] + 0.25 * each[:, 2])
+    assert (each[:, 0] - each[:, 1]).abs().max() > 1e-6
+    active = active_pairs(context[0], 4)
+    levels = NoiseLevels((0.0, 0.5, 1.0))
+    found = pyro_rm.estimate(energy, x, context=context, active=active, levels=levels)
+    found.sum().backward()
+    assert energy.shifts.grad.abs().sum() > 0
 
 
 def test_context_that_nobody_announced_is_refused():
