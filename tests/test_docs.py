@@ -24,8 +24,7 @@ NOT_EVERYWHERE = ("arviz", "lightning", "sklearn")  # packages that blocks impor
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
     "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels",
-    "posteriors", "supports",
-    "training",
+    "posteriors", "read_off", "supports", "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL
@@ -300,8 +299,8 @@ OF_NO_SOURCE = {
     # what others are built from, and what they return
     "Alignment", "ChainState", "Chains", "CsvTable", "Design", "Draw", "Estimator", "GraphBatch",
     "GraphTerm", "LogLikelihood", "MarkovKernel", "MarkovStep", "NetworkFit", "Objective",
-    "PlaneDensity", "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate",
-    "estimate_terms",
+    "PlaneDensity", "Proposal", "ReadOff", "Target", "Terms", "TrainingResult", "default_step",
+    "estimate", "estimate_terms",
     # reading, coding and drawing data
     "GrayCodedDensity", "active_pairs", "coupling_matrix", "decode_graphs", "encode_graphs",
     "graph_term", "lattice", "read_alignment", "read_csv_table", "simulate_ising", "size_buckets",

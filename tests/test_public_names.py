@@ -10,8 +10,7 @@ import pyro_rm
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
     "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels",
-    "posteriors", "supports",
-    "training",
+    "posteriors", "read_off", "supports", "training",
 }  # fmt: skip
 PACKAGES = ["pyro_rm"] + [
     f"pyro_rm.{module.name}"
