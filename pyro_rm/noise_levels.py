@@ -137,7 +137,7 @@ class NoiseLevels:
             change = sum(1 - 1 / k for k in state_space.categories) / state_space.num_sites
         last = math.asin(min(change, 1.0) ** 0.5)
         count = max(1, math.ceil(last * 2 * state_space.num_sites**0.5 / spacing))
-        inner = (math.sin(last * l / count) ** 2 / change for l in range(1, count))
+        inner = (math.sin(last * k / count) ** 2 / change for k in range(1, count))
         return cls((0.0, *inner, 1.0), background, shares)
 
     def __len__(self) -> int:

@@ -22,8 +22,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated")]
 NOT_EVERYWHERE = ("arviz", "lightning", "sklearn")  # packages that blocks import
 INTERNAL = {
-    "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
-    "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
+    "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
+    "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
     "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [
