@@ -1,6 +1,6 @@
-"""Restricted Boltzmann machines by persistent chains: a pool of chains, of which each step moves some.
+"""Restricted Boltzmann machines by persistent chains: a pool, of which each step moves some.
 
-    python benchmarks/persistent_chains.py FILE.npz [--pool 512 4096 16384] [--seconds 60] [--seed 0]
+    python benchmarks/persistent_chains.py FILE.npz [--pool 512 4096] [--seconds 60] [--seed 0]
 
 FILE holds train and test (bits packed along rows have their number under D), or x, of which the
 first --num-train rows are the training part and the last 2000 the test. Prints a line a pool: test

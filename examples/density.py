@@ -1,4 +1,4 @@
-"""Density estimation with levels of noise: log-likelihoods that need no chain, and brackets of them.
+"""Density estimation with levels of noise: log-likelihoods without a chain, and their brackets.
 
 A pairwise model plus a network over the columns' frequencies is fitted by the pseudolikelihood of
 pairs of a datum and a level of noise, stopped on validation data. Log-likelihoods of test data are
@@ -43,8 +43,11 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=100, help="of the annealing, each way")
     parser.add_argument("--temperatures", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
     parser.add_argument("--out", type=Path, default=Path("out/density"))
     options = parser.parse_args()
+    if options.smoke:
+        options.steps, options.hidden, options.chains, options.temperatures = 20, 16, 10, 10
     torch.manual_seed(options.seed)
     data = read(options.data)
     x, sites = data["train"], data["train"].shape[1]

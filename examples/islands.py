@@ -22,8 +22,8 @@ from torch import Tensor
 import pyro_rm
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.energies import MLPEnergy
+from pyro_rm.evaluation import read_off
 from pyro_rm.infer import NoiseLevels, train, warmup_cosine
-from pyro_rm.read_off import read_off
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -109,8 +109,10 @@ def main() -> None:
     parser.add_argument("--target", choices=TARGETS, default="islands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4000, help="steps of each fit")
+    parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
     parser.add_argument("--out", type=Path, default=Path("out/islands"))
     options = parser.parse_args()
+    num_steps, length = (4, 2) if options.smoke else (options.steps, 200)
     p, centers = TARGETS[options.target](options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     x = STATES[torch.multinomial(p, NUM_DATA, replacement=True, generator=generator)]
@@ -120,8 +122,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     start = time.process_time()
     levels = NoiseLevels.fit(x, SPACE, spacing=0.7)
-    plain = fit(x, None, options.steps)
-    joint = fit(x, levels, options.steps)
+    plain = fit(x, None, num_steps)
+    joint = fit(x, levels, num_steps)
     seconds = time.process_time() - start
 
     results: dict[str, float | str] = {"target": options.target, "seed": options.seed}
@@ -132,7 +134,7 @@ def main() -> None:
         results[f"{name}kl"] = (p * (p.log() - q.log())).nan_to_num().sum().item()
         error = (learned[name] - own).abs().max().item()
         results[f"{name}largest_share_error"] = error
-    model = EnergyModel(joint, levels=levels, sampler=pyro_rm.MarkovSampler(200, progress=False))
+    model = EnergyModel(joint, levels=levels, sampler=pyro_rm.MarkovSampler(length, progress=False))
     found = read_off(model)
     results["log_z_error"] = found.log_partition.item() - log_z
     results["log_z_standard_error"] = found.standard_error

@@ -43,7 +43,7 @@ def read(path: Path) -> Tensor:
     """Words from a file."""
     if path.suffix == ".npz":
         return torch.tensor(np.load(path)["x"]).float()
-    return torch.tensor(pyro_rm.datasets.read_csv_table(path)[0]).float()
+    return pyro_rm.datasets.read_csv_table(path)[0].float()
 
 
 def fit_locally(x: Tensor) -> IsingEnergy:
@@ -80,16 +80,16 @@ def polish(energy: IsingEnergy, x: Tensor, num_steps: int) -> None:
         optimizer,
         x,
         num_steps=num_steps,
-        batch_size=512,
+        batch_size=min(512, len(x)),
         schedule=warmup_cosine(optimizer, num_steps, num_warmup_steps=num_steps // 20),
         average=0.995,
         progress=False,
     )
 
 
-def rate_from_anywhere(energy: IsingEnergy) -> float:
+def rate_from_anywhere(energy: IsingEnergy, num_steps: int) -> float:
     """The mean rate of samples whose chains start at uniform states."""
-    model = EnergyModel(energy, sampler=pyro_rm.MarkovSampler(200, progress=False))
+    model = EnergyModel(energy, sampler=pyro_rm.MarkovSampler(num_steps, progress=False))
     return model.sample((500,)).mean().item()
 
 
@@ -100,10 +100,15 @@ def main() -> None:
     parser.add_argument("--num-data", type=int, default=20_000, help="simulated words")
     parser.add_argument("--steps", type=int, default=3000, help="of the polish")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
     parser.add_argument("--out", type=Path, default=Path("out/spikes"))
     options = parser.parse_args()
+    few: dict[str, int] = {}
+    num_steps, num_words, length = options.steps, options.num_data, 200
+    if options.smoke:
+        few, num_steps, num_words, length = {"num_samples": 100, "num_steps": 20}, 10, 400, 10
     torch.manual_seed(options.seed)
-    x = words(options.num_data, options.seed) if options.data is None else read(options.data)
+    x = words(num_words, options.seed) if options.data is None else read(options.data)
     held_out = max(1, len(x) // 10)
     x, test = x[:-held_out], x[-held_out:]
     start = time.process_time()
@@ -112,13 +117,15 @@ def main() -> None:
     rates = {}
     for phase in ("before", "after"):
         if phase == "after":
-            polish(energy, x, options.steps)
-        checks[phase] = check_fit(energy, x, seed=options.seed, progress=False)
-        rates[phase] = rate_from_anywhere(energy)
+            polish(energy, x, num_steps)
+        checks[phase] = check_fit(energy, x, seed=options.seed, progress=False, **few)
+        rates[phase] = rate_from_anywhere(energy, length)
         print(f"{phase} the polish, samples from uniform starts have rate {rates[phase]:.3f}")
         print(checks[phase], end="\n\n")
     seconds = time.process_time() - start
-    found = log_likelihood(energy, test, num_steps=200, progress=False)
+    found = log_likelihood(
+        energy, test, num_steps=length, inverse_temperatures=5 * length, progress=False
+    )
     ends = sorted((found.mean, found.optimistic_mean))
     print(f"rate of the data {x.mean():.3f}; {seconds:.0f} CPU seconds")
     print(f"test log-likelihood between {ends[0]:.3f} and {ends[1]:.3f}")

@@ -1,4 +1,4 @@
-"""Networks from files, for those who have a table: ``python -m pyro_rm ising votes.csv --out DIR``."""
+"""Networks from files: ``python -m pyro_rm ising votes.csv --out DIR``."""
 
 from __future__ import annotations
 
@@ -201,7 +201,9 @@ def _report(network: Any, results: dict[str, Any], rows: list[dict[str, Any]]) -
         yield f"{len(network.separated_)} of them have no finite estimate (separation)."
     yield "The strongest, with 90 % intervals where there are some:"
     for row in rows[:10]:
-        ends = f" ({row['lower']:.3f} to {row['upper']:.3f})" if row["lower"] == row["lower"] else ""
+        ends = (
+            f" ({row['lower']:.3f} to {row['upper']:.3f})" if row["lower"] == row["lower"] else ""
+        )
         yield f"  {row['source']} - {row['target']}: {row['coupling']:.3f}{ends}"
 
 

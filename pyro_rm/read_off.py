@@ -50,9 +50,10 @@ def read_off(
 ) -> ReadOff:
     r"""Read the partition function off the top level, where the distribution is the background.
 
-    The shares of the levels are known, so that an energy fitted to pairs of data and level has the
-    same :math:`Z` at all of them. At the top one the data are draws :math:`z` of the background
-    :math:`b`, and :math:`Z = \mathrm{E}_b[e^{-E(z, L)} / b(z)]` is a mean of nearly equal numbers.
+    The shares of the levels are known, so that an energy fitted to pairs of data and level
+    (:class:`~pyro_rm.infer.NoiseLevels`) has the same :math:`Z` at all of them. At the top one the
+    data are draws :math:`z` of the background :math:`b`, and
+    :math:`Z = \mathrm{E}_b[e^{-E(z, L)} / b(z)]` is a mean of nearly equal numbers.
     Then :math:`\log p(x) = -E(x, 0) - \log Z`.
 
     It is right where the fit is: on data and what lies between them and the background. Probability
@@ -65,8 +66,8 @@ def read_off(
     :param state_space: The space, where the energy does not say it.
     :param num_draws: Draws from the background.
     :returns: The partition function and its standard error.
-    :raises ValueError: If there are no levels, the top one is not all noise, or there are inactive
-        sites or a context.
+    :raises ValueError: If there are no levels, they do not go from 0 to 1, or there are inactive
+        sites, a context or batched parameters.
 
     Example:
 
@@ -88,10 +89,10 @@ def read_off(
             f"{'none' if levels is None else levels.probabilities}. Fit an energy with num_levels "
             "by levels=NoiseLevels.fit(data, space)."
         )
-    if target.context or target.active is not None:
+    if target.context or target.active is not None or target.batch_shape:
         raise ValueError(
-            "Expected a model without context and inactive sites, but got one with them: their "
-            "partition functions differ by datum."
+            "Expected one model of all sites, but got one with a batch shape, a context or "
+            "inactive sites: their partition functions differ by datum."
         )
     like = torch.empty(num_draws, target.space.num_sites, device=target.device)
     encoded = target.encode(draw_background(target.space, like, levels.background))

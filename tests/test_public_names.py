@@ -8,8 +8,9 @@ import pytest
 import pyro_rm
 
 INTERNAL = {
-    "_version", "checks", "constants", "control_variates", "drawn_gaps", "energy_checks",
-    "enumeration", "generic_paths", "losses", "missing", "noise_levels", "posteriors", "supports",
+    "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
+    "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels",
+    "posteriors", "supports",
     "training",
 }  # fmt: skip
 PACKAGES = ["pyro_rm"] + [

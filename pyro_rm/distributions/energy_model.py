@@ -144,7 +144,7 @@ class EnergyModel(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Log probabilities, where they can be read off levels of noise.
 
-        :math:`-E(x) - \log Z` with the :math:`\log Z` of :func:`~pyro_rm.read_off.read_off`, the
+        :math:`-E(x) - \log Z` with the :math:`\log Z` of :func:`~pyro_rm.evaluation.read_off`, the
         same in each call while the parameters are. For mixtures, responsibilities and evaluation:
         no gradient reaches the energy, which is fitted by a loss.
 
@@ -163,7 +163,8 @@ class EnergyModel(TorchDistribution):
                 "levels of noise, wrap a small model in NormalizedModel, or use "
                 "pyro_rm.evaluation.log_likelihood."
             )
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        devices = range(torch.cuda.device_count())
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
             log_partition = read_off(self._target).log_partition
             log_prob = -self._target(self._target.bind(value)) - log_partition

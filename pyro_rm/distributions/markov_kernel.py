@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -110,7 +111,7 @@ class MarkovKernel(MCMCKernel):
         return {self.name: self._last}
 
     def _start(self, value: Tensor) -> Chains:
-        target = self.ebm.target_at(self.batch_shape)
+        target = replace(self.ebm.target_at(self.batch_shape), levels=None)  # data without noise
         with torch.no_grad(), pyro.validation_enabled():  # MCMC runs without, too late to see
             chains = Chains(target, target.encode(value), self.step)
             target(chains.encoded)

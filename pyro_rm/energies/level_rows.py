@@ -7,7 +7,7 @@ from torch import Tensor
 from pyro_rm.energy_protocol import EnergyError
 
 
-def level_rows(table: Tensor, level: Tensor | None) -> Tensor:
+def level_rows(table: Tensor, level: Tensor | None = None) -> Tensor:
     """The rows of given levels.
 
     :param table: One row a level, ``(L, ...)``.
@@ -27,7 +27,7 @@ def level_rows(table: Tensor, level: Tensor | None) -> Tensor:
     if level.is_floating_point():
         raise EnergyError(
             f"Expected levels of noise as integers, but got {level.dtype}. In a sum with other "
-            "context, say which of it a term takes: SumEnergy((1.0, energy, slice(-1, None)))."
+            "context say what comes before the level: SumEnergy((1.0, energy, slice(1, None)))."
         )
     return table[level]
 

@@ -9,7 +9,7 @@ from pyro_rm.checks import check_counts
 from pyro_rm.energies.level_rows import between_rows, level_rows
 from pyro_rm.energies.pairwise import PairwiseFunction
 from pyro_rm.energies.sums import SumEnergy
-from pyro_rm.energy_protocol import Energy, space_of
+from pyro_rm.energy_protocol import Energy, EnergyError, space_of
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.state_space import StateSpace
 
@@ -29,7 +29,8 @@ def with_levels(
 
     :param energy: Any energy; its fast gaps are kept.
     :param num_levels: Number of levels, at least 1.
-    :param num_context: How many tensors of context the energy takes before the level.
+    :param num_context: How many tensors of context the energy takes before the level, such as 1
+        for numbers of nodes.
     :param state_space: The space, where the energy does not say it.
     :returns: A sum of two terms.
     :raises ValueError: If there is no level, or the space is unknown.
@@ -65,7 +66,13 @@ class LevelScale(nn.Module):
 
     def forward(self, *context: Tensor) -> Tensor:
         """Weights, of the shape of the level."""
-        return level_rows(self.table(), *(context[self.num_context :] or (None,)))
+        level = context[self.num_context :]
+        if len(level) > 1:
+            raise EnergyError(
+                f"Expected {self.num_context} tensors of context before the level, but got "
+                f"{len(context) - 1}. Say with_levels(..., num_context={len(context) - 1})."
+            )
+        return level_rows(self.table(), *level)
 
     def table(self) -> Tensor:
         """The weights of all levels."""

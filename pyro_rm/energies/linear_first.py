@@ -23,8 +23,9 @@ _KEPT_BY_FEATURES = {"energy_gaps", "features", "forward"}
 class LinearFirstEnergy(SpacedEnergy):
     r"""An energy :math:`E(x) = f(W^\top x + b)`, with :meth:`trunk` :math:`f`.
 
-    The trunk may take a noise level beside the features. Changing site :math:`i` changes the pre-activation by a row of :math:`W`, so that no
-    tensor of neighboring states exists and a neighbor costs a trunk.
+    The trunk may take a noise level beside the features. Changing site :math:`i` changes the
+    pre-activation by a row of :math:`W`, so that no tensor of neighboring states exists and a
+    neighbor costs a trunk.
 
     :param state_space: The state space.
     :param num_features: Width :math:`H` of the first layer.

@@ -75,18 +75,18 @@ class MLPEnergy(LinearFirstEnergy):
         outputs, bias = num_levels or 1, num_levels is not None
         self.layers = nn.Sequential(*layers, nn.Linear(hidden_sizes[-1], outputs, bias=bias))
 
-    def trunk(self, features: Tensor, level: Tensor | None = None) -> Tensor:
+    def trunk(self, features: Tensor, *level: Tensor) -> Tensor:
         """Energies of pre-activations of the first layer."""
         hidden = self._hidden(features).to(self.weight.dtype)
         if self.num_levels is None:
             return torch.squeeze(self._last(hidden), -1)
-        values: Tensor = (hidden * level_rows(self._last.weight, level)).sum(-1)
-        return values + level_rows(self._last.bias, level)
+        values: Tensor = (hidden * level_rows(self._last.weight, *level)).sum(-1)
+        return values + level_rows(self._last.bias, *level)
 
-    def trunk_gaps(self, features: Tensor, level: Tensor | None = None) -> Tensor:
+    def trunk_gaps(self, features: Tensor, *level: Tensor) -> Tensor:
         """Differences of trunks: hidden units are subtracted before the last layer sums them."""
         differences = own_minus_others(wide(self._hidden(features)))
-        rows = level_rows(self._last.weight, level).to(differences.dtype)
+        rows = level_rows(self._last.weight, *level).to(differences.dtype)
         if rows.dim() == 1:
             return differences @ rows
         return torch.einsum("...h,...h->...", differences, rows)
@@ -102,7 +102,7 @@ class MLPEnergy(LinearFirstEnergy):
         last = nn.Linear(self._last.in_features, 1, bias=True, device="meta")
         last.weight = nn.Parameter(between_rows(self._last.weight, position)[None], False)
         last.bias = nn.Parameter(between_rows(self._last.bias, position)[None], False)
-        one.layers, one.num_levels = nn.Sequential(*self.layers[:-1], last), None
+        one.layers, one.num_levels = nn.Sequential(*list(self.layers)[:-1], last), None
         return one
 
     @property

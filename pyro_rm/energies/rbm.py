@@ -69,15 +69,15 @@ class RBMEnergy(LinearFirstEnergy):
         nn.init.normal_(self.weight, std=0.1 / num_sites**0.5)
         self.visible_bias = nn.Parameter(torch.zeros(space.encoded_shape))
 
-    def trunk(self, features: Tensor) -> Tensor:
+    def trunk(self, features: Tensor) -> Tensor:  # type: ignore[override]
         """The hidden units' part of the energy."""
         return -softplus(features).sum(-1)
 
-    def trunk_gaps(self, features: Tensor) -> Tensor:
+    def trunk_gaps(self, features: Tensor) -> Tensor:  # type: ignore[override]
         """Differences of trunks, subtracted for each hidden unit."""
         return -own_minus_others(wide(softplus(features))).sum(-1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Free energies of encoded data, ``batch_shape``."""
         return super().forward(x) - self._visible(x)
 
@@ -89,7 +89,9 @@ class RBMEnergy(LinearFirstEnergy):
     def _visible(self, x: Tensor) -> Tensor:
         return (x * self.visible_bias).sum((-1,) if self.state_space.is_binary else (-2, -1))
 
-    def energy_gaps(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+    def energy_gaps(  # type: ignore[override]
+        self, x: Tensor, neighbors: Neighbors
+    ) -> Tensor:
         """Gaps of given neighbors, ``neighbors + batch_shape``."""
         if neighbors.categories is None:
             step = site_changes(self.state_space, x, neighbors)
@@ -100,7 +102,7 @@ class RBMEnergy(LinearFirstEnergy):
             visible = bias[neighbors.sites, neighbors.categories] - bias[neighbors.sites, current]
         return super().energy_gaps(x, neighbors) + visible
 
-    def site_walk(self, x: Tensor) -> LinearFirstWalk:
+    def site_walk(self, x: Tensor) -> LinearFirstWalk:  # type: ignore[override]
         """A walk from given chains that keeps the input of the hidden units."""
         return LinearFirstWalk(self, x, self.visible_bias)
 

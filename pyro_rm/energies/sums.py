@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energies.weighted_terms import Term, Weight
+from pyro_rm.energies.weighted_terms import LEVEL_ONLY, Term, Weight
 from pyro_rm.energy_protocol import Context, Energy, fast_path, known_dtype, space_of
 from pyro_rm.energy_protocol import energy_device as known_device
 from pyro_rm.enumeration import outer_energies
+from pyro_rm.generic_paths import LeveledAt, evaluated_levels
 from pyro_rm.neighborhoods import Neighbors
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.site_walks import Block, SiteWalk
@@ -120,9 +121,10 @@ class SumEnergy(Summable, nn.Module):
     def _parts(self, context: Context = ()) -> Iterator[tuple[float | Tensor, Target]]:
         """Weights and targets of the terms."""
         energies = self._prepared or [term.energy for term in self.terms]
+        others = max(term.context.stop or 0 for term in self.terms)  # context before a level
         for term, energy in zip(self.terms, energies, strict=True):
-            target = Target(energy, self.state_space, context[term.context])
-            yield term.weight_at(context), target
+            given = context[others:] if term.context == LEVEL_ONLY else context
+            yield term.weight_at(context), Target(energy, self.state_space, given[term.context])
 
     def _on_sites(self, weight: float | Tensor) -> float | Tensor:
         """A weight, to multiply tables like encoded data."""
@@ -177,10 +179,15 @@ class SumEnergy(Summable, nn.Module):
 
     def level_energies(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies at all levels of noise, ``batch_shape + (num_levels,)``."""
+        if any(term.asks_for_level for term in self.terms):
+            count = self.num_levels or 1
+            return evaluated_levels(lambda x, c: self(x, *c), self.state_space, x, count, context)
         return _total(term.level_energies(self.state_space, x, context) for term in self.terms)
 
-    def at_level(self, position: float) -> SumEnergy:
+    def at_level(self, position: float) -> Energy:
         """The sum at a level of noise, or between two."""
+        if any(term.asks_for_level for term in self.terms):
+            return LeveledAt(self, self.state_space, position)
         return SumEnergy(
             *(term.at_level(self.state_space, position) for term in self.terms),
             state_space=self.state_space,

@@ -16,6 +16,8 @@ from pyro_rm.target import Target
 Weight = float | Tensor | Callable[..., Tensor]
 """A number, a tensor of batch shape, or a function of the context that returns one."""
 
+LEVEL_ONLY = slice(-1, None)  # of a context that ends with the level; nothing if it has none
+
 
 class Term(nn.Module):
     """One energy of a sum, its weight, and which context it takes.
@@ -43,13 +45,18 @@ class Term(nn.Module):
         """How many levels of noise it knows, the last of the context; None if it takes none."""
         return None if self.context.stop is not None else getattr(self.energy, "num_levels", None)
 
+    @property
+    def asks_for_level(self) -> bool:
+        """Whether its weight is a function that has to be called at each level of noise."""
+        return callable(self.weight) and not hasattr(self.weight, "table")
+
     def weight_at(self, context: Context) -> float | Tensor:
         """The weight, where it depends on a context."""
         weight = self.weight
         return weight(*context) if callable(weight) else weight
 
     def level_energies(self, space: StateSpace, x: Tensor, context: Context) -> Tensor:
-        """Weighted energies at all levels of noise, or at the same at all, ``batch + (L or 1,)``."""
+        """Weighted energies at all levels of noise, ``batch_shape + (L,)`` or one for all."""
         count, level = self.num_levels, torch.empty(0)  # a level takes its place in the context
         if count is None:
             energies = Target(self.energy, space, context[self.context])(x)[..., None]
@@ -79,7 +86,7 @@ def _taken_context(energy: Energy) -> slice:
     room = _room(energy)
     if getattr(energy, "num_levels", None) is None:
         return slice(room)
-    return slice(-1, None) if room == 1 else slice(None)
+    return LEVEL_ONLY if room == 1 else slice(None)
 
 
 def _room(energy: Energy) -> int | None:

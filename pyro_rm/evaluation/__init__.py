@@ -10,6 +10,7 @@ from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.evaluation.log_likelihood import LogLikelihood, log_likelihood
 from pyro_rm.evaluation.log_partition import exact_samples, log_partition
 from pyro_rm.evaluation.sample_quality import sample_quality
+from pyro_rm.read_off import ReadOff, read_off
 
 __all__ = [
     "AISEstimate",
@@ -17,6 +18,7 @@ __all__ = [
     "FitCheck",
     "IndependentSites",
     "LogLikelihood",
+    "ReadOff",
     "TooManyStatesError",
     "annealed_importance_sampling",
     "check_fit",
@@ -25,5 +27,6 @@ __all__ = [
     "linear_hamming_mmd",
     "log_likelihood",
     "log_partition",
+    "read_off",
     "sample_quality",
 ]

@@ -18,6 +18,7 @@ from pyro_rm.evaluation.independent_sites import IndependentSites
 from pyro_rm.evaluation.log_partition import exact_samples, log_partition, single_target
 from pyro_rm.evaluation.sample_comparison import SampleComparison
 from pyro_rm.markov_steps import MarkovSampler, MarkovStep
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.read_off import read_off
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -97,11 +98,13 @@ def check_fit(
 
     Objectives that look at single flips fit conditionals, and can be right there while most of the
     probability sits elsewhere. Chains start at the data, at independent sites with the data's
-    frequencies and at uniform states; those of a model with levels of noise move through them. A
-    small model is drawn from exactly instead. Of each sample four things are compared: rates, pair
-    correlations, and the distributions of three numbers (sites off their commonest value, the
-    energy, the distance to the nearest datum), with the sampling error of both sides. Annealing
-    [1] from the independent sites weighs what the chains find, and brackets the log-likelihood.
+    frequencies and at uniform states; those of a model with levels of noise start at the data and
+    at the background, and move through the levels. A small model is drawn from exactly instead. Of
+    each sample five things are compared: rates, pair correlations, and the distributions of three
+    numbers (sites off their commonest value, the energy, the distance to the nearest datum), with
+    the sampling error of both sides. Annealing [1] from the independent sites, and from uniform
+    states too where chains end where no datum is, weighs what the chains find, and brackets the
+    log-likelihood.
 
     A correct model is called wrong with probability below .001 by sampling error; the differences
     must beside be larger than .05, so that the error of a fit to few data is none. What it calls
@@ -141,7 +144,7 @@ def check_fit(
     if data.dim() != 2 or len(data) < 20:
         raise ValueError(f"Expected at least 20 data, (N, D), but got {tuple(data.shape)}.")
     value = target.decode(target.bind(data))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         base = IndependentSites.fit(value, target.space).to(target.device)
         own = base.log_prob(value).mean().item()
@@ -175,25 +178,31 @@ def _by_chains(
 ) -> FitCheck:
     """By chains from several starts, and by annealing, which weighs them."""
     some = data[torch.randint(len(data), (num_samples,))]
-    uniform = IndependentSites.uniform(target.space).sample(num_samples)
-    starts = {"the data": some, "independent sites": base.sample(num_samples), "noise": uniform}
+    starts = {"the data": some}
     if target.levels is not None:
-        starts["independent sites"] = starts["noise"]
-        del starts["noise"]
+        background = target.levels.background
+        starts["the background"] = draw_background(target.space, some, background)
+    else:
+        starts["independent sites"] = base.sample(num_samples)
+        starts["noise"] = draw_background(target.space, some)
     samples, ends = {}, {}
     for name, start in starts.items():
         sampler = MarkovSampler(num_steps, step, initial=start, progress=progress)
         ends[name] = sampler(target, sample_shape=(num_samples,))
         samples[name] = SampleComparison.of(target, ends[name], data)
-    bracket = _bracket(target, data, base, ends["the data"], num_samples, num_steps, step, progress)
-    forward = bracket.lower
+    annealed = [_annealed(target, base, num_samples, num_steps, step, progress, ends["the data"])]
+    if any(found.share_outside > 0 for found in samples.values()):
+        uniform = IndependentSites.uniform(target.space).to(target.device)
+        annealed.append(_annealed(target, uniform, num_samples, num_steps, step, progress))
+    forward = max((result.lower for result in annealed), key=lambda end: end.log_partition)
     assert forward.ends is not None
     weighed = SampleComparison.of(
         target, forward.ends, data, weights=forward.log_weights.softmax(0)
     )
     energy = target(target.encode(data)).mean().item()
-    both = [end.log_partition for end in (forward, bracket.upper) if end is not None]
-    likelihood = (-energy - max(both), -energy - min(both))
+    all_ends = [end for result in annealed for end in (result.lower, result.upper) if end]
+    log_z = [end.log_partition for end in all_ends]
+    likelihood = (-energy - max(log_z), -energy - min(log_z))
 
     stay = samples["the data"]
     problems = _outside(stay, "chains from the data", "end")
@@ -218,17 +227,16 @@ def _by_chains(
     return FitCheck(problems, remarks, share, samples, likelihood, own)
 
 
-def _bracket(
+def _annealed(
     target: Target,
-    data: Tensor,
     base: IndependentSites,
-    ends: Tensor,
     num_chains: int,
     num_temperatures: int,
     step: MarkovStep | None,
     progress: bool,
+    ends: Tensor | None = None,
 ) -> AISEstimate:
-    """Annealing from independent sites, and back from where chains from the data have come."""
+    """Annealing from a base, and back from where chains from the data have come."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # far ends are the finding, not a surprise
         return annealed_importance_sampling(

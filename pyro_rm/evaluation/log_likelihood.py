@@ -131,6 +131,8 @@ def log_likelihood(
     free, read_off_mean = -target(encoded), None
     if target.levels is not None:
         read_off_mean = float(free.mean() - read_off(target).log_partition)
-    annealed = partition if isinstance(partition, AISEstimate) else None
-    value = partition if annealed is None else annealed.pessimistic
+    if isinstance(partition, AISEstimate):
+        annealed, value = partition, partition.pessimistic
+    else:
+        annealed, value = None, partition
     return LogLikelihood(free - value, value, annealed, read_off_mean)

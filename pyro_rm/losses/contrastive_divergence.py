@@ -12,7 +12,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.estimators import drawn_noise
 from pyro_rm.losses.surrogate_loss import NONLINEAR, SurrogateLoss
-from pyro_rm.markov_steps import Chains, MarkovStep
+from pyro_rm.markov_steps import Chains, MarkovStep, SimulatedTempering
 from pyro_rm.target import Target
 
 
@@ -26,8 +26,8 @@ class ContrastiveDivergence(SurrogateLoss):
     pool rest while others move, and differ more from each other at the same cost. Models with
     levels of noise are scored on pairs of data and level, and their chains move through the levels.
     As a polish of what a local objective has fitted, persistent CD removes probability that is
-    where no datum is. Only the gradient means something: the value of the loss is a difference of energies, no
-    bound on anything, and hovers about zero at the optimum.
+    where no datum is. Only the gradient means something: the value of the loss is a difference of
+    energies, no bound on anything, and hovers about zero at the optimum.
 
     :param num_steps: Markov steps of each chain in a training step.
     :param step: The Markov step; that of the energy if None, such as block Gibbs for RBMs.
@@ -129,10 +129,15 @@ class _Contrast:
 
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Differences for each datum, ``batch_shape``."""
-        encoded = target.bind(value)
+        encoded, step, at_data = target.bind(value), self.loss.step, target
+        if target.levels is not None:  # pairs of noisy data and a level, for chains too
+            level, encoded = drawn_noise(target, encoded)
+            at_data = target.on(level)
+            if step is not None and not step.redraws_levels:
+                step = SimulatedTempering(step)
         if not self.loss.persistent:
-            chains = Chains(target, encoded, self.loss.step).run(self.loss.num_steps)
-            return self._data_energy(target, encoded) - _energy_at(target, chains)
+            chains = Chains(target, encoded, step).run(self.loss.num_steps)
+            return at_data(encoded) - _energy_at(target, chains)
         if target.context or target.active is not None:
             raise ValueError(
                 f"Expected a model without context and inactive sites at site {self.site!r}, as "
@@ -145,17 +150,10 @@ class _Contrast:
         restarts = int(self.loss.restart_share * len(moving))
         if restarts:
             start.narrow(dim, 0, restarts).copy_(rows[_some(rows, (restarts, *target.batch_shape))])
-        chains = Chains.resumed(target, start, self.loss.step).run(self.loss.num_steps)
+        chains = Chains.resumed(target, start, step).run(self.loss.num_steps)
         if torch.is_grad_enabled():  # evaluation leaves the chains alone
             self.loss.chains[self.site] = pool.index_copy_(dim, moving, chains.state.encoded)
-        return self._data_energy(target, encoded) - _energy_at(target, chains).mean(0)
-
-    def _data_energy(self, target: Target, encoded: Tensor) -> Tensor:
-        """Energies of the data, at random levels of noise where the model has some."""
-        if target.levels is None:
-            return target(encoded)
-        level, noisy = drawn_noise(target, encoded)
-        return target.on(level)(noisy)
+        return at_data(encoded) - _energy_at(target, chains).mean(0)
 
     def _pool(self, target: Target, rows: Tensor) -> tuple[Tensor, int]:
         """The chains so far, at first random data, and which of their dimensions numbers them."""

@@ -22,7 +22,7 @@ class SimulatedTempering(MarkovStep):
     leaves invariant is the mixture :math:`\sum_l s_l\, p_l(x)` over the levels of the target.
 
     :param step: What moves the state at its level.
-    :raises ValueError: If the step moves replicas, or the target has no levels.
+    :raises ValueError: If the step has replicas, or at a call, if the target has no levels.
 
     Example:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -54,7 +55,8 @@ class Fill:
             last, num_steps = kept[1], 1
             start = last if target.active is None else torch.where(target.active, last, value)
         start = starting_data(target, value.shape[:-1], start)
-        chains = Chains(target, target.encode(start), self.step).run(num_steps)
+        at_data = replace(target, levels=None)
+        chains = Chains(at_data, target.encode(start), self.step).run(num_steps)
         filled = target.decode(chains.encoded).to(start.dtype)
         self._last = (given, filled)
         return filled

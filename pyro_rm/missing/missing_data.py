@@ -201,7 +201,7 @@ def impute(
     own = getattr(model, "batch_shape", ())
     shape = torch.Size((num_fills, *torch.broadcast_shapes(torch.Size(own), value.shape[:-1])))
     copies = tuple(c[None] for c in target.context)
-    target = replace(target, context=copies, active=missing)
+    target = replace(target, context=copies, active=missing, levels=None)  # data without noise
     start = starting_data(target, shape, value)
     chains = Chains(target, target.encode(start), step)
     chains.run(num_steps, progress=progress, description="impute")

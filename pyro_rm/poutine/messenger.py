@@ -154,7 +154,7 @@ class RatioMatchingMessenger(Messenger):
                 f"Expected a deterministic estimator at site {msg['name']!r}, but got "
                 f"{loss}: fresh noise at each evaluation silently breaks NUTS and "
                 "biases nonlinear bounds. Use num_neighbors='all' (and Marginalized() for missing "
-                "cells), or say stochastic=True."
+                "cells, and a model without levels of noise), or say stochastic=True."
             )
         if self.checked is not None:
             self.checked.check(msg["name"], model, msg["value"])
@@ -171,7 +171,7 @@ class RatioMatchingMessenger(Messenger):
             warnings.warn(
                 f"The sampled estimate at site {msg['name']!r} enters a nonlinear objective "
                 "(enumerated classes, or a Renyi, tensor Monte Carlo or wake-sleep bound), "
-                "which its noise biases. Use num_neighbors='all'.",
+                "which its noise biases. Use num_neighbors='all', and no levels of noise.",
                 stacklevel=2,
             )
         self._prime(msg, surrogate)

@@ -12,8 +12,8 @@ from pyro_rm.enumeration import index_of, states_at
 from pyro_rm.generic_paths import evaluated_gaps
 from pyro_rm.infer import NoiseLevels, sample_by_levels
 from pyro_rm.markov_steps import chains
-from pyro_rm.noise_levels import draw_background
 from pyro_rm.neighborhoods import all_neighbors, at_neighbors
+from pyro_rm.noise_levels import draw_background
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
