@@ -300,8 +300,8 @@ OF_NO_SOURCE = {
     # what others are built from, and what they return
     "Alignment", "ChainState", "Chains", "CsvTable", "Design", "Draw", "Estimator", "GraphBatch",
     "GraphTerm", "LogLikelihood", "MarkovKernel", "MarkovStep", "NetworkFit", "Objective",
-    "PlaneDensity", "Proposal", "Target", "Terms", "TrainingResult", "default_step", "estimate",
-    "estimate_terms",
+    "PlaneDensity", "Proposal", "ReadOff", "Target", "Terms", "TrainingResult", "default_step",
+    "estimate", "estimate_terms",
     # reading, coding and drawing data
     "GrayCodedDensity", "active_pairs", "coupling_matrix", "decode_graphs", "encode_graphs",
     "graph_term", "lattice", "read_alignment", "read_csv_table", "simulate_ising", "size_buckets",
