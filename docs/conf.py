@@ -49,6 +49,6 @@ add_module_names = False
 nitpicky = True
 nitpick_ignore_regex = [
     # Names of others: no inventory is fetched, so that the build needs no network.
-    (r"py:.*", r"(torch|nn|pyro|numpy|networkx|collections|pathlib|typing|abc|constraints)\..*"),
+    (r"py:.*", r"(torch|nn|pyro|numpy|networkx|nx|collections|pathlib|typing|abc|constraints)\..*"),
     (r"py:class", r"Tensor|ELBO|_DependentProperty"),
 ]

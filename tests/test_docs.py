@@ -65,6 +65,7 @@ CLAIMS = {
     "tutorials/missing.md": (
         "errors", "errors['no blanks'] < errors['filled'] < errors['rows dropped']",
     ),
+    "tutorials/one_network.md": ("fit", "model.converged_"),
     "tutorials/own_network.md": ("resumed", "result.held_out[-1][1] < 0.3 < independent"),
     "tutorials/structure.md": ("found", "len(found & true) >= 70", "len(found - true) <= 2"),
     "tutorials/votes.md": ("fit", "abs(graph.number_of_edges() - truth.number_of_edges()) <= 1"),

@@ -210,7 +210,7 @@ class RandomGraphModel:
         """The estimates as a data frame.
 
         :param level: Nominal level of the intervals, between 0 and 1.
-        :returns: A :class:`pandas.DataFrame` with columns ``term``, ``estimate``,
+        :returns: A ``pandas.DataFrame`` with columns ``term``, ``estimate``,
             ``standard_error``, ``lower``, ``upper``, ``monte_carlo_error``,
             ``pseudolikelihood`` and ``naive_standard_error``.
         :raises ImportError: If there is no pandas.

@@ -55,7 +55,8 @@ GRAPH_TERMS: Mapping[str, type[GraphTerm]] = {
 def graph_term(text: str) -> GraphTerm:
     """The term that a text such as ``"gwesp(0.5)"`` stands for.
 
-    :param text: A name of :data:`GRAPH_TERMS`, with arguments in parentheses if it takes any.
+    :param text: A name of :data:`~pyro_rm.graphs.GRAPH_TERMS`, with arguments in parentheses if it
+        takes any.
     :returns: The term.
     :raises ValueError: If the name is unknown, or the arguments do not fit.
 
