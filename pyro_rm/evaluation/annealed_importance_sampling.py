@@ -89,9 +89,9 @@ def annealed_importance_sampling(
         base = base.to(target.device)
     path = annealing_path(base, target)
     step = step or default_step(path.at(1.0))
-    if step.num_replicas is not None:
+    if step.num_replicas is not None or step.redraws_levels:
         raise ValueError(
-            f"Expected a step that moves single chains, but got {step!r} with replicas: annealing "
+            f"Expected a step that moves single chains at one level, but got {step!r}: annealing "
             "tempers already. Pass the step underneath."
         )
     betas = _temperatures(inverse_temperatures)

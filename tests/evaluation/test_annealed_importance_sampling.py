@@ -225,7 +225,7 @@ def test_errors():
     with pytest.raises(ValueError, match="both"):
         annealed_importance_sampling(target, base, exact_samples=x, approximate_samples=x)
     tempering = ParallelTempering(GibbsSweep(), (1.0, 0.5))
-    with pytest.raises(ValueError, match="replicas"):
+    with pytest.raises(ValueError, match="single chains at one level"):
         annealed_importance_sampling(target, base, step=tempering)
     with pytest.raises(ValueError, match="two samples"):
         annealed_importance_sampling(target, base, exact_samples=torch.zeros(3))

@@ -18,6 +18,7 @@ from pyro_rm.evaluation import (
 )
 from pyro_rm.evaluation.annealing_paths import annealing_path
 from pyro_rm.infer import NoiseLevels
+from pyro_rm.markov_steps import GibbsSweep, ParallelTempering, SimulatedTempering
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -63,6 +64,14 @@ def test_a_base_on_another_space_is_refused():
     target = Target.of(MLPEnergy(4, (5,), num_levels=3), levels=LEVELS)
     with pytest.raises(ValueError, match="they do not overlap"):
         annealing_path(IndependentSites.uniform(StateSpace(3)), target)
+
+
+def test_steps_that_temper_are_refused():
+    target = Target.of(MLPEnergy(4, (5,), num_levels=3), levels=LEVELS)
+    base = IndependentSites.uniform(StateSpace(4))
+    for step in (SimulatedTempering(GibbsSweep()), ParallelTempering(GibbsSweep(), (1.0, 0.5))):
+        with pytest.raises(ValueError, match=r"one level, but got .* Pass the step underneath"):
+            annealed_importance_sampling(target, base, step=step)
 
 
 def fitted(space, levels):
