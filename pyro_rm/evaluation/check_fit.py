@@ -106,9 +106,11 @@ def check_fit(
     states too where chains end where no datum is, weighs what the chains find, and brackets the
     log-likelihood.
 
-    A correct model is called wrong with probability below .001 by sampling error; the differences
-    must beside be larger than .05, so that the error of a fit to few data is none. What it calls
-    right may differ in what it does not look at.
+    "Where no datum is" means values of a number that at most a fiftieth of the data have. A correct
+    model is called wrong with probability below .001 by sampling error; the differences must
+    beside be larger than .05, and shifts within the range of the data than .2, so that neither the
+    error of a fit to few data is a finding nor the limits of a model's form: smaller shifts are
+    remarks. What it calls right may differ in what it does not look at.
 
     :param model: An energy, a model or a :class:`~pyro_rm.Target`, of all sites without context.
     :param data: Complete data, ``(N, D)``, at least 20; those of the fit or held-out ones.
@@ -163,7 +165,8 @@ def _exactly(target: Target, data: Tensor, own: float, num_samples: int) -> FitC
     mean = float(-target(target.encode(data)).mean() - log_z)
     problems = [*_outside(found, "exact draws", "are"), *found.differences]
     problems += _worse_than(own, mean)
-    return FitCheck(problems, [], found.share_outside, {"exact draws": found}, (mean, mean), own)
+    share, samples = found.share_outside, {"exact draws": found}
+    return FitCheck(problems, found.remarks, share, samples, (mean, mean), own)
 
 
 def _by_chains(
@@ -215,6 +218,7 @@ def _by_chains(
         for name, found in samples.items()
         if found.share_outside > 0 and found is not stay
     ]
+    remarks += stay.remarks
     if target.levels is not None:
         read = -energy - float(read_off(target).log_partition)
         remarks.append(f"Log-likelihood read off the levels: {read:.3f}.")

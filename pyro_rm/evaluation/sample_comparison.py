@@ -12,6 +12,8 @@ from torch import Tensor
 from pyro_rm.target import Target
 
 _TOLERANCE = 0.05  # of shares and correlations: what a fit to few data may miss
+_LARGE_SHIFT = 0.2  # of the distribution of a number
+_RARE = 0.02  # share of the data beyond which there are hardly any
 _FAILURE = 1e-4  # of each comparison of a correct model
 _LARGEST_Z = 5.5  # of a rate or a correlation, of which there are many
 
@@ -24,10 +26,12 @@ class SampleComparison:
     :param rates: Rates of the samples and of the data, ``(2, p)``.
     :param correlations: Of pairs of sites, in the samples and in the data, ``(2, pairs)``.
     :param weights: Of the samples, summing to one, ``(n,)``.
-    :param share_outside: Share of the samples at values of a number that data hardly have, beyond
-        sampling error and .05, or 0.
+    :param share_outside: Share of the samples at values of a number that at most a fiftieth of the
+        data have, beyond sampling error and .05, or 0.
     :param where: Which number, in words.
     :param differences: What else differs, a sentence each.
+    :param remarks: Where the distribution of a number differs by less than .2, as models miss what
+        their form cannot say.
 
     .. note:: Costs an energy for each sample and datum, a product of samples and data, and one of
         columns.
@@ -40,6 +44,7 @@ class SampleComparison:
     share_outside: float
     where: str
     differences: list[str]
+    remarks: list[str]
 
     @classmethod
     def of(
@@ -58,19 +63,23 @@ class SampleComparison:
         weights = weights.to(drawn)
         size = float(1 / weights.square().sum())
         numbers = _numbers(target, drawn, known)
-        share, where = 0.0, ""
+        share, where, differences, remarks = 0.0, "", [], []
         for name, (mine, theirs) in numbers.items():
-            found = _excess(mine, weights, theirs)
             error = (math.log(1 / _FAILURE) / 2 * (1 / size + 1 / len(theirs))) ** 0.5
-            if found[0] > max(share, error + _TOLERANCE):
-                share, where = found[0], f"{name} {found[1]}"
+            outside, there = _excess(mine, weights, theirs, _RARE)
+            if outside > max(share, error + _TOLERANCE):
+                share, where = outside, f"{name} {there}"
+            shift, there = _excess(mine, weights, theirs)
+            if shift > error + _TOLERANCE:
+                words = f"{shift:.0%} more samples than data have {name} {there}."
+                (differences if shift > error + _LARGE_SHIFT else remarks).append(words)
         rates, correlations, variance = _moments(target, drawn, known, weights)
         off = (1 / size + 1 / len(known)) ** 0.5
-        differences = [
+        differences += [
             *_far(rates, _LARGEST_Z * variance.sqrt() * off, "rates"),
             *_far(correlations, torch.full_like(correlations[0], _LARGEST_Z * off), "correlations"),
         ]
-        return cls(numbers, rates, correlations, weights, share, where, differences)
+        return cls(numbers, rates, correlations, weights, share, where, differences, remarks)
 
     def __str__(self) -> str:
         rate = (self.rates[0] - self.rates[1]).abs().max().item()
@@ -128,19 +137,26 @@ def _indicators(target: Target, encoded: Tensor) -> Tensor:
     return torch.stack([1 - high, high], -1)
 
 
-def _excess(drawn: Tensor, weights: Tensor, known: Tensor) -> tuple[float, str]:
-    """The largest share of samples beyond a value less that of the data, and which side it is."""
+def _excess(
+    drawn: Tensor, weights: Tensor, known: Tensor, rare: float = 1.0
+) -> tuple[float, str]:
+    """The largest share of samples beyond a value less that of the data, and which side it is.
+
+    :param rare: Only sides that hold at most this share of the data.
+    """
     values = torch.cat([drawn, known])
     order = values.argsort(stable=True)
-    jumps = torch.cat([weights, weights.new_full((len(known),), -1 / len(known))])[order]
-    total = jumps.cumsum(0)  # samples less data up to a value
+    none, each = torch.zeros_like(weights), weights.new_full((len(known),), 1 / len(known))
+    mine = torch.cat([weights, 0 * each])[order].cumsum(0)  # of the samples, up to a value
+    theirs = torch.cat([none, each])[order].cumsum(0)
     values = values[order]
     last = torch.cat([values[1:] != values[:-1], torch.ones_like(values[:1], dtype=torch.bool)])
-    total = torch.where(last, total, 0.0)
-    below, above = total.max().item(), -total.min().item()
-    if above >= below:
-        return above, f"above {values[total.argmin()].item():.3g}"
-    return below, f"up to {values[total.argmax()].item():.3g}"
+    rest = rare + 1e-6  # shares are rounded
+    low = torch.where(last & (theirs <= rest), mine - theirs, 0.0)
+    high = torch.where(last & (1 - theirs <= rest), theirs - mine, 0.0)
+    if high.max() >= low.max():
+        return high.max().item(), f"above {values[high.argmax()].item():.3g}"
+    return low.max().item(), f"up to {values[low.argmax()].item():.3g}"
 
 
 def _moments(
