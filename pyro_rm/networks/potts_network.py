@@ -95,6 +95,7 @@ class PottsNetwork(Network):
         num_fills: int = 16,
         num_rounds: int = 8,
         weighting: str = "frequency",
+        generative: bool = False,
         random_state: Any = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
@@ -111,6 +112,7 @@ class PottsNetwork(Network):
         self.num_fills = num_fills
         self.num_rounds = num_rounds
         self.weighting = weighting
+        self.generative = generative
         self.random_state = random_state
         self.dtype = dtype
         self.device = device
