@@ -17,7 +17,7 @@ from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import sweep_of
 
-_SWEEPS_TO_ARRIVE = 50  # of each chain, before agreement is looked at
+_SWEEPS_TO_ARRIVE = 100  # of each chain, before agreement is looked at
 
 
 class Moments(NamedTuple):
@@ -123,7 +123,7 @@ class MomentMatching:
                     agreement = ascent.agreement(seen)
                     bar.set_postfix(agreement=f"{agreement:.3f}")
                     if least <= number < last and agreement >= self.agreement:
-                        last, end = number, min(end, 2 * number)
+                        last, end = number, min(end, 3 * number)
                 bar.update()
         ascent.publish(fit)
         return replace(fit, sandwich=None), ascent.agreement(seen)

@@ -85,12 +85,12 @@ class Network(FittedNetwork):
             filler = fitter.filler(observations, pairs) if given is None else None
             fit = fitter.with_fills(observations, select, self.num_rounds)
             observations = refill(observations, fit.model)
-            self.profiles_ = profiles_of(fitter, observations, fit)
             self.pair_agreement_ = None
             if self.generative:
                 match = MomentMatching()
                 fit, self.pair_agreement_ = match(fit, observations, fitter.field_ridge)
-            self.rates_ = observations.encoded_mean().cpu().numpy()
+            self.profiles_ = profiles_of(fitter, observations, fit)
+            self.rates_ = self._rates(observations)
         self._publish(X, table, observations, fit)
         self.filler_ = filler if filler is None else filler.energy.requires_grad_(False)
         return self
@@ -103,6 +103,14 @@ class Network(FittedNetwork):
         selection = self._selection()
         assert selection is not None
         return selection.select(observations, fitter)
+
+    def _rates(self, observations: Observations) -> Any:
+        """Shares of each column's categories, ``(D, K)``."""
+        mean, (low, high) = observations.encoded_mean(), observations.space.states
+        if observations.space.is_binary:
+            share = (mean - low) / (high - low)
+            mean = torch.stack([1 - share, share], -1)
+        return mean.cpu().numpy()
 
     def _given_edges(self, names: list[Any]) -> Tensor | None:
         if self.graph is None:
