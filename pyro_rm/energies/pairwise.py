@@ -192,7 +192,9 @@ class PairwiseWalk(SiteWalk):
             flat = flat.flatten(-2)
             matrix = matrix[..., block, :, :, :].flatten(-2).flatten(-3, -2)  # (..., m K, D K)
         # one matrix for all chains, or one for each
-        return flat @ matrix.mT if matrix.dim() == 2 else (flat[..., None, :] @ matrix.mT)[..., 0, :]
+        return (
+            flat @ matrix.mT if matrix.dim() == 2 else (flat[..., None, :] @ matrix.mT)[..., 0, :]
+        )
 
     def _rows_of(self, block: Block, values: Tensor) -> Tensor:
         """Numbers of the rows of the couplings that given values of some sites stand for."""

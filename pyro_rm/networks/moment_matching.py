@@ -122,7 +122,7 @@ class MomentMatching:
                 if number % 10 == 0:
                     agreement = ascent.agreement(seen)
                     bar.set_postfix(agreement=f"{agreement:.3f}")
-                    if least <= number < last and agreement >= self.agreement:
+                    if least <= number < last and not agreement < self.agreement:
                         last, end = number, min(end, 3 * number)
                 bar.update()
         ascent.publish(fit)
@@ -160,6 +160,8 @@ class _Ascent:
 
     def agreement(self, seen: Moments) -> float:
         """Pearson's correlation of connected correlations with those of the data."""
+        if len(self.known) < 2:
+            return float("nan")
         return float(torch.corrcoef(torch.stack([seen.connected(self.pairs), self.known]))[0, 1])
 
     def step(self, chains: Tensor, drawn: Moments, share: float) -> None:
