@@ -53,9 +53,9 @@ class IsingNetwork(Network):
     ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
     the selection; ``rates_``, shares of each column's states in the data, ``(D, 2)``;
     ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in samples
-    with those in the data, if it is generative, else None; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``separated_``, the edges
-    whose couplings have no finite estimate: their weights come from a small ridge, and have no
-    standard error.
+    with those in the data, if it is generative, else None; ``num_rows_``, ``effective_size_``,
+    ``num_missing_``; ``separated_``, the edges whose couplings have no finite estimate: their
+    weights come from a small ridge, and have no standard error.
 
     Example:
 

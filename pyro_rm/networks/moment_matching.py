@@ -124,6 +124,7 @@ class MomentMatching:
                     bar.set_postfix(agreement=f"{agreement:.3f}")
                     if least <= number < last and not agreement < self.agreement:
                         last, end = number, min(end, 3 * number)
+                        bar.total = end
                 bar.update()
         ascent.publish(fit)
         return replace(fit, sandwich=None), ascent.agreement(seen)
