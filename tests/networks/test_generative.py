@@ -43,9 +43,11 @@ def exact_moments(network):
 
 @pytest.mark.usefixtures("short")
 def test_words_warnings_and_remedy():
-    x = words()
+    x = words(2000)
     local = IsingNetwork(selection=None, ridge=0.1, random_state=0).fit(x)
-    with pytest.warns(UserWarning, match=r"Samples are where no datum is: .* columns have other rates"):
+    with pytest.warns(
+        UserWarning, match=r"Samples are where no datum is: .* columns have other rates"
+    ):
         local.sample(300)
     found = local.check_fit(x, num_samples=200, num_steps=50)
     assert "Probability where no datum is" in str(found)
@@ -110,7 +112,7 @@ def test_a_family_comes_back_in_letters_and_two_columns_are_enough(tmp_path):
     again = PottsNetwork.load(tmp_path / "network.pt")
     assert again.pair_agreement_ == network.pair_agreement_
     assert np.array_equal(again.sample(5), network.sample(5))
-    pair = IsingNetwork(selection=None, generative=True).fit(pd.DataFrame(words(200, 2)))
+    pair = IsingNetwork(selection=None, ridge=0.1, generative=True).fit(pd.DataFrame(words(200, 2)))
     assert np.isnan(pair.pair_agreement_)
 
 
@@ -126,7 +128,7 @@ def test_right_samples_are_left_alone():
 
 def test_checks_want_complete_rows():
     x = words(100, 3)
-    network = IsingNetwork(selection=None).fit(x)
+    network = IsingNetwork(selection=None, ridge=0.1).fit(x)
     x[:90, 0] = np.nan
     with pytest.raises(ValueError, match="at least 20 data"):
         network.check_fit(x)
