@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pyro_rm.energies.pairwise_trees import log_partition_of_forest
 from pyro_rm.energies.spaced_energy import SpacedEnergy
@@ -142,13 +143,17 @@ class PairwiseWalk(SiteWalk):
     :param function: The energy.
     :param encoded: Encoded chains, ``batch_shape + encoded_shape``.
 
-    .. note:: A block of ``m`` sites costs ``m / D`` of a matrix product.
+    .. note:: A block of ``m`` sites costs ``m / D`` of a matrix product; of categorical sites,
+        whose chains are zero but for one category a site, ``1 / K`` of that, as a sum of rows.
     """
 
     def __init__(self, function: PairwiseFunction, encoded: Tensor) -> None:
         super().__init__(Target(function, function.state_space), encoded)
         self.couplings, self.fields = function.couplings, function.fields
         self.weight: float | Tensor | None = None
+        self.rows: Tensor | None = None  # of the couplings that each chain adds up, (..., D)
+        if not self.space.is_binary and self.couplings.dim() == 4:
+            self.rows = self._rows_of(slice(None), self.encoded)
 
     def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
         """The walk at another temperature and in further fields."""
@@ -161,20 +166,40 @@ class PairwiseWalk(SiteWalk):
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
         now = self.at(self.encoded, block)
-        fields = self.at(self.fields, block)
-        flat, rows = self.encoded, self.couplings
-        if self.space.is_binary:
-            rows = rows[..., block, :]
-        else:
-            flat = flat.flatten(-2)
-            rows = rows[..., block, :, :, :].flatten(-2).flatten(-3, -2)  # (..., m K, D K)
-        # one matrix for all chains, or one for each
-        local = flat @ rows.mT if rows.dim() == 2 else (flat[..., None, :] @ rows.mT)[..., 0, :]
+        local = self._coupled(block)
         if not self.space.is_binary:
             local = local.unflatten(-1, now.shape[-2:])
         if self.weight is not None:
             local = self.weight * local
-        return linear_gaps(self.space, now, local + fields)
+        return linear_gaps(self.space, now, local + self.at(self.fields, block))
+
+    def move(self, block: Block, values: Tensor) -> None:
+        """Give some sites new encoded values."""
+        super().move(block, values)
+        if self.rows is not None:
+            self.rows[..., block] = self._rows_of(block, values)
+
+    def _coupled(self, block: Block) -> Tensor:
+        """What the other sites add to the fields of some, ``batch_shape + (m or m K,)``."""
+        flat, matrix = self.encoded, self.couplings
+        if self.rows is not None:
+            table = matrix[:, :, block].flatten(2).flatten(0, 1)  # (D K, m K)
+            felt = functional.embedding_bag(self.rows.flatten(0, -2), table, mode="sum")
+            return felt.view(*self.rows.shape[:-1], -1)
+        if self.space.is_binary:
+            matrix = matrix[..., block, :]
+        else:
+            flat = flat.flatten(-2)
+            matrix = matrix[..., block, :, :, :].flatten(-2).flatten(-3, -2)  # (..., m K, D K)
+        # one matrix for all chains, or one for each
+        return (
+            flat @ matrix.mT if matrix.dim() == 2 else (flat[..., None, :] @ matrix.mT)[..., 0, :]
+        )
+
+    def _rows_of(self, block: Block, values: Tensor) -> Tensor:
+        """Numbers of the rows of the couplings that given values of some sites stand for."""
+        sites = torch.arange(self.space.num_sites, device=values.device)[block]
+        return values.argmax(-1) + self.space.max_categories * sites
 
 
 class PairwiseEnergy(SpacedEnergy):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def choose(logits: Tensor) -> Tensor:
-    """Draw one of the entries along the last dimension, by the Gumbel trick.
+    """Draw one of the entries along the last dimension, by inverting their sums.
 
     :param logits: Log probabilities up to a constant, ``shape + (n,)``; may be ``-inf``.
     :returns: Indices, ``shape``.
@@ -17,8 +17,10 @@ def choose(logits: Tensor) -> Tensor:
         >>> choose(torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0]]))
         tensor([0, 1])
     """
-    logits = _at_least_single(logits)
-    return (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)
+    sums = _at_least_single(logits).softmax(-1).cumsum(-1)
+    total = sums[..., -1:]
+    chosen = torch.searchsorted(sums, torch.rand_like(total) * total, right=True)[..., 0]
+    return chosen.clamp(max=logits.shape[-1] - 1)  # not a number where the logits are none
 
 
 def flip_coins(probabilities: Tensor) -> Tensor:

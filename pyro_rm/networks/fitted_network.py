@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from pyro_rm.checks import check_counts
 from pyro_rm.estimators import Estimator
+from pyro_rm.evaluation import FitCheck, check_fit
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.networks.imputation import cell_probabilities, filled
 from pyro_rm.networks.intervals import couplings_of
@@ -20,6 +22,7 @@ from pyro_rm.networks.observations import data_objectives
 from pyro_rm.networks.pairwise_models import PairwiseModel, sweep_of
 from pyro_rm.networks.plots import plot_intervals, plot_network
 from pyro_rm.networks.randomness import seeded
+from pyro_rm.networks.sample_rates import rates_warning
 from pyro_rm.networks.saving import Saved
 from pyro_rm.networks.table_kinds import completed, frame, kind_of
 
@@ -38,6 +41,8 @@ class FittedNetwork(Saved):
     kind_: str
     profiles_: list[Any]
     labels_: list[list[Any]] | None
+    rates_: Any
+    effective_size_: float
 
     @abstractmethod
     def _read_like(self, X: Any) -> Tensor:
@@ -163,6 +168,9 @@ class FittedNetwork(Saved):
     def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
         """Draw rows from the fitted model by Gibbs sweeps from random starts.
 
+        Warns where draws have other rates than the data, far beyond sampling error: a model can
+        be right at each column given the others, and have probability where no datum is.
+
         :param num_samples: Independent rows.
         :param num_steps: Sweeps; more where couplings are strong.
         :returns: A frame with the names and the labels of the data if a frame came in, else an
@@ -173,10 +181,35 @@ class FittedNetwork(Saved):
         sampler = MarkovSampler(num_steps, sweep_of(model))
         with seeded(self.random_state):
             draws = sampler(self.energy_, sample_shape=(num_samples,))
-        codes = self._codes(draws).long().cpu().numpy()
+        known = self._codes(draws).long().cpu()
+        rates = torch.as_tensor(self.rates_)
+        words = rates_warning(known, rates, self.effective_size_, self._columns)
+        if words is not None:
+            warnings.warn(words, stacklevel=2)
+        codes = known.numpy()
         if self.kind_ == "array":
             return self.categories_[codes]
         return frame(self.kind_, self._columns, self._labeled(codes))
+
+    def check_fit(self, X: Any, *, num_samples: int = 1000, num_steps: int = 200) -> FitCheck:
+        """Whether the model is right as a whole; see :func:`pyro_rm.evaluation.check_fit`.
+
+        :param X: Data with the columns that the network was fitted to; rows with blanks are left
+            out.
+        :param num_samples: Chains from each start.
+        :param num_steps: Sweeps of each chain, and temperatures of the annealing.
+        :returns: Findings: ``ok``, words as ``str()``, a figure by ``plot()``.
+        :raises ValueError: If fewer than 20 rows have no blanks.
+        """
+        model, values = self._model, self._read_like(X)
+        return check_fit(
+            self.energy_,
+            self._placed(values[~values.isnan().any(1)]),
+            num_samples=num_samples,
+            num_steps=num_steps,
+            step=sweep_of(model),
+            seed=self._fixed_state,
+        )
 
     def summary(self, *, level: float = 0.9) -> Any:
         """Couplings with their intervals, in the order of ``edges_``.

@@ -35,6 +35,10 @@ class IsingNetwork(Network):
     :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
     :param weighting: What ``sample_weight`` means: ``"frequency"``, so many equal rows, or
         ``"sampling"``, how much of the population a row stands for.
+    :param generative: Whether to go on from that fit, which is right at each site given the others,
+        to one whose samples have the one- and two-site frequencies of the data, by persistent
+        chains and with the same ridge; there are no standard errors then. Scores stay those of the
+        objective.
     :param random_state: An integer gives the same answers each time and leaves torch's generator
         alone; a NumPy generator, the ones that follow; None: torch's global generator. What is
         said of a fitted network (scores, probabilities, imputed cells) is not random.
@@ -47,9 +51,11 @@ class IsingNetwork(Network):
     ``fields_`` and ``field_standard_errors_``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
     ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
-    the selection; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``separated_``, the edges
-    whose couplings have no finite estimate: their weights come from a small ridge, and have no
-    standard error.
+    the selection; ``rates_``, shares of each column's states in the data, ``(D, 2)``;
+    ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in samples
+    with those in the data, if it is generative, else None; ``num_rows_``, ``effective_size_``,
+    ``num_missing_``; ``separated_``, the edges whose couplings have no finite estimate: their
+    weights come from a small ridge, and have no standard error.
 
     Example:
 
@@ -75,6 +81,7 @@ class IsingNetwork(Network):
         num_fills: int = 16,
         num_rounds: int = 8,
         weighting: str = "frequency",
+        generative: bool = False,
         random_state: Any = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str | None = None,
@@ -87,6 +94,7 @@ class IsingNetwork(Network):
         self.num_fills = num_fills
         self.num_rounds = num_rounds
         self.weighting = weighting
+        self.generative = generative
         self.random_state = random_state
         self.dtype = dtype
         self.device = device

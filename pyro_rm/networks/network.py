@@ -17,6 +17,7 @@ from pyro_rm.networks.fitted_network import FittedNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.intervals import separation_warning
 from pyro_rm.networks.missing_cells import refill, with_fills
+from pyro_rm.networks.moment_matching import MomentMatching
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.profiles import profiles_of
 from pyro_rm.networks.randomness import seeded
@@ -36,6 +37,7 @@ class Network(FittedNetwork):
     graph: Any
     num_rounds: int
     weighting: str
+    generative: bool
 
     @abstractmethod
     def _read(self, X: Any, sample_weight: Any) -> Table:
@@ -82,7 +84,13 @@ class Network(FittedNetwork):
             pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
             filler = fitter.filler(observations, pairs) if given is None else None
             fit = fitter.with_fills(observations, select, self.num_rounds)
-            self.profiles_ = profiles_of(fitter, refill(observations, fit.model), fit)
+            observations = refill(observations, fit.model)
+            self.pair_agreement_ = None
+            if self.generative:
+                match = MomentMatching()
+                fit, self.pair_agreement_ = match(fit, observations, fitter.field_ridge)
+            self.profiles_ = profiles_of(fitter, observations, fit)
+            self.rates_ = self._rates(observations)
         self._publish(X, table, observations, fit)
         self.filler_ = filler if filler is None else filler.energy.requires_grad_(False)
         return self
@@ -95,6 +103,14 @@ class Network(FittedNetwork):
         selection = self._selection()
         assert selection is not None
         return selection.select(observations, fitter)
+
+    def _rates(self, observations: Observations) -> Any:
+        """Shares of each column's categories, ``(D, K)``."""
+        mean, (low, high) = observations.encoded_mean(), observations.space.states
+        if observations.space.is_binary:
+            share = (mean - low) / (high - low)
+            mean = torch.stack([1 - share, share], -1)
+        return mean.cpu().numpy()
 
     def _given_edges(self, names: list[Any]) -> Tensor | None:
         if self.graph is None:

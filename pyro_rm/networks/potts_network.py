@@ -39,7 +39,7 @@ class PottsNetwork(Network):
     :param num_categories: Categories a site: a number, one for each site, or None for as many
         as each column has.
     :param ridge: :math:`\rho` in :math:`\rho \sum_{i<j} \lVert J_{ij} \rVert^2` on the summed
-        objective; None: :math:`0.2 (D - 1)` [1].
+        objective; None: :math:`0.2 (D - 1)` [1], a tenth of it if generative.
     :param identity: Sequences that agree at this share of sites count as one, see
         :func:`~pyro_rm.networks.sequence_weights`; None: all rows count.
     :param num_penalties: Short for ``Selection("held_out", num_penalties=..., ratio=0.05)``, two
@@ -51,6 +51,10 @@ class PottsNetwork(Network):
         ``random_state``.
     :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
     :param weighting: What ``sample_weight`` means, ``"frequency"`` or ``"sampling"``.
+    :param generative: Whether to go on from that fit, which is right at each site given the others,
+        to one whose samples have the one- and two-site frequencies of the data, by persistent
+        chains and with the same ridge; there are no standard errors then. Scores stay those of the
+        objective.
     :param random_state: An integer, a NumPy generator or None.
     :param dtype: Floating type to compute in.
     :param device: Where to compute; None: on the host. What is fitted is NumPy's in any case.
@@ -62,7 +66,8 @@ class PottsNetwork(Network):
     a data frame has for them; ``edges_``, the pairs that were fitted, their norms ``weights_`` and
     ``standard_errors_`` (those of the penalized estimate; NaN in networks with more than 4000
     parameters); ``energy_``; ``num_rows_``, ``effective_size_``, ``num_missing_``; ``penalty_``
-    and ``criterion_``; ``separated_``.
+    and ``criterion_``; ``separated_``; ``rates_`` and ``pair_agreement_``, as of
+    :class:`IsingNetwork`.
 
     Example:
 
@@ -95,6 +100,7 @@ class PottsNetwork(Network):
         num_fills: int = 16,
         num_rounds: int = 8,
         weighting: str = "frequency",
+        generative: bool = False,
         random_state: Any = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
@@ -111,6 +117,7 @@ class PottsNetwork(Network):
         self.num_fills = num_fills
         self.num_rounds = num_rounds
         self.weighting = weighting
+        self.generative = generative
         self.random_state = random_state
         self.dtype = dtype
         self.device = device
@@ -134,7 +141,8 @@ class PottsNetwork(Network):
     def _fitter(self, num_sites: int) -> Fitter:
         check_counts(max_steps=self.max_steps)
         check_counts(2 if self.num_penalties == 1 else 0, num_penalties=self.num_penalties)
-        ridge = 0.2 * (num_sites - 1) if self.ridge is None else self.ridge
+        ridge = (0.02 if self.generative else 0.2) * (num_sites - 1)
+        ridge = ridge if self.ridge is None else self.ridge
         return Fitter(
             self._estimator(), ridge=ridge, field_ridge=_FIELD_RIDGE, max_steps=self.max_steps
         )

@@ -26,12 +26,12 @@ def profiles_of(fitter: Fitter, observations: Observations, fit: NetworkFit) -> 
     :returns: For each separated edge couplings, the last of which is farthest to where the estimate
         runs off to, and their statistics, ``(2, G)``: twice the loss of log likelihood, or half of
         that of the log pseudolikelihood, in which a coupling is twice. Empty under other
-        objectives.
+        objectives, and where no standard errors were computed.
 
     .. note:: Costs 33 short fits a separated edge.
     """
     is_known = isinstance(as_objective(fitter.estimator.objective), Pseudolikelihood)
-    if not is_known or not observations.space.is_binary:
+    if fit.sandwich is None or not is_known or not observations.space.is_binary:
         return []
     return [_profile(fitter, observations, fit, number) for number in fit.separated]
 
