@@ -63,7 +63,9 @@ class SampleComparison:
         weights = weights.to(drawn)
         size = float(1 / weights.square().sum())
         numbers = _numbers(target, drawn, known)
-        share, where, differences, remarks = 0.0, "", [], []
+        share, where = 0.0, ""
+        differences: list[str] = []
+        remarks: list[str] = []
         for name, (mine, theirs) in numbers.items():
             error = (math.log(1 / _FAILURE) / 2 * (1 / size + 1 / len(theirs))) ** 0.5
             outside, there = _excess(mine, weights, theirs, _RARE)
