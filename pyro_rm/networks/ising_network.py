@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from pyro_rm.networks.columns import Table
+from pyro_rm.networks.edge_priors import EdgePrior
+from pyro_rm.networks.evidence import DEFAULT_SLAB, EdgeEvidence
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.network import Network
 from pyro_rm.networks.selection import Selection
@@ -43,7 +45,7 @@ class IsingNetwork(Network):
 
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
     (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges (NaN in
-    networks with more than 10000 parameters);
+    networks with more than 10000 parameters); ``covariance_`` of the weights, ``(E, E)``;
     ``fields_`` and ``field_standard_errors_``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
     ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
@@ -100,6 +102,61 @@ class IsingNetwork(Network):
         matrix[first, second] = matrix[second, first] = self.weights_
         return matrix
 
+    def edge_evidence(
+        self,
+        *,
+        prior: EdgePrior | float = 0.5,
+        slab_scale: float | None = None,
+        level: float = 0.9,
+        num_sweeps: int = 500,
+    ) -> EdgeEvidence:
+        r"""Bayes factors for and against each edge that was fitted, and couplings averaged over.
+
+        Fit all pairs, by ``selection=None``, or those of a given graph: edges that were selected
+        have no estimate under the networks without them.
+
+        :param prior: The prior probability of each edge, or another
+            :class:`~pyro_rm.networks.EdgePrior`.
+        :param slab_scale: Standard deviation of the couplings that are there; None: 1.6 for states
+            0 and 1, which is 0.4 for -1 and 1 and the same prior.
+        :param level: Nominal level of the intervals.
+        :param num_sweeps: Gibbs sweeps, for more than 12 edges.
+        :returns: The evidence. Of separated edges it is NaN.
+        :raises ValueError: If edges were selected, there is no covariance, or an option is out of
+            range.
+
+        Example:
+
+            >>> x = torch.bernoulli(torch.full((500, 3), 0.5))
+            >>> x[:, 1] = torch.where(torch.rand(500) < 0.5, x[:, 0], x[:, 1])
+            >>> network = IsingNetwork(selection=None).fit(x)
+            >>> network.edge_evidence().verdicts(threshold=3)
+            ['present', 'absent', 'absent']
+        """
+        self._check_fitted()
+        if self._was_selected:
+            raise ValueError(
+                "Expected a network of all pairs or of a given graph, but the edges of this one "
+                "were selected. Fit it by IsingNetwork(selection=None)."
+            )
+        if self.covariance_ is None:
+            raise ValueError(
+                "Expected standard errors, but the network has too many parameters for them. Fit "
+                "fewer pairs, as by graph=."
+            )
+        low, high = self.states_
+        return EdgeEvidence(
+            self._columns,
+            self.edges_,
+            self.weights_,
+            self.covariance_,
+            slab_scale=DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale,
+            prior=prior,
+            level=level,
+            num_sweeps=num_sweeps,
+            random_state=self._fixed_state,
+        )
+
     @property
     def states_(self) -> tuple[float, float]:
         """The two states of the data."""
@@ -117,8 +174,9 @@ class IsingNetwork(Network):
 
     def _publish_couplings(self, fit: NetworkFit) -> None:
         num_edges = len(fit.edges)
-        errors = np.full(num_edges + self.n_features_in_, np.nan)
+        errors, self.covariance_ = np.full(num_edges + self.n_features_in_, np.nan), None
         if fit.sandwich is not None:
+            self.covariance_ = fit.sandwich.covariance[:num_edges, :num_edges].cpu().numpy()
             errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
             errors[list(fit.separated)] = np.nan
         self.weights_ = self.energy_.weight.cpu().numpy()

@@ -96,6 +96,11 @@ class Network(FittedNetwork):
         assert selection is not None
         return selection.select(observations, fitter)
 
+    @property
+    def _was_selected(self) -> bool:
+        """Whether the data chose the edges."""
+        return self.penalty_ is not None
+
     def _given_edges(self, names: list[Any]) -> Tensor | None:
         if self.graph is None:
             if self._selection() is not None:
