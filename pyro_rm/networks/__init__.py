@@ -6,6 +6,8 @@ from pyro_rm.networks.contacts import (
     coupling_norms,
 )
 from pyro_rm.networks.conventions import recode
+from pyro_rm.networks.edge_priors import EdgePrior
+from pyro_rm.networks.evidence import EdgeEvidence
 from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
@@ -15,6 +17,8 @@ from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
 
 __all__ = [
+    "EdgeEvidence",
+    "EdgePrior",
     "IsingNetwork",
     "NetworkFit",
     "PottsNetwork",

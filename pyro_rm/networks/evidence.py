@@ -38,7 +38,7 @@ class EdgeEvidence:
 
     :param names: Names of the sites.
     :param edges: Pairs of sites, ``(E, 2)``.
-    :param estimate: Estimated couplings, ``(E,)``.
+    :param estimate: Estimated couplings, ``(E,)``; NaN where there is none: so is its evidence.
     :param covariance: Their covariance, ``(E, E)``.
     :param slab_scale: :math:`\tau`, the standard deviation of couplings that are there.
     :param prior: The prior on edges, or the probability of each.
@@ -86,31 +86,42 @@ class EdgeEvidence:
     random_state: int | None = 0
 
     def __post_init__(self) -> None:
+        EdgePrior.of(self.prior)
         if not 0 < self.level < 1:
             raise ValueError(f"Expected a level between 0 and 1, but got {self.level}.")
         if not (self.slab_scale > 0 and isfinite(self.slab_scale)):
             raise ValueError(f"Expected a positive slab_scale, but got {self.slab_scale}.")
         check_counts(num_sweeps=self.num_sweeps)
-        covariance = np.asarray(self.covariance, dtype=np.float64)
-        if np.linalg.eigvalsh(covariance).min(initial=1.0) <= 0:
+        if np.linalg.eigvalsh(self._problem[1]).min(initial=1.0) <= 0:
             raise ValueError(
                 "Expected a positive definite covariance, but got a singular one. Fit fewer pairs, "
                 "as by graph=, or more rows than couplings and fields."
             )
 
     @cached_property
+    def _known(self) -> Any:
+        """Which edges have an estimate."""
+        return np.isfinite(np.asarray(self.estimate, dtype=np.float64))
+
+    @property
+    def _problem(self) -> tuple[Any, Any]:
+        """Estimates and covariance of the edges that have them."""
+        known = self._known
+        covariance = np.asarray(self.covariance, dtype=np.float64)[known][:, known]
+        return np.asarray(self.estimate, dtype=np.float64)[known], covariance
+
+    def _of_all(self, values: Any) -> Any:
+        """Values of the known edges beside NaN of the others."""
+        result = np.full(len(self._known), np.nan)
+        result[self._known] = values
+        return result
+
+    @cached_property
     def posterior(self) -> CouplingPosterior:
-        """Couplings as a mixture over structures."""
-        prior = EdgePrior.of(self.prior)
-        problem = (
-            np.asarray(self.estimate, dtype=np.float64),
-            np.asarray(self.covariance, dtype=np.float64),
-            self.slab_scale,
-            prior,
-            np.asarray(self.edges).reshape(-1, 2),
-            len(self.names),
-        )
-        if len(self.edges) <= MAX_ENUMERATED and not isinstance(prior.blocks, int):
+        """Couplings of the edges that have an estimate, as a mixture over structures."""
+        prior, edges = EdgePrior.of(self.prior), np.asarray(self.edges).reshape(-1, 2)[self._known]
+        problem = (*self._problem, self.slab_scale, prior, edges, len(self.names))
+        if len(edges) <= MAX_ENUMERATED and not isinstance(prior.blocks, int):
             return enumerate_structures(*problem)
         return sample_structures(
             *problem,
@@ -122,14 +133,15 @@ class EdgeEvidence:
     @property
     def probabilities(self) -> Any:
         """Posterior probability of each edge, ``(E,)``."""
-        return self.posterior.probabilities()
+        return self._of_all(self.posterior.probabilities())
 
     @property
     def bayes_factors(self) -> Any:
         """Bayes factor for each edge, ``(E,)``; one over it is that against the edge."""
         prior = EdgePrior.of(self.prior).marginal
         with np.errstate(over="ignore"):
-            return np.exp(self.posterior.log_posterior_odds() - log(prior / (1 - prior)))
+            factors = np.exp(self.posterior.log_posterior_odds() - log(prior / (1 - prior)))
+        return self._of_all(factors)
 
     @property
     def table(self) -> Any:
@@ -166,7 +178,7 @@ class EdgeEvidence:
         for included, probability in self.posterior.most_probable(num_structures):
             graph = nx.Graph()
             graph.add_nodes_from(self.names)
-            chosen = np.asarray(self.edges).reshape(-1, 2)[included]
+            chosen = np.asarray(self.edges).reshape(-1, 2)[self._known][included]
             graph.add_edges_from((self.names[a], self.names[b]) for a, b in chosen)
             found.append((graph, probability))
         return found
@@ -215,8 +227,8 @@ class EdgeEvidence:
             [self.names[b] for _, b in self.edges],
             self.probabilities.tolist(),
             self.bayes_factors.tolist(),
-            posterior.averages().tolist(),
-            posterior.quantiles(0.5 - self.level / 2).tolist(),
-            posterior.quantiles(0.5 + self.level / 2).tolist(),
+            self._of_all(posterior.averages()).tolist(),
+            self._of_all(posterior.quantiles(0.5 - self.level / 2)).tolist(),
+            self._of_all(posterior.quantiles(0.5 + self.level / 2)).tolist(),
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -12,9 +12,13 @@ from pyro_rm.networks.columns import Table
 from pyro_rm.networks.edge_priors import EdgePrior
 from pyro_rm.networks.evidence import DEFAULT_SLAB, EdgeEvidence
 from pyro_rm.networks.fitter import Fitter, NetworkFit
+from pyro_rm.networks.model_covariance import model_covariance
 from pyro_rm.networks.network import Network
+from pyro_rm.networks.profiles import normal_likelihood
+from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.tables import read_binary, read_binary_like
+from pyro_rm.objectives import as_objective
 
 
 class IsingNetwork(Network):
@@ -121,9 +125,9 @@ class IsingNetwork(Network):
             0 and 1, which is 0.4 for -1 and 1 and the same prior.
         :param level: Nominal level of the intervals.
         :param num_sweeps: Gibbs sweeps, for more than 12 edges.
-        :returns: The evidence. Of separated edges it is NaN.
-        :raises ValueError: If edges were selected, there is no covariance, or an option is out of
-            range.
+        :returns: The evidence. That of separated edges is from their profiles, the others fixed;
+            NaN under other objectives.
+        :raises ValueError: If edges were selected or have a ridge, or an option is out of range.
 
         Example:
 
@@ -134,28 +138,48 @@ class IsingNetwork(Network):
             ['present', 'absent', 'absent']
         """
         self._check_fitted()
-        if self._was_selected:
+        if self._was_selected or self.ridge:
             raise ValueError(
-                "Expected a network of all pairs or of a given graph, but the edges of this one "
-                "were selected. Fit it by IsingNetwork(selection=None)."
-            )
-        if self.covariance_ is None:
-            raise ValueError(
-                "Expected standard errors, but the network has too many parameters for them. Fit "
-                "fewer pairs, as by graph=."
+                "Expected a network of all pairs or of a given graph without a ridge, but got "
+                f"{'selected edges' if self._was_selected else 'ridge=' + str(self.ridge)}. Fit it "
+                "by IsingNetwork(selection=None)."
             )
         low, high = self.states_
+        slab = DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale
+        estimate, size = self.weights_.astype(np.float64), len(self.weights_)
+        covariance = self._model_covariance()[:size, :size]
+        separated = (self.edges_[:, None] == self.separated_).all(2).any(1).nonzero()[0]
+        covariance[separated] = covariance[:, separated] = 0
+        profiles = self.profiles_ or [None] * len(separated)
+        for edge, profile in zip(separated, profiles, strict=True):
+            known = profile is not None
+            moments = normal_likelihood(profile, slab) if known else (np.nan, 1.0)
+            estimate[edge], covariance[edge, edge] = moments
         return EdgeEvidence(
             self._columns,
             self.edges_,
-            self.weights_,
-            self.covariance_,
-            slab_scale=DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale,
+            estimate,
+            covariance,
+            slab_scale=slab,
             prior=prior,
             level=level,
             num_sweeps=num_sweeps,
             random_state=self._fixed_state,
         )
+
+    def _model_covariance(self) -> Any:
+        """Covariance of couplings and fields if the model holds."""
+        patterns, shares = self.patterns_, self.pattern_shares_
+        with seeded(self._fixed_state):
+            covariance = model_covariance(
+                self._model,
+                as_objective(self.objective),
+                self.effective_size_,
+                patterns=None if patterns is None else torch.as_tensor(patterns),
+                shares=None if shares is None else torch.as_tensor(shares),
+                num_fills=self.num_fills,
+            )
+        return covariance.double().cpu().numpy()
 
     @property
     def states_(self) -> tuple[float, float]:
