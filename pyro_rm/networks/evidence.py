@@ -55,8 +55,8 @@ class EdgeEvidence:
         ... )
         >>> evidence.verdicts()
         ['present', 'undecided']
-        >>> evidence.bayes_factors.round(2)
-        array([4.5061e+03, 2.4000e-01])
+        >>> evidence.probabilities.round(3)
+        array([1.   , 0.195])
 
     .. note:: A sweep costs a few operations an edge, and :math:`E^2` an edge that changes. It is as
         good as the normal approximation: where pairs of answers are rare, it is not.
@@ -66,10 +66,8 @@ class EdgeEvidence:
     [1] Julien Stoehr, Nial Friel (2015) "Calibration of conditional composite likelihood for
         Bayesian inference on Gibbs random fields", AISTATS. arXiv:1502.01997.
 
-    [2] Lampros Bouranis, Nial Friel, Florian Maire (2017) "Efficient Bayesian inference for
-        exponential random graph models by correcting the pseudo-posterior distribution", Social
-        Networks 50. arXiv:1510.00934; on evidence: "Bayesian model selection for exponential
-        random graph models via adjusted pseudolikelihoods", arXiv:1706.06344.
+    [2] Lampros Bouranis, Nial Friel, Florian Maire (2017) "Bayesian model selection for
+        exponential random graph models via adjusted pseudolikelihoods", arXiv:1706.06344.
 
     [3] Giuseppe Arena, Maarten Marsman (2026), arXiv:2601.17205.
     """

@@ -27,7 +27,7 @@ def model_covariance(
     patterns: Tensor | None = None,
     shares: Tensor | None = None,
     num_fills: int = 16,
-    num_steps: int = 200,
+    num_steps: int = 100,
 ) -> Tensor:
     r"""The sandwich with expectations under the model in the place of means over data.
 
@@ -53,7 +53,8 @@ def model_covariance(
         return sandwich(model, _sized(states, weights, size, model), objective).covariance
     num_parameters = sum(parameter.numel() for parameter in model.energy.parameters())
     count = max(_DRAWS, _DRAWS_A_PARAMETER * num_parameters)
-    draws = MarkovSampler(num_steps, sweep_of(model))(model.energy, sample_shape=(count,)).to(like)
+    sampler = MarkovSampler(num_steps, sweep_of(model), progress=False)
+    draws = sampler(model.energy, sample_shape=(count,)).to(like)
     if patterns is None:
         return sandwich(model, _sized(draws, like.new_ones(count), size, model), objective).covariance
     assert shares is not None
