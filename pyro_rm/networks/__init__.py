@@ -1,5 +1,6 @@
 """Networks from data: couplings of Ising and Potts models, their selection and their errors."""
 
+from pyro_rm.networks.comparison import Comparison, compare
 from pyro_rm.networks.contacts import (
     average_product_correction,
     contact_precision,
@@ -17,6 +18,7 @@ from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
 
 __all__ = [
+    "Comparison",
     "EdgeEvidence",
     "EdgePrior",
     "IsingNetwork",
@@ -24,6 +26,7 @@ __all__ = [
     "PottsNetwork",
     "Selection",
     "average_product_correction",
+    "compare",
     "contact_precision",
     "coupling_norms",
     "negative_log_error",

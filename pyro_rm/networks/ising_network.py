@@ -137,13 +137,7 @@ class IsingNetwork(Network):
             >>> network.edge_evidence().verdicts(threshold=3)
             ['present', 'absent', 'absent']
         """
-        self._check_fitted()
-        if self._was_selected or self.ridge:
-            raise ValueError(
-                "Expected a network of all pairs or of a given graph without a ridge, but got "
-                f"{'selected edges' if self._was_selected else 'ridge=' + str(self.ridge)}. Fit it "
-                "by IsingNetwork(selection=None)."
-            )
+        self._check_given_edges()
         low, high = self.states_
         slab = DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale
         estimate, size = self.weights_.astype(np.float64), len(self.weights_)
@@ -166,6 +160,16 @@ class IsingNetwork(Network):
             num_sweeps=num_sweeps,
             random_state=self._fixed_state,
         )
+
+    def _check_given_edges(self) -> None:
+        """Refuse couplings that were selected or shrunk, whose errors are not those of tests."""
+        self._check_fitted()
+        if self._was_selected or self.ridge:
+            raise ValueError(
+                "Expected a network of all pairs or of a given graph without a ridge, but got "
+                f"{'selected edges' if self._was_selected else 'ridge=' + str(self.ridge)}. Fit it "
+                "by IsingNetwork(selection=None)."
+            )
 
     def _model_covariance(self) -> Any:
         """Covariance of couplings and fields if the model holds."""

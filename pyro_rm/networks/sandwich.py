@@ -15,7 +15,7 @@ from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.objectives import Objective
 
-_LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def sandwich(
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
-        diverging=tuple((log_odds > _LEAST_INFORMATION).nonzero().flatten().tolist()),
+        diverging=tuple((log_odds > LEAST_INFORMATION).nonzero().flatten().tolist()),
         width=width,
     )
 
