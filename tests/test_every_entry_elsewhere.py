@@ -203,12 +203,13 @@ FAR_ENTRIES = {
 }
 NOT_MOVED = {
     "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "NetworkFit",
-                "Comparison", "EdgeEvidence", "LogLikelihood", "Terms", "TrainingResult", "Alignment", "CsvTable"},
+                "Comparison", "EdgeEvidence", "LogLikelihood", "Resamples", "Terms", "TrainingResult", "Alignment", "CsvTable"},
     "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
     "of numbers, names or files alone": {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
         "read_alignment", "read_csv_table", "synthetic_names", "EdgePrior", "Selection"},
-    "of fitted networks, which are on the host": {"compare"},
+    "of fitted networks, which are on the host": {
+        "compare", "predictability", "resample"},
     "of networkx graphs": {
         "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",
         "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",

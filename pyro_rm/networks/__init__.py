@@ -13,7 +13,9 @@ from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
 from pyro_rm.networks.potts_network import PottsNetwork
+from pyro_rm.networks.predictability import predictability
 from pyro_rm.networks.recovery import negative_log_error, simulate_ising, support_f1
+from pyro_rm.networks.resampling import Resamples, resample
 from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.sequence_weights import sequence_weights
 
@@ -24,13 +26,16 @@ __all__ = [
     "IsingNetwork",
     "NetworkFit",
     "PottsNetwork",
+    "Resamples",
     "Selection",
     "average_product_correction",
     "compare",
     "contact_precision",
     "coupling_norms",
     "negative_log_error",
+    "predictability",
     "recode",
+    "resample",
     "sequence_weights",
     "simulate_ising",
     "support_f1",

@@ -17,7 +17,7 @@ from pyro_rm.networks.columns import row_weights
 from pyro_rm.networks.table_kinds import frame
 
 
-class Test(NamedTuple):
+class GroupTest(NamedTuple):
     """A test of no difference.
 
     :param statistic: What is large if there is one: a difference, or a chi-square.
@@ -57,13 +57,13 @@ class Comparison:
     edges: Any
     differences: Any
     covariance: Any
-    global_strength: Test
-    all_edges: Test
+    global_strength: GroupTest
+    all_edges: GroupTest
     _: KW_ONLY
     level: float = 0.9
     permuted_edges: Any = None
-    permuted_strength: Test | None = None
-    permuted_maximum: Test | None = None
+    permuted_strength: GroupTest | None = None
+    permuted_maximum: GroupTest | None = None
 
     @property
     def table(self) -> Any:
@@ -180,23 +180,23 @@ def _check_alike(a: Any, b: Any) -> None:
             )
 
 
-def _strength(networks: tuple[Any, Any], spreads: list[Any], known: Any) -> Test:
+def _strength(networks: tuple[Any, Any], spreads: list[Any], known: Any) -> GroupTest:
     """Wald's test of the difference of sums of absolute couplings."""
     signs = [np.where(known, np.sign(network.weights_), 0.0) for network in networks]
     first, second = (sign @ network.weights_ for sign, network in zip(signs, networks, strict=True))
     error = sqrt(sum(sign @ spread @ sign for sign, spread in zip(signs, spreads, strict=True)))
     change = float(first - second)
-    return Test(change, _two_sided(change / error if error else 0.0), error)
+    return GroupTest(change, _two_sided(change / error if error else 0.0), error)
 
 
-def _all_edges(differences: Any, covariance: Any) -> Test:
+def _all_edges(differences: Any, covariance: Any) -> GroupTest:
     """Wald's test of all couplings that have estimates."""
     known = np.isfinite(differences)
     solved = np.linalg.solve(covariance[known][:, known], differences[known])
     square, freedom = float(differences[known] @ solved), int(known.sum())
     halves = torch.tensor([freedom / 2, square / 2], dtype=torch.float64)
     tail = float(torch.special.gammaincc(halves[0], halves[1])) if freedom else 1.0
-    return Test(square, tail, degrees_of_freedom=freedom)
+    return GroupTest(square, tail, degrees_of_freedom=freedom)
 
 
 def _permuted(
@@ -233,8 +233,8 @@ def _permuted(
     largest = gaps.abs().amax(1)
     return {
         "permuted_edges": _shares(gaps).numpy(),
-        "permuted_strength": Test(float(strengths[0]), float(_shares(strengths))),
-        "permuted_maximum": Test(float(largest[0]), float(_shares(largest))),
+        "permuted_strength": GroupTest(float(strengths[0]), float(_shares(strengths))),
+        "permuted_maximum": GroupTest(float(largest[0]), float(_shares(largest))),
     }
 
 
