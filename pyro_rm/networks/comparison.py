@@ -17,6 +17,9 @@ from pyro_rm.networks.columns import row_weights
 from pyro_rm.networks.table_kinds import frame
 
 
+_DRAWS = 4000
+
+
 class GroupTest(NamedTuple):
     """A test of no difference.
 
@@ -44,8 +47,8 @@ class Comparison:
     :param edges: Pairs of column numbers, ``(E, 2)``.
     :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate.
     :param covariance: Of the differences, ``(E, E)``.
-    :param global_strength: Wald's test of the sums of absolute couplings. It errs towards no
-        difference where many couplings are zero, whose absolute values vary less than it takes.
+    :param global_strength: Wald's test of the sums of absolute couplings, with the variance that
+        absolute values have. It errs towards no difference where many couplings are zero.
     :param all_edges: Wald's test of all couplings together.
     :param level: Nominal level of the intervals.
     :param permuted_edges: p-values of each edge by permutation, ``(E,)``, or None.
@@ -182,11 +185,24 @@ def _check_alike(a: Any, b: Any) -> None:
 
 def _strength(networks: tuple[Any, Any], spreads: list[Any], known: Any) -> GroupTest:
     """Wald's test of the difference of sums of absolute couplings."""
-    signs = [np.where(known, np.sign(network.weights_), 0.0) for network in networks]
-    first, second = (sign @ network.weights_ for sign, network in zip(signs, networks, strict=True))
-    error = sqrt(sum(sign @ spread @ sign for sign, spread in zip(signs, spreads, strict=True)))
-    change = float(first - second)
+    change, variance = 0.0, 0.0
+    for network, spread, sign in zip(networks, spreads, (1.0, -1.0), strict=True):
+        weights = network.weights_[known]
+        change += sign * float(np.abs(weights).sum())
+        variance += _variance_of_strength(weights, spread[known][:, known])
+    error = sqrt(variance)
     return GroupTest(change, _two_sided(change / error if error else 0.0), error)
+
+
+def _variance_of_strength(weights: Any, spread: Any) -> float:
+    """Of the sum of absolute values of normal estimates.
+
+    Those about zero vary less than normal ones. Estimates are too large to stand for their
+    means, by their variance; the positive part of the square that is left is the mean's.
+    """
+    means = weights * np.sqrt(np.clip(1 - np.diag(spread) / weights**2, 0, None))
+    draws = np.random.default_rng(0).multivariate_normal(means, spread, _DRAWS)
+    return float(np.abs(draws).sum(1).var())
 
 
 def _all_edges(differences: Any, covariance: Any) -> GroupTest:

@@ -55,9 +55,7 @@ class EdgePrior:
                 "EdgePrior(beta=(1, 1))."
             )
         if self.probability is not None and not 0 < self.probability < 1:
-            raise ValueError(
-                f"Expected a probability between 0 and 1, but got {self.probability}."
-            )
+            raise ValueError(f"Expected a probability between 0 and 1, but got {self.probability}.")
         if self.beta is not None and not min(self.beta) > 0:
             raise ValueError(f"Expected beta as two positive numbers, but got {self.beta}.")
         if self.blocks is not None and self.beta is None:

@@ -193,7 +193,9 @@ class EdgeEvidence:
         :returns: A :class:`pandas.DataFrame`, a row an edge, slab scale and prior, with the columns
             of :attr:`table` and ``slab_scale`` and ``prior``, the number of it.
         """
-        scales = [c * self.slab_scale for c in (0.5, 1.0, 2.0)] if slab_scales is None else slab_scales
+        scales = (
+            [c * self.slab_scale for c in (0.5, 1.0, 2.0)] if slab_scales is None else slab_scales
+        )
         rows = []
         for number, prior in enumerate([self.prior] if priors is None else priors):
             for scale in scales:
@@ -213,9 +215,7 @@ class EdgeEvidence:
         graph = nx.Graph()
         graph.add_nodes_from(self.names)
         for row, verdict in zip(self._rows(), self.verdicts(threshold), strict=True):
-            graph.add_edge(
-                row["source"], row["target"], weight=row["coupling"], evidence=verdict
-            )
+            graph.add_edge(row["source"], row["target"], weight=row["coupling"], evidence=verdict)
         return plot_evidence(graph, axis, labels=labels)
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -56,7 +56,9 @@ def model_covariance(
     sampler = MarkovSampler(num_steps, sweep_of(model), progress=False)
     draws = sampler(model.energy, sample_shape=(count,)).to(like)
     if patterns is None:
-        return sandwich(model, _sized(draws, like.new_ones(count), size, model), objective).covariance
+        return sandwich(
+            model, _sized(draws, like.new_ones(count), size, model), objective
+        ).covariance
     assert shares is not None
     chosen = torch.multinomial(shares, count, replacement=True)
     blank = ~patterns[chosen].to(like.device)

@@ -62,7 +62,10 @@ def test_sweeps_agree_with_enumeration(prior):
     """Of 4000 sweeps Rao-Blackwell averages vary by less than 0.005; five of these are 0.025."""
     exact, sampled = (
         solve(*problem(), 0.4, prior, EDGES, 4, **options)
-        for solve, options in ((enumerate_structures, {}), (sample_structures, {"num_sweeps": 4000}))
+        for solve, options in (
+            (enumerate_structures, {}),
+            (sample_structures, {"num_sweeps": 4000}),
+        )
     )
     np.testing.assert_allclose(sampled.probabilities(), exact.probabilities(), atol=0.025)
     np.testing.assert_allclose(sampled.averages(), exact.averages(), atol=0.01)
@@ -168,7 +171,9 @@ def test_structures_sensitivity_and_verdicts():
 def test_pictures_have_three_colors():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
-    evidence = EdgeEvidence("abc", EDGES[[0, 1, 3]], [1.0, 0.0, 0.2], 0.01 * np.eye(3), slab_scale=2)
+    evidence = EdgeEvidence(
+        "abc", EDGES[[0, 1, 3]], [1.0, 0.0, 0.2], 0.01 * np.eye(3), slab_scale=2
+    )
     assert evidence.verdicts() == ["present", "absent", "undecided"]
     figure, axis = pyplot.subplots()
     evidence.plot(axis)

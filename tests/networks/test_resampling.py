@@ -24,7 +24,9 @@ def table(num_rows=400, scale=0.5, seed=0):
     graph = nx.path_graph(5)
     for number, edge in enumerate(graph.edges):
         graph.edges[edge]["weight"] = scale * (1 - 0.2 * number)
-    return pd.DataFrame(simulate_ising(graph, num_rows, num_steps=30).numpy(), columns=list("abcde"))
+    return pd.DataFrame(
+        simulate_ising(graph, num_rows, num_steps=30).numpy(), columns=list("abcde")
+    )
 
 
 def fitted(data, **options):
