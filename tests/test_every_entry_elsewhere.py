@@ -203,7 +203,8 @@ FAR_ENTRIES = {
 }
 NOT_MOVED = {
     "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "NetworkFit",
-                "Comparison", "EdgeEvidence", "LogLikelihood", "Resamples", "Terms", "TrainingResult", "Alignment", "CsvTable"},
+                "Comparison", "EdgeEvidence", "LogLikelihood", "Resamples", "Terms",
+                "TrainingResult", "Alignment", "CsvTable"},
     "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
     "of numbers, names or files alone": {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",

@@ -16,7 +16,6 @@ from pyro_rm.networks.batched_fits import BatchedFits, can_be_batched
 from pyro_rm.networks.columns import row_weights
 from pyro_rm.networks.table_kinds import frame
 
-
 _DRAWS = 4000
 
 

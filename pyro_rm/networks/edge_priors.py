@@ -167,7 +167,7 @@ class EdgePriorState:
         for block in range(self.num_blocks):
             sides = [own == block, own == label]
             present, size = (
-                _between(m[np.ix_(others, others)], *sides, block == label)
+                _between(m[np.ix_(others, others)], sides[0], sides[1], block == label)
                 for m in (self.matrix, self._exists)
             )
             new = self.matrix[site, others][sides[0]].sum()
