@@ -40,7 +40,8 @@ class Comparison:
 
     Wald tests divide differences of estimates by their standard errors, from the two sandwich
     covariances. Those by permutation compare them with the differences between random groups of
-    the same sizes, and hold exactly where groups are alike, whatever the model.
+    the same sizes, and hold exactly where groups are alike, whatever the model. See
+    :func:`compare`.
 
     :param names: Names of the columns.
     :param edges: Pairs of column numbers, ``(E, 2)``.
@@ -53,6 +54,13 @@ class Comparison:
     :param permuted_edges: p-values of each edge by permutation, ``(E,)``, or None.
     :param permuted_strength: The same test of the global strength by permutation, or None.
     :param permuted_maximum: That of the largest difference of a coupling, or None.
+
+    Example:
+
+        >>> one = GroupTest(0.4, 0.0455, 0.2)
+        >>> comparison = Comparison(["a", "b"], [[0, 1]], np.array([0.4]), np.eye(1) / 25, one, one)
+        >>> comparison.table.p_value.round(4).tolist()
+        [0.0455]
     """
 
     names: list[Any]
@@ -109,7 +117,7 @@ def compare(
     level: float = 0.9,
     random_state: int = 0,
 ) -> Comparison:
-    """Compare the Ising networks of two groups.
+    """Compare the Ising networks of two groups by Wald tests and by permutation [1].
 
     Both need the same columns, in the same coding, and the same pairs: all of them, by
     ``selection=None``, or those of a given graph. No row is dropped for its blanks.
@@ -139,6 +147,11 @@ def compare(
         True
 
     .. note:: A permutation costs two fits, many of which are done at once.
+
+    **References**
+
+    [1] Claudia van Borkulo et al. (2023) "Comparing network structures on three aspects: a
+        permutation test", Psychological Methods 28(6).
     """
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1, but got {level}.")

@@ -38,8 +38,8 @@ class EdgePrior:
 
     **References**
 
-    [1] Nikola Sekulovski et al. (2025) "A stochastic block prior for clustering in graphical
-        models", preprint.
+    [1] Nikola Sekulovski et al. (2026) "A stochastic block prior for clustering in graphical
+        models", Psychological Methods.
     """
 
     probability: float | None = None

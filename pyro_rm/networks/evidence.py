@@ -69,7 +69,8 @@ class EdgeEvidence:
     [2] Lampros Bouranis, Nial Friel, Florian Maire (2017) "Bayesian model selection for
         exponential random graph models via adjusted pseudolikelihoods", arXiv:1706.06344.
 
-    [3] Giuseppe Arena, Maarten Marsman (2026), arXiv:2601.17205.
+    [3] Giuseppe Arena, Maarten Marsman (2026) "Bayesian inference for discrete Markov random fields
+        through coordinate rescaling", arXiv:2601.17205.
     """
 
     names: Sequence[Any]

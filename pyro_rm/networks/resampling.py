@@ -32,6 +32,15 @@ class Resamples:
     :param values: On each sample, ``(B, S)``.
     :param dropped: The share of the data that each sample leaves out, ``(B,)``; 0 of a bootstrap.
     :param level: Nominal level of the intervals.
+
+    See :func:`resample`.
+
+    Example:
+
+        >>> values = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]])
+        >>> samples = Resamples("abc", np.array([1.0, 2.0, 3.0]), values, np.array([0.1, 0.1]))
+        >>> samples.correlations()
+        array([1. , 0.5])
     """
 
     names: Sequence[Any]
@@ -110,7 +119,7 @@ def resample(
     level: float = 0.9,
     random_state: int = 0,
 ) -> Resamples:
-    """Fit a network to samples of its data, and see what changes.
+    """Fit a network to samples of its data, and see what changes [1].
 
     Ising networks of all pairs, or of a given graph, are fitted to many samples at once. Others,
     and those whose edges were selected, are selected and fitted sample by sample.
@@ -141,6 +150,11 @@ def resample(
 
     .. note:: A sample costs a fit. Rare answers that a sample lacks are no error: couplings
         without a finite estimate get the ridge that the network would give them.
+
+    **References**
+
+    [1] Sacha Epskamp, Denny Borsboom, Eiko Fried (2018) "Estimating psychological networks and
+        their accuracy", Behavior Research Methods 50.
     """
     if scheme not in ("bootstrap", "drop_cases"):
         raise ValueError(f"Expected scheme 'bootstrap' or 'drop_cases', but got {scheme!r}.")

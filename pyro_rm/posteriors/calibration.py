@@ -121,7 +121,8 @@ def calibrate(
     [5] Lampros Bouranis, Nial Friel, Florian Maire (2017) "Bayesian model selection for
         exponential random graph models via adjusted pseudolikelihoods", arXiv:1706.06344.
 
-    [6] Giuseppe Arena, Maarten Marsman (2026), arXiv:2601.17205.
+    [6] Giuseppe Arena, Maarten Marsman (2026) "Bayesian inference for discrete Markov random fields
+        through coordinate rescaling", arXiv:2601.17205.
     """
     _check_options(model_args, estimator, sampler, method, values)
     check_counts(2, num_draws=num_draws, num_fills=num_fills)
