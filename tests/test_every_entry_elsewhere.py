@@ -260,12 +260,14 @@ FAR_ENTRIES = {
 }
 NOT_MOVED = {
     "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "NetworkFit",
-                "FitCheck", "LogLikelihood", "ReadOff", "Terms", "TrainingResult", "Alignment",
-                "CsvTable"},
+                "FitCheck", "Comparison", "EdgeEvidence", "LogLikelihood", "ReadOff", "Resamples",
+                "Terms", "TrainingResult", "Alignment", "CsvTable"},
     "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
     "of numbers, names or files alone": {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
-        "read_alignment", "read_csv_table", "synthetic_names", "Selection"},
+        "read_alignment", "read_csv_table", "synthetic_names", "EdgePrior", "Selection"},
+    "of fitted networks, which are on the host": {
+        "compare", "predictability", "resample"},
     "of networkx graphs": {
         "GRAPH_TERMS", "GraphGenerator", "GraphTerm", "RandomGraphModel", "graph_term",
         "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",

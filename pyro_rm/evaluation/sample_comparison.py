@@ -139,9 +139,7 @@ def _indicators(target: Target, encoded: Tensor) -> Tensor:
     return torch.stack([1 - high, high], -1)
 
 
-def _excess(
-    drawn: Tensor, weights: Tensor, known: Tensor, rare: float = 1.0
-) -> tuple[float, str]:
+def _excess(drawn: Tensor, weights: Tensor, known: Tensor, rare: float = 1.0) -> tuple[float, str]:
     """The largest share of samples beyond a value less that of the data, and which side it is.
 
     :param rare: Only sides that hold at most this share of the data.

@@ -39,6 +39,8 @@ class FittedNetwork(Saved):
     fields_: Any
     field_standard_errors_: Any
     kind_: str
+    patterns_: Any
+    pattern_shares_: Any
     profiles_: list[Any]
     labels_: list[list[Any]] | None
     rates_: Any

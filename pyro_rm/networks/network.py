@@ -112,6 +112,11 @@ class Network(FittedNetwork):
             mean = torch.stack([1 - share, share], -1)
         return mean.cpu().numpy()
 
+    @property
+    def _was_selected(self) -> bool:
+        """Whether the data chose the edges."""
+        return self.penalty_ is not None
+
     def _given_edges(self, names: list[Any]) -> Tensor | None:
         if self.graph is None:
             if self._selection() is not None:
@@ -137,6 +142,7 @@ class Network(FittedNetwork):
         self.penalty_, self.criterion_ = fit.penalty, fit.criterion
         self.categories_ = np.array(table.categories)
         self.num_missing_, self.num_rows_ = table.num_blank, len(table.values)
+        self.patterns_, self.pattern_shares_ = _patterns(table) if table.num_blank else (None, None)
         self.effective_size_ = observations.effective_size
         self.n_features_in_ = len(table.names)
         self.feature_names_in_ = np.array([*table.names, None], dtype=object)[:-1]
@@ -146,3 +152,11 @@ class Network(FittedNetwork):
         if self.kind_ != "array":
             codes = self._codes(self._read_like(X))
             self.labels_ = labels_of(X, codes, table.categories)
+
+
+def _patterns(table: Table) -> tuple[Any, Any]:
+    """Which cells are observed together, ``(M, D)``, and how often, ``(M,)``."""
+    known, which = np.unique(~table.values.isnan().numpy(), axis=0, return_inverse=True)
+    weights = None if table.weights is None else table.weights.numpy()
+    counts = np.bincount(which.ravel(), weights)
+    return known, counts / counts.sum()

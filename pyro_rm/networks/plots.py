@@ -57,6 +57,42 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
     return axis
 
 
+EVIDENCE_COLORS = {"present": "tab:blue", "absent": "tab:red", "undecided": "lightgray"}
+
+
+def plot_evidence(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> Any:
+    """Draw what data say of each edge: blue ones are there, red ones are not, gray: undecided.
+
+    :param graph: Edges have ``weight`` and ``evidence``: present, absent or undecided. Wide edges
+        are strong; negative ones are dashed where they are there.
+    :param axis: A matplotlib axis; None: the current one.
+    :param labels: Whether to write the names of the nodes.
+    :returns: The axis.
+    """
+    axis = _axis(axis)
+    place = nx.circular_layout(graph)
+    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=0.0) or 1.0
+    for order, (verdict, color) in enumerate(reversed(EVIDENCE_COLORS.items())):
+        chosen = [edge for edge in graph.edges(data=True) if edge[2]["evidence"] == verdict]
+        for first, second, edge in chosen:
+            present = verdict == "present"
+            axis.plot(
+                *zip(place[first], place[second], strict=True),
+                color=color,
+                linewidth=1 + 4 * abs(edge["weight"]) / largest if present else 1.0,
+                linestyle="--" if present and edge["weight"] < 0 else "-",
+                zorder=order,
+            )
+        axis.plot([], [], color=color, label=f"{verdict} ({len(chosen)})")
+    axis.scatter(*zip(*place.values(), strict=True), s=40, color="black", zorder=3)
+    for node in graph if labels else ():
+        axis.annotate(str(node), place[node], xytext=(4, 4), textcoords="offset points", size=7)
+    axis.legend(loc="upper left", fontsize=7, frameon=False)
+    axis.set_axis_off()
+    axis.margins(0.2)
+    return axis
+
+
 def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) -> Any:
     """Draw the strongest couplings with their intervals, sorted; infinite ends are left out.
 

@@ -76,3 +76,26 @@ def one_sided(profile: Tensor | Any, threshold: float) -> tuple[float, float]:
     share = (statistic[at] - threshold) / (statistic[at] - statistic[at + 1])
     end = float(grid[at] + share * (grid[at + 1] - grid[at]))
     return (end, np.inf) if grid[-1] > 0 else (-np.inf, end)
+
+
+def normal_likelihood(profile: Tensor | Any, slab_scale: float) -> tuple[float, float]:
+    """The normal likelihood under which a coupling has the posterior that its profile gives it.
+
+    :param profile: See :func:`profiles_of`.
+    :param slab_scale: Standard deviation of the normal prior about zero.
+    :returns: Estimate and variance: mean and variance of the posterior agree.
+
+    Example:
+
+        >>> grid = np.linspace(-9, 9, 1001)
+        >>> estimate, variance = normal_likelihood(np.stack([grid, (grid - 1) ** 2 / 0.5]), 2.0)
+        >>> round(estimate, 3), round(variance, 3)
+        (1.0, 0.5)
+    """
+    grid, statistic = profile
+    density = np.exp(-0.5 * (statistic - statistic.min()) - 0.5 * (grid / slab_scale) ** 2)
+    density /= density.sum()
+    mean = density @ grid
+    spread = density @ (grid - mean) ** 2
+    variance = 1 / (1 / spread - 1 / slab_scale**2)
+    return float(mean / spread * variance), float(variance)

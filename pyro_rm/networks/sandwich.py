@@ -15,7 +15,7 @@ from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.objectives import Objective
 
-_LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +114,15 @@ def sandwich(
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
+    # blanks can lose more than there is: a negative variance
+    uninformed = (log_odds > LEAST_INFORMATION) | (variances < 0).any(1)
     counted = (inverse * spread).sum(1) * size
     return Sandwich(
         covariance=inverse @ spread @ inverse.mT,
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
-        diverging=tuple((log_odds > _LEAST_INFORMATION).nonzero().flatten().tolist()),
+        diverging=tuple(uninformed.nonzero().flatten().tolist()),
         width=width,
     )
 

@@ -48,7 +48,9 @@ def calibrate(
 
     See :class:`~pyro_rm.posteriors.sandwich.Sandwich` for :math:`H`, :math:`K` and :math:`P`. Other
     observed sites of the program, with a normalized likelihood, count as part of the prior.
-    Only *marginal* intervals of parameters are calibrated; joint regions are not.
+    Only *marginal* intervals of parameters are calibrated; joint regions are not. Pseudoposteriors
+    of random fields are calibrated with other means in [4, 5, 6]; of whether a coupling is there
+    at all, see :meth:`~pyro_rm.networks.IsingNetwork.edge_evidence`.
 
     Where cells are missing, NaN and inactive, fit the program by
     :class:`~pyro_rm.RatioMatchingLoss`, which fills them, and pass the estimate as ``values``.
@@ -112,6 +114,15 @@ def calibrate(
 
     [3] Thomas Louis (1982) "Finding the observed information matrix when using the EM
         algorithm", Journal of the Royal Statistical Society B 44(2).
+
+    [4] Julien Stoehr, Nial Friel (2015) "Calibration of conditional composite likelihood for
+        Bayesian inference on Gibbs random fields", AISTATS. arXiv:1502.01997.
+
+    [5] Lampros Bouranis, Nial Friel, Florian Maire (2017) "Bayesian model selection for
+        exponential random graph models via adjusted pseudolikelihoods", arXiv:1706.06344.
+
+    [6] Giuseppe Arena, Maarten Marsman (2026) "Bayesian inference for discrete Markov random fields
+        through coordinate rescaling", arXiv:2601.17205.
     """
     _check_options(model_args, estimator, sampler, method, values)
     check_counts(2, num_draws=num_draws, num_fills=num_fills)

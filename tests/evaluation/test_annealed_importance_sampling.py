@@ -135,7 +135,7 @@ def test_any_step_serves(target, step):
         exact_samples=exact_samples(target, 200),
         step=step,
         num_chains=200,
-        inverse_temperatures=20,
+        inverse_temperatures=60,
         progress=False,
     )
     low, high = result.bounds(1e-6)

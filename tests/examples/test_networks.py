@@ -25,6 +25,16 @@ def test_ising_on_a_table(run_example, tmp_path):
     assert results["num_edges"] >= 1
 
 
+@pytest.mark.parametrize("blanks", ["0", "0.2"])
+def test_evidence(run_example, blanks):
+    """5 sites, 2 sets of 500: the mean log probability of 20 edges is far above chance."""
+    results = run_example("evidence.py", "--blanks", blanks)
+    assert abs(results["log_score"] - results["log_score_exact"]) < 0.05
+    assert results["log_score"] > -0.6
+    assert results["false_edges_per_set"] <= 2
+    assert {"share_true_above_90", "seconds_per_set"} < set(results)
+
+
 def test_votes(run_example):
     results = run_example("votes.py")
     assert results["num_rows"] == 200

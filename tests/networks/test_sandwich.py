@@ -1,5 +1,6 @@
 """Standard errors: the closed form, and that intervals cover."""
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd.functional import hessian, jacobian
@@ -8,6 +9,7 @@ from pyro_rm import StateSpace, estimate
 from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks import IsingNetwork
 from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
@@ -85,3 +87,20 @@ def coverage(blank_share, num_sets, num_data):
 def test_intervals_cover(blank_share):
     """Three couplings, 40 sets: a nominal 95 % gives 0.85 or less with probability < 1e-4."""
     assert coverage(blank_share, 40, 500) > 0.85
+
+
+def test_couplings_about_which_blanks_leave_less_than_nothing_are_separated():
+    """No row has both columns low; the fills of this table make the Hessian indefinite."""
+    rng = np.random.default_rng(10)
+    thirds = rng.choice(3, 200, p=[0.6, 0.15, 0.25])
+    x = (
+        np.stack([thirds == 0, thirds < 2, rng.random(200) < 0.5, rng.random(200) < 0.5], 1) * 2.0
+        - 1
+    )
+    for first, second in ((0, 2), (1, 3)):
+        x[:, second] = np.where(rng.random(200) < 0.5, x[:, first], x[:, second])
+    x[rng.random(x.shape) < 0.3] = np.nan
+    with pytest.warns(UserWarning, match="no finite estimate"):
+        network = IsingNetwork(selection=None, random_state=0).fit(x)
+    assert [0, 1] in network.separated_.tolist()
+    assert np.abs(network.weights_).max() < 1.5
