@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def table(self) -> Any:
-        """A :class:`pandas.DataFrame`, a row an edge.
+        """A ``pandas.DataFrame``, a row an edge.
 
         Its columns are ``source``, ``target``, ``difference``, ``standard_error``, ``lower``,
         ``upper``, ``p_value`` by Wald's test, ``p_adjusted`` for all edges by Holm's method [1],

@@ -144,7 +144,7 @@ class EdgeEvidence:
 
     @property
     def table(self) -> Any:
-        """A :class:`pandas.DataFrame`, a row an edge.
+        """A ``pandas.DataFrame``, a row an edge.
 
         Its columns are ``source`` and ``target``; ``probability`` of the edge; ``bayes_factor`` for
         it; and ``coupling``, ``lower`` and ``upper``, the mean over structures, zeros included, and
@@ -191,7 +191,7 @@ class EdgeEvidence:
 
         :param slab_scales: Slab scales; None: half, once and twice that of this evidence.
         :param priors: Priors on edges; None: that of this evidence.
-        :returns: A :class:`pandas.DataFrame`, a row an edge, slab scale and prior, with the columns
+        :returns: A ``pandas.DataFrame``, a row an edge, slab scale and prior, with the columns
             of :attr:`table` and ``slab_scale`` and ``prior``, the number of it.
         """
         scales = (

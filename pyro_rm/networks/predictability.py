@@ -16,7 +16,7 @@ def predictability(network: Any, data: Any, *, sample_weight: Any = None) -> Any
     :param network: A fitted network.
     :param data: Rows with its columns; blank cells are not counted.
     :param sample_weight: Weights of the rows, ``(N,)``.
-    :returns: A :class:`pandas.DataFrame`, a row a column of the data: ``name``; ``accuracy``, the
+    :returns: A ``pandas.DataFrame``, a row a column of the data: ``name``; ``accuracy``, the
         share of cells whose most probable category is theirs; ``normalized``, how much of what
         the commonest category leaves to be gained was gained; ``explained``, the share of the
         variance of the categories' indicators that the probabilities explain.

@@ -52,7 +52,7 @@ class Resamples:
 
     @property
     def table(self) -> Any:
-        """A :class:`pandas.DataFrame`, a row a number.
+        """A ``pandas.DataFrame``, a row a number.
 
         Its columns are ``name``, ``estimate``, ``standard_error``, ``lower`` and ``upper``, which
         are of a bootstrap's samples (percentiles), and ``nonzero``, the share of samples where
