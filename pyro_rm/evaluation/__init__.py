@@ -1,5 +1,9 @@
 """How good a fitted model is: partition functions, likelihoods, sample quality, graphs."""
 
+import importlib
+import warnings
+from typing import Any
+
 from pyro_rm.enumeration import TooManyStatesError
 from pyro_rm.evaluation.ais_estimate import AISEstimate
 from pyro_rm.evaluation.annealed_importance_sampling import annealed_importance_sampling
@@ -30,3 +34,15 @@ __all__ = [
     "read_off",
     "sample_quality",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names that have moved."""
+    if name == "orbit_counts":
+        warnings.warn(
+            "pyro_rm.evaluation.orbit_counts is now pyro_rm.graphs.orbit_counts.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return importlib.import_module("pyro_rm.graphs").orbit_counts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

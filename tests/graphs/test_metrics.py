@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
+import pyro_rm
 from pyro_rm.graphs import (
     community_graphs,
     dominated_share,
@@ -190,3 +191,11 @@ def test_nothing_to_compare(graphs):
 def test_unknown_kernel():
     with pytest.raises(ValueError, match="'emd' or 'tv', but got 'rbf'"):
         graph_mmd([nx.path_graph(2)], [nx.path_graph(2)], kernel="rbf")
+
+
+def test_orbit_counts_are_found_where_they_were():
+    with pytest.warns(DeprecationWarning, match=r"now pyro_rm\.graphs\.orbit_counts"):
+        moved = pyro_rm.evaluation.orbit_counts
+    assert moved is pyro_rm.graphs.orbit_counts
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pyro_rm.evaluation.nothing
