@@ -53,7 +53,7 @@ def test_words_warnings_and_remedy():
     assert not found.ok
     whole = IsingNetwork(selection=None, ridge=0.1, random_state=0, generative=True).fit(x)
     assert abs(whole.sample(2000).mean() - x.mean()) < 0.02
-    assert whole.pair_agreement_ > 0.9
+    assert whole.pair_agreement_ > 0.8
     assert np.isnan(whole.standard_errors_).all()
     assert local.pair_agreement_ is None
 
