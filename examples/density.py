@@ -20,7 +20,7 @@ from torch import Tensor
 import pyro_rm
 from pyro_rm.energies import IsingEnergy, MLPEnergy, with_levels
 from pyro_rm.evaluation import IndependentSites, log_likelihood
-from pyro_rm.infer import NoiseLevels, train, warmup_cosine
+from pyro_rm.infer import NoiseLevels, TrainingResult, train, warmup_cosine
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -33,27 +33,12 @@ def read(path: Path) -> dict[str, Tensor]:
     return {name: torch.tensor(part).float() for name, part in parts.items()}
 
 
-def main() -> None:
-    """Fit, read off, bracket."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--chains", type=int, default=100, help="of the annealing, each way")
-    parser.add_argument("--temperatures", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
-    parser.add_argument("--out", type=Path, default=Path("out/density"))
-    options = parser.parse_args()
-    if options.smoke:
-        options.steps, options.hidden, options.chains, options.temperatures = 20, 16, 10, 10
-    torch.manual_seed(options.seed)
-    data = read(options.data)
+def fit(
+    data: dict[str, Tensor], options: argparse.Namespace
+) -> tuple[pyro_rm.Target, TrainingResult]:
+    """A pairwise model and a network over independent sites, at levels of noise."""
     x, sites = data["train"], data["train"].shape[1]
     space = pyro_rm.StateSpace(sites)
-    start = time.process_time()
-
     background = IndependentSites.fit(x, space)
     levels = NoiseLevels.fit(x, space, background=background)
     network = MLPEnergy(sites, (options.hidden, options.hidden), num_levels=len(levels))
@@ -82,8 +67,29 @@ def main() -> None:
         evaluate_every=max(1, options.steps // 20),
         progress=False,
     )
+    return pyro_rm.Target.of(energy, levels=levels), result
+
+
+def main() -> None:
+    """Fit, read off, bracket."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--chains", type=int, default=100, help="of the annealing, each way")
+    parser.add_argument("--temperatures", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="a few steps only, for tests")
+    parser.add_argument("--out", type=Path, default=Path("out/density"))
+    options = parser.parse_args()
+    if options.smoke:
+        options.steps, options.hidden, options.chains, options.temperatures = 20, 16, 10, 10
+    torch.manual_seed(options.seed)
+    data = read(options.data)
+    start = time.process_time()
+    target, result = fit(data, options)
     seconds = time.process_time() - start
-    target = pyro_rm.Target.of(energy, levels=levels)
     found = log_likelihood(
         target,
         data["test"],
@@ -93,8 +99,11 @@ def main() -> None:
         progress=False,
     )
     ends = sorted((found.mean, found.optimistic_mean))
+    background = target.levels.background
     independent = background.log_prob(data["test"]).mean().item()
-    print(f"{sites} sites, {len(levels)} levels, step {result.best_step} of {options.steps}")
+    print(
+        f"{target.space.num_sites} sites, {len(target.levels)} levels, step {result.best_step} of {options.steps}"
+    )
     print(f"independent sites {independent:.3f}")
     print(f"read off          {found.read_off_mean:.3f}")
     print(f"bracket           {ends[0]:.3f} to {ends[1]:.3f}")

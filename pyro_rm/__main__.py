@@ -138,12 +138,10 @@ def _ising(options: Any) -> int:
 
 
 def _potts(options: Any) -> int:
-    network = PottsNetwork(random_state=options.seed)
-    if options.file.name.lower().split(".")[-1 if options.file.suffix != ".gz" else -2] not in (
-        "csv", "tsv",
-    ):  # fmt: skip
+    if not {".csv", ".tsv"} & {suffix.lower() for suffix in options.file.suffixes}:
         alignment = read_alignment(options.file)
-        _write(network.fit(alignment), alignment, options.out, options.num_edges)
+        network = PottsNetwork(random_state=options.seed).fit(alignment)
+        _write(network, alignment, options.out, options.num_edges)
         return 0
     for folder, table, weights in _read(options):
         network = PottsNetwork(random_state=options.seed)
@@ -242,14 +240,11 @@ def _read_graphs(path: Path) -> list[nx.Graph]:
 
 
 def _check(options: Any) -> int:
-    from pyro_rm.evaluation import check_fit
-
     code = 0
     for folder, table, _ in _read(options):
         network = _load(options.network)
-        complete = table.values[~table.values.isnan().any(1)]
-        codes = network._codes(network._read_like(CsvTable(complete, table.columns, {})))
-        found = check_fit(network.energy_, codes, seed=options.seed)
+        network.random_state = options.seed
+        found = network.check_fit(table)
         print(found)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.txt").write_text(f"{found}\n")

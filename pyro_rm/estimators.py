@@ -273,7 +273,7 @@ def drawn_noise(target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
     assert target.levels is not None
     level = target.levels.draw(target.batch_shape_of(encoded), encoded.device)
     value = target.decode(encoded)
-    noisy = target.levels.corrupt(target.space, value, level, active=target.active)
+    noisy = target.levels.redrawn(target.space, value, level, active=target.active)
     return level, target.encode(noisy)
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pyro_rm.target import Target
 
-_TOLERANCE = 0.05  # of shares and correlations: what a fit to few data may miss
+TOLERANCE = 0.05  # of shares and correlations: what a fit to few data may miss
 _LARGE_SHIFT = 0.2  # of the distribution of a number
 _RARE = 0.02  # share of the data beyond which there are hardly any
 _FAILURE = 1e-4  # of each comparison of a correct model
-_LARGEST_Z = 5.5  # of a rate or a correlation, of which there are many
+LARGEST_Z = 5.5  # of a rate or a correlation, of which there are many
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +69,17 @@ class SampleComparison:
         for name, (mine, theirs) in numbers.items():
             error = (math.log(1 / _FAILURE) / 2 * (1 / size + 1 / len(theirs))) ** 0.5
             outside, there = _excess(mine, weights, theirs, _RARE)
-            if outside > max(share, error + _TOLERANCE):
+            if outside > max(share, error + TOLERANCE):
                 share, where = outside, f"{name} {there}"
             shift, there = _excess(mine, weights, theirs)
-            if shift > error + _TOLERANCE:
+            if shift > error + TOLERANCE:
                 words = f"{shift:.0%} more samples than data have {name} {there}."
                 (differences if shift > error + _LARGE_SHIFT else remarks).append(words)
         rates, correlations, variance = _moments(target, drawn, known, weights)
         off = (1 / size + 1 / len(known)) ** 0.5
         differences += [
-            *_far(rates, _LARGEST_Z * variance.sqrt() * off, "rates"),
-            *_far(correlations, torch.full_like(correlations[0], _LARGEST_Z * off), "correlations"),
+            *_far(rates, LARGEST_Z * variance.sqrt() * off, "rates"),
+            *_far(correlations, torch.full_like(correlations[0], LARGEST_Z * off), "correlations"),
         ]
         return cls(numbers, rates, correlations, weights, share, where, differences, remarks)
 
@@ -185,7 +185,7 @@ def _far(pair: Tensor, error: Tensor, what: str) -> list[str]:
     if pair.shape[1] == 0:
         return []
     difference = (pair[0] - pair[1]).abs()
-    wrong = difference > error + _TOLERANCE
+    wrong = difference > error + TOLERANCE
     if not wrong.any():
         return []
     worst = difference.masked_fill(~wrong, 0.0).argmax()

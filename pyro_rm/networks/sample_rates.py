@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_TOLERANCE = 0.05  # what a fit to few data may miss
-_LARGEST_Z = 5.5  # of a rate, of which there are many
+from pyro_rm.evaluation.sample_comparison import LARGEST_Z, TOLERANCE
 
 
 def rates_warning(draws: Tensor, rates: Tensor, size: float, names: list[Any]) -> str | None:
@@ -35,7 +34,7 @@ def rates_warning(draws: Tensor, rates: Tensor, size: float, names: list[Any]) -
     drawn = torch.nn.functional.one_hot(draws, rates.shape[1]).to(rates).mean(0)
     pooled = (drawn + rates) / 2
     error = (pooled * (1 - pooled) * (1 / len(draws) + 1 / size)).clamp(min=0).sqrt()
-    excess = (drawn - rates).abs() - _LARGEST_Z * error - _TOLERANCE
+    excess = (drawn - rates).abs() - LARGEST_Z * error - TOLERANCE
     wrong = (excess > 0).any(1)
     if not wrong.any():
         return None
