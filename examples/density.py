@@ -101,9 +101,8 @@ def main() -> None:
     ends = sorted((found.mean, found.optimistic_mean))
     background = target.levels.background
     independent = background.log_prob(data["test"]).mean().item()
-    print(
-        f"{target.space.num_sites} sites, {len(target.levels)} levels, step {result.best_step} of {options.steps}"
-    )
+    print(f"{target.space.num_sites} sites, {len(target.levels)} levels")
+    print(f"step {result.best_step} of {options.steps} was best on validation data")
     print(f"independent sites {independent:.3f}")
     print(f"read off          {found.read_off_mean:.3f}")
     print(f"bracket           {ends[0]:.3f} to {ends[1]:.3f}")
