@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_real
-from pyro_rm.constants import constant
 from pyro_rm.energy_protocol import is_validating
 from pyro_rm.state_space import StateSpace
 
@@ -152,7 +151,7 @@ class NoiseLevels:
     def log_shares(self, like: Tensor) -> Tensor:
         """Logarithms of the shares, ``(L,)``, in the type and on the device of a tensor."""
         shares = self.shares or (1 / len(self),) * len(self)
-        return _numbers(shares, like.dtype, str(like.device)).log()
+        return torch.tensor(shares, dtype=like.dtype, device=like.device).log()
 
     def draw(
         self, batch_shape: torch.Size | tuple[int, ...], device: torch.device | None = None
@@ -206,19 +205,13 @@ class NoiseLevels:
         active: Tensor | None = None,
     ) -> Tensor:
         """What :meth:`corrupt` gives, for data that were checked before."""
-        chances = _numbers(self.probabilities, torch.float32, str(value.device))
+        chances = torch.tensor(self.probabilities, device=value.device)
         probability = chances[level.to(value.device)][..., None]
         redrawn = torch.rand(value.shape, device=value.device) < probability
         if active is not None:
             redrawn = redrawn & active
         drawn = self.background if background is None else background
         return torch.where(redrawn, draw_background(space, value, drawn), value)
-
-
-@constant
-def _numbers(values: tuple[float, ...], dtype: torch.dtype, device: str) -> Tensor:
-    """Numbers as a tensor, made once."""
-    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def draw_background(space: StateSpace, like: Tensor, background: Any = None) -> Tensor:
