@@ -31,15 +31,24 @@ def public_modules() -> list[str]:
 
 
 def public_names(module: str) -> list[str]:
-    """What a module offers: its ``__all__``, or what it defines without an underscore."""
+    """What a module offers: its ``__all__`` and the results that it imports beside it, or what it
+    defines without an underscore.
+    """
     loaded = importlib.import_module(module)
     if hasattr(loaded, "__all__"):
-        return list(loaded.__all__)
+        offers = hasattr(loaded, "__path__") or module == "pyro_rm.infer"
+        results = {name for name, value in vars(loaded).items() if offers and _is_ours(value)}
+        return sorted({*loaded.__all__, *results})
     return [
         name
         for name, value in vars(loaded).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module
     ]
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether something is a class of this package."""
+    return isinstance(value, type) and value.__module__.startswith("pyro_rm.")
 
 
 def documented_name(target: str) -> str | None:
