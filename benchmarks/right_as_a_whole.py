@@ -1,33 +1,32 @@
-"""Draw docs/figures/right_as_a_whole.png: what local fits get wrong far from the data, and the ways out.
+"""Draw docs/figures/right_as_a_whole.png: what local fits get wrong as a whole, and the ways out.
 
-Left, the four islands of examples/islands.py: their shares in the data, in a pseudolikelihood fit and
-in one with levels of noise, by a sum over all states. Right, the words of examples/spikes.py: how many
-of the neurons are on in a word, in the data and in samples of the pseudolikelihood fit and of the
-polished one, whose chains start at uniform states.
+Left, the four islands of examples/islands.py: their shares in the data, in a pseudolikelihood fit
+and in one with levels of noise, by a sum over all states. Right, the words of examples/spikes.py:
+how many of the neurons are on in a word, in the data and in samples of the pseudolikelihood fit and
+of the polished one, whose chains start at uniform states.
 
     python benchmarks/right_as_a_whole.py [--seed 0]
 """
 
 import argparse
-import sys
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
-
-import islands
 import pyro_rm
-import spikes
 from pyro_rm.distributions import EnergyModel
 from pyro_rm.infer import NoiseLevels
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+ROOT = Path(__file__).parents[1]
+islands = SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "islands.py")))
+spikes = SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "spikes.py")))
 COLORS = {"data": "0.65", "pseudolikelihood": "#d1495b", "right as a whole": "#31688e"}
 
 
@@ -45,7 +44,7 @@ def island_shares(seed: int, num_steps: int) -> dict[str, Tensor]:
 
 
 def words_on(seed: int, num_steps: int, num_words: int = 20_000) -> dict[str, Tensor]:
-    """How many neurons are on, in the data and in samples of the fit before and after the polish."""
+    """Neurons on in a word of the data, and of samples before and after the polish."""
     torch.manual_seed(seed)
     x = spikes.words(num_words, seed)
     energy = spikes.fit_locally(x)
