@@ -114,9 +114,16 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
                 logger.warning("the API reference lacks %s.%s", module, name)
 
 
+def leave_out_builtins(app: Sphinx) -> tuple[()]:
+    """Names of types, such as ``Context``, have no source that the index of sources can show."""
+    getattr(app.env, "_viewcode_modules", {}).pop("builtins", None)
+    return ()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register."""
     app.connect("autodoc-process-docstring", separate_references)
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check)
+    app.connect("html-collect-pages", leave_out_builtins, priority=1)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
