@@ -24,7 +24,7 @@ NOT_EVERYWHERE = ("arviz", "lightning", "sklearn")  # packages that blocks impor
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
     "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels",
-    "posteriors", "read_off", "supports", "training",
+    "posteriors", "read_off", "supports", "systematic_sampling", "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL
