@@ -24,6 +24,7 @@ def restore_temperature(
 
     Example:
 
+        >>> import torch
         >>> restored = restore_temperature(lambda x: x.sum(-1), "squared_ratio",
         ...                                state_space=StateSpace(3))
         >>> restored(torch.ones(3))
