@@ -169,9 +169,9 @@ def beside_likelihood(page: Page, network: IsingNetwork, table: pd.DataFrame) ->
     alone = float((rates * np.log(rates) + (1 - rates) * np.log(1 - rates)).sum())
     page.say(
         f"Beside maximum likelihood, by sums over {2 ** table.shape[1]} states: couplings differ "
-        f"by {np.nanmedian(gaps):.2f} standard errors (median; {np.nanmax(gaps):.2f} at most). Mean "
-        f"log-likelihood of a row: {own:.4f} of the network, {exact:.4f} the largest, {alone:.4f} "
-        "without couplings."
+        f"by {np.nanmedian(gaps):.2f} standard errors (median; {np.nanmax(gaps):.2f} at most). "
+        f"Mean log-likelihood of a row: {own:.4f} of the network, {exact:.4f} the largest, "
+        f"{alone:.4f} without couplings."
     )
 
 
