@@ -31,6 +31,7 @@ VOTES = [
     "infants", "water", "budget", "physicians", "El Salvador", "religion", "satellites", "contras",
     "MX", "immigration", "synfuels", "education", "superfund", "crime", "duty free", "South Africa",
 ]  # fmt: skip
+PLACES = ["village", "outside", "talk", "cinema", "shopping", "club", "meeting", "hospital"]
 
 
 class Page:
@@ -79,7 +80,7 @@ def _shown(value: Any, digits: int) -> str:
         return "none"
     if value >= 1e4:
         return f"{value:.0e}"
-    return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.1g}"
+    return f"{value:.1g}" if 0 < value < 10**-digits else f"{value:.{digits}f}"
 
 
 def facts(table: pd.DataFrame) -> str:
@@ -252,11 +253,11 @@ def scotus(page: Page, folder: Path, samples: int) -> None:
     page.figure(whole.edge_evidence().plot, whole.plot_edges)
 
 
-def items(name: str) -> Callable[[Page, Path, int], None]:
+def items(name: str, names: Sequence[str]) -> Callable[[Page, Path, int], None]:
     """Answers to few items, without blanks."""
 
     def page_of(page: Page, folder: Path, samples: int) -> None:
-        table = pd.read_csv(folder / f"{name}.csv")
+        table = pd.read_csv(folder / f"{name}.csv").set_axis(list(names), axis=1)
         page.say(facts(table))
         network = full(table)
         evidence_of(page, network, 28)
@@ -269,7 +270,12 @@ def items(name: str) -> Callable[[Page, Path, int], None]:
     return page_of
 
 
-PAGES = {"votes": votes, "scotus": scotus, "lsat": items("lsat6"), "mobility": items("mobility")}
+PAGES = {
+    "votes": votes,
+    "scotus": scotus,
+    "lsat": items("lsat6", [f"item {number}" for number in range(1, 6)]),
+    "mobility": items("mobility", PLACES),
+}
 
 
 def main() -> None:
