@@ -11,6 +11,7 @@ import datetime
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,20 +121,24 @@ def predicted(page: Page, network: IsingNetwork, table: pd.DataFrame) -> None:
     page.table(predictability(network, table))
 
 
-def strength(network: Any) -> dict[Any, float]:
-    """Sum of absolute couplings of each column."""
-    return dict(zip(network._columns, np.abs(network.couplings_).sum(0), strict=True))
+def both(network: Any) -> Any:
+    """Couplings of all pairs, then the sum of absolute couplings of each column."""
+    couplings = network.couplings_
+    pairs = couplings[np.triu_indices(len(couplings), 1)]
+    return np.concatenate([pairs, np.abs(couplings).sum(0)])
 
 
 def stability(page: Page, network: IsingNetwork, table: pd.DataFrame, samples: int) -> None:
     """Of couplings and of strengths, where cases are dropped."""
-    found = {}
-    for name, statistic in (("couplings", None), ("strengths", strength)):
-        dropped = resample(network, table, statistic, scheme="drop_cases", num_samples=samples)
-        found[name] = f"{dropped.stability():.1f} for {name}"
+    dropped = resample(network, table, both, scheme="drop_cases", num_samples=samples)
+    count = dropped.values.shape[1] - table.shape[1]
+    found = []
+    for name, part in (("couplings", slice(count)), ("strengths", slice(count, None))):
+        own = replace(dropped, estimate=dropped.estimate[part], values=dropped.values[:, part])
+        found.append(f"{own.stability():.1f} for {name}")
     page.say(
         f"Correlation-stability coefficient, {samples} samples a share of dropped cases: "
-        f"{' and '.join(found.values())}."
+        f"{' and '.join(found)}."
     )
 
 
@@ -283,7 +288,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the four files")
     parser.add_argument("--pages", nargs="+", choices=sorted(PAGES), default=list(PAGES))
-    parser.add_argument("--samples", type=int, default=500, help="of resamples and permutations")
+    parser.add_argument("--samples", type=int, default=200, help="of resamples and permutations")
     arguments = parser.parse_args()
     for name in arguments.pages:
         page = Page(name, "python benchmarks/results_pages.py --data DIR")
