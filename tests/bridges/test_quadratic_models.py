@@ -1,5 +1,6 @@
 """Quadratic models of dimod and thrml keep their energies and their names, there and back."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -121,6 +122,15 @@ def test_what_is_no_quadratic_model_is_refused():
         to_bqm(Ising(torch.zeros(2, 2)), ["a", "a"])
     bqm = dimod.BinaryQuadraticModel("SPIN")
     assert bqm.num_variables == 0
+
+
+def test_the_other_sides_are_imported_where_they_are_used():
+    code = (
+        "import sys, pyro_rm.bridges;"
+        "print({'arviz', 'dimod', 'jax', 'pandas', 'thrml', 'xarray'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == "set()\n"
 
 
 def test_a_missing_package_is_named(monkeypatch):
