@@ -131,14 +131,16 @@ def _draws_of_network(network: IsingNetwork, num_draws: int) -> dict[str, Tensor
     """Couplings and fields that are normal about the estimates, one chain of them."""
     network._check_fitted()
     errors = np.concatenate([network.standard_errors_, network.field_standard_errors_])
-    if network.covariance_ is None or np.isnan(errors).any():
+    if network.joint_covariance_ is None or np.isnan(errors).any():
         raise ValueError(
             "Expected a network with standard errors, but some are missing. Where couplings are "
             "separated, fit it with a ridge, IsingNetwork(ridge=1.0); or fit fewer pairs."
         )
     estimate = np.concatenate([network.weights_, network.fields_]).astype(np.float64)
     rng = np.random.default_rng(network._fixed_state)
-    draws = torch.from_numpy(rng.multivariate_normal(estimate, network.covariance_, num_draws))
+    draws = torch.from_numpy(
+        rng.multivariate_normal(estimate, network.joint_covariance_, num_draws)
+    )
     count = len(network.edges_)
     return {"couplings": draws[None, :, :count], "fields": draws[None, :, count:]}
 

@@ -161,7 +161,7 @@ def from_sampleset(
     states = VARTYPES[bqm.vartype.name]
     network = IsingNetwork(graph=fitted, states=states, random_state=0)
     network.fit(required("pandas").DataFrame(values, columns=columns), sample_weight=counts)
-    if network.covariance_ is None:
+    if network.joint_covariance_ is None:
         raise ValueError(
             f"Expected at most 10000 couplings and fields, but got "
             f"{len(network.edges_) + len(names)}. Fit part of the graph."
