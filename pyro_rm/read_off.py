@@ -105,6 +105,20 @@ def read_off(
     return ReadOff(largest + relative.mean().log(), error, told)
 
 
+@torch.no_grad()
+def leveled_log_prob(target: Target, value: Tensor) -> Tensor:
+    """Log probabilities of data, with the partition function that :func:`read_off` finds.
+
+    :param target: With levels of noise.
+    :param value: Data, ``batch_shape + (D,)``.
+    :returns: ``batch_shape``, the same in each call.
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        log_partition = read_off(target).log_partition
+        return -target(target.bind(value)) - log_partition
+
+
 def background_log_prob(levels: NoiseLevels, space: StateSpace, encoded: Tensor) -> Tensor:
     """Log probabilities of encoded data under the background of levels, ``batch_shape``.
 

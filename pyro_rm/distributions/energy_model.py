@@ -14,7 +14,7 @@ from pyro_rm.checks import check_active
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.noise_levels import NoiseLevels
-from pyro_rm.read_off import read_off
+from pyro_rm.read_off import leveled_log_prob
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -163,11 +163,7 @@ class EnergyModel(TorchDistribution):
                 "levels of noise, wrap a small model in NormalizedModel, or use "
                 "pyro_rm.evaluation.log_likelihood."
             )
-        devices = range(torch.cuda.device_count())
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            log_partition = read_off(self._target).log_partition
-            log_prob = -self._target(self._target.bind(value)) - log_partition
+        log_prob = leveled_log_prob(self._target, value)
         return log_prob.expand(torch.broadcast_shapes(log_prob.shape, self.batch_shape))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:

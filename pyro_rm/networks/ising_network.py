@@ -54,7 +54,8 @@ class IsingNetwork(Network):
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
     (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges (NaN in
     networks with more than 10000 parameters); ``covariance_`` of the weights, ``(E, E)``;
-    ``fields_`` and ``field_standard_errors_``; ``energy_``, a
+    ``fields_`` and ``field_standard_errors_``; ``joint_covariance_`` of the weights and then the
+    fields, ``(E + D, E + D)``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
     ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
     the selection; ``rates_``, shares of each column's states in the data, ``(D, 2)``;
@@ -215,6 +216,8 @@ class IsingNetwork(Network):
             self.covariance_ = fit.sandwich.covariance[:num_edges, :num_edges].cpu().numpy()
             errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
             errors[list(fit.separated)] = np.nan
+        spread = fit.sandwich
+        self.joint_covariance_ = None if spread is None else spread.covariance.cpu().numpy()
         self.weights_ = self.energy_.weight.cpu().numpy()
         self.fields_ = self.energy_.fields.cpu().numpy()
         self.standard_errors_, self.field_standard_errors_ = errors[:num_edges], errors[num_edges:]

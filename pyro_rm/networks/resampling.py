@@ -206,7 +206,7 @@ def _batched(network: Any, values: Tensor, weights: Tensor) -> Iterator[Any]:
         sample.weights_, sample.fields_ = of_edges.cpu().numpy(), of_sites.cpu().numpy()
         sample.standard_errors_ = np.full(len(of_edges), np.nan)
         sample.field_standard_errors_ = np.full(len(of_sites), np.nan)
-        sample.covariance_ = sample.filler_ = None
+        sample.covariance_ = sample.joint_covariance_ = sample.filler_ = None
         yield sample
 
 

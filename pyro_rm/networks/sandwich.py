@@ -88,23 +88,15 @@ def sandwich(
     [2] Thomas Louis (1982) "Finding the observed information matrix when using the EM
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
+    gradients, curvature = estimating_equations(model, observations, objective)
     space, (first, second) = model.space, model.edges.unbind(1)
-    x = coordinates(observations.encoded, space)
-    felt, bends = derivatives(model, observations, objective)
-    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
-    gradients = torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
-    curvature = hessian(model.edges, x, bends)
-    if observations.datum is not None:
-        products = _outer(x[:, first], x[:, second])
-        statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
-        curvature += _covariance_over_fills(gradients, statistics, observations)
-        gradients = observations.summed(gradients * observations.fill_weights[:, None])
     weighted = observations.scattered(gradients)
-    size, width = observations.effective_size, x.shape[2]
-    exists = existing(space, x.device)
+    size = observations.effective_size
+    exists = existing(space, gradients.device)
+    width = exists.shape[1]
     paired = exists[first, :, None] & exists[second, None, :]
     there = torch.cat([paired.flatten(), exists.flatten()])
-    penalty = x.new_full((len(first),), 2 / size) * ridge
+    penalty = gradients.new_full((len(first),), 2 / size) * ridge
     num_couplings = paired.numel()
     diagonal = curvature.diagonal()
     diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
@@ -125,6 +117,31 @@ def sandwich(
         diverging=tuple(uninformed.nonzero().flatten().tolist()),
         width=width,
     )
+
+
+@torch.no_grad()
+def estimating_equations(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the objective of each datum, and the mean Hessian; see :func:`sandwich`.
+
+    :param model: The model.
+    :param observations: The data.
+    :param objective: The objective.
+    :returns: Couplings first, ``(N, E m m + D m)`` and ``(E m m + D m,) * 2``.
+    """
+    space, (first, second) = model.space, model.edges.unbind(1)
+    x = coordinates(observations.encoded, space)
+    felt, bends = derivatives(model, observations, objective)
+    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
+    gradients = torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
+    curvature = hessian(model.edges, x, bends)
+    if observations.datum is not None:
+        products = _outer(x[:, first], x[:, second])
+        statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    return gradients, curvature
 
 
 def derivatives(
