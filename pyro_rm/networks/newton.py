@@ -1,4 +1,4 @@
-"""Newton steps for binary models with few parameters: tens of evaluations become a handful."""
+"""Newton steps for models with few parameters: tens of evaluations become a handful."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.networks.sandwich import derivatives, hessian
+from pyro_rm.networks.sandwich import derivatives, hessian, pair_sums
 from pyro_rm.objectives import as_objective
 
 _GOOD = 0.2  # of the gradient left by a step: the curvature still serves
@@ -32,7 +32,7 @@ def newton_minimize(
     Steps :math:`-H^{-1} g` with the exact Hessian, which is computed again where a step leaves more
     than a fifth of the gradient, and halved where the objective rises.
 
-    :param model: A binary model.
+    :param model: A binary or an ordinal model.
     :param observations: The data.
     :param estimator: The objective.
     :param penalty: One number a coupling, then one a field.
@@ -46,21 +46,24 @@ def newton_minimize(
         data with its neighbors, and a third of the cube of the number of parameters.
     """
     energy, objective = model.energy, as_objective(estimator.objective)
-    count = len(energy.weight)
-    (first, second), x = model.edges.unbind(1), observations.encoded
+    count, width = energy.weight.numel(), model.couples.shape[1]
+    x = model.coordinates_of(observations.encoded)
+    coupled = x[..., :width].flatten(1)
+
+    def parameters() -> Tensor:
+        return torch.cat([energy.weight.flatten(), energy.fields.flatten()])
 
     def look() -> tuple[Tensor, Callable[[], Tensor]]:
         felt, bends = derivatives(model, observations, objective)
-        mean = (felt[..., 0] * observations.weights[:, None]).mT
-        pairs = mean @ x
-        theta = torch.cat([energy.weight, energy.fields])
-        slope = torch.cat([pairs[first, second] + pairs[second, first], mean.sum(1)])
-        slope += 2 * penalty * theta
+        mean = felt * observations.weights[:, None, None]
+        pairs = mean[..., :width].flatten(1).mT @ coupled
+        slope = torch.cat([pair_sums(model, pairs), mean.sum(0).flatten()])
+        slope += 2 * penalty * parameters()
         if held is not None:
             slope[:count][held] = 0
 
         def curvature() -> Tensor:
-            matrix = hessian(model.edges, x[..., None], bends)
+            matrix = hessian(model, x, bends)
             matrix.diagonal().add_(2 * penalty)
             if held is not None:
                 still = held.nonzero()[:, 0]
@@ -71,8 +74,8 @@ def newton_minimize(
         return slope, curvature
 
     def value() -> float:
-        theta = torch.cat([energy.weight, energy.fields])
-        return mean_objective(energy, observations, estimator) + float(penalty @ theta.square())
+        loss = mean_objective(energy, observations, estimator)
+        return loss + float(penalty @ parameters().square())
 
     before, (slope, curvature) = value(), look()
     factor: Tensor | None = None
@@ -88,8 +91,8 @@ def newton_minimize(
         start = energy.weight.clone(), energy.fields.clone()
         rounding = 10 * torch.finfo(x.dtype).eps * abs(before)
         while True:
-            energy.weight.copy_(start[0] - share * move[:count])
-            energy.fields.copy_(start[1] - share * move[count:])
+            energy.weight.copy_(start[0] - share * move[:count].view_as(start[0]))
+            energy.fields.copy_(start[1] - share * move[count:].view_as(start[1]))
             after = value()
             if after <= before - 1e-4 * share * fall + rounding:
                 break

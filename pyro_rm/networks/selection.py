@@ -168,7 +168,8 @@ class Selection:
 def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
     """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
     tolerance = 1e-2 if observations.space.is_binary else 5e-2
-    return PenalizedPath(observations.averaged(), fitter.estimator, tolerance=tolerance)
+    averaged = observations.averaged()
+    return PenalizedPath(averaged, fitter.estimator, tolerance=tolerance, sites=fitter.sites)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
