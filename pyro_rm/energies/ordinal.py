@@ -12,6 +12,7 @@ from pyro_rm.energies.pairwise import PairwiseEnergy, PairwiseFunction
 from pyro_rm.energies.sparse_ising import checked_edges
 from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
+from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
 
 Site = int | tuple[float, ...]
@@ -174,6 +175,10 @@ class OrdinalEnergy(PairwiseEnergy):
     def local_fields(self, x: Tensor) -> Tensor:
         """Fields that each category of each site feels, like ``x``."""
         return self.scored().local_fields(x)
+
+    def site_walk(self, x: Tensor) -> SiteWalk:
+        """A walk from given encoded chains."""
+        return self.pairwise().site_walk(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies of encoded data, ``batch_shape``."""

@@ -11,7 +11,8 @@ from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.networks.sandwich import derivatives, hessian, pair_sums
-from pyro_rm.objectives import as_objective
+from pyro_rm.networks.site_regressions import SiteRegressions
+from pyro_rm.objectives import Objective, as_objective
 
 _GOOD = 0.2  # of the gradient left by a step: the curvature still serves
 
@@ -46,24 +47,25 @@ def newton_minimize(
         data with its neighbors, and a third of the cube of the number of parameters.
     """
     energy, objective = model.energy, as_objective(estimator.objective)
-    count, width = energy.weight.numel(), model.couples.shape[1]
-    x = model.coordinates_of(observations.encoded)
-    coupled = x[..., :width].flatten(1)
+    weight, fields = energy.weight, energy.fields
+    count, regressions = weight.numel(), None
+    if SiteRegressions.known(model, objective):
+        regressions = SiteRegressions(model, observations)
 
-    def parameters() -> Tensor:
-        return torch.cat([energy.weight.flatten(), energy.fields.flatten()])
-
-    def look() -> tuple[Tensor, Callable[[], Tensor]]:
-        felt, bends = derivatives(model, observations, objective)
-        mean = felt * observations.weights[:, None, None]
-        pairs = mean[..., :width].flatten(1).mT @ coupled
-        slope = torch.cat([pair_sums(model, pairs), mean.sum(0).flatten()])
-        slope += 2 * penalty * parameters()
+    def look() -> tuple[float, Tensor, Callable[[], Tensor]]:
+        bare: Callable[[], Tensor]
+        if regressions is None:
+            loss = mean_objective(energy, observations, estimator)
+            slope, bare = _derivatives(model, observations, objective)
+        else:
+            (loss, slope), bare = regressions.look(), regressions.hessian
+        theta = torch.cat([weight.flatten(), fields.flatten()])
+        slope += 2 * penalty * theta
         if held is not None:
             slope[:count][held] = 0
 
         def curvature() -> Tensor:
-            matrix = hessian(model, x, bends)
+            matrix = bare()
             matrix.diagonal().add_(2 * penalty)
             if held is not None:
                 still = held.nonzero()[:, 0]
@@ -71,13 +73,9 @@ def newton_minimize(
                 matrix[still, still] = 1
             return matrix
 
-        return slope, curvature
+        return loss + float(penalty @ theta.square()), slope, curvature
 
-    def value() -> float:
-        loss = mean_objective(energy, observations, estimator)
-        return loss + float(penalty @ parameters().square())
-
-    before, (slope, curvature) = value(), look()
+    before, slope, curvature = look()
     factor: Tensor | None = None
     for _ in range(max_steps):
         if float(slope.abs().max()) <= tolerance:
@@ -87,22 +85,33 @@ def newton_minimize(
             if int(info) > 0:
                 return False
         move = torch.cholesky_solve(slope[:, None], factor)[:, 0]
-        share, fall = 1.0, float(slope @ move)
-        start = energy.weight.clone(), energy.fields.clone()
-        rounding = 10 * torch.finfo(x.dtype).eps * abs(before)
+        share, fall, left = 1.0, float(slope @ move), slope.norm()
+        start = weight.clone(), fields.clone()
+        rounding = 10 * torch.finfo(slope.dtype).eps * abs(before)
         while True:
-            energy.weight.copy_(start[0] - share * move[:count].view_as(start[0]))
-            energy.fields.copy_(start[1] - share * move[count:].view_as(start[1]))
-            after = value()
+            weight.copy_(start[0] - share * move[:count].view_as(weight))
+            fields.copy_(start[1] - share * move[count:].view_as(fields))
+            after, slope, curvature = look()
             if after <= before - 1e-4 * share * fall + rounding:
                 break
             share /= 2
             if share < 1e-6:
-                energy.weight.copy_(start[0])
-                energy.fields.copy_(start[1])
+                weight.copy_(start[0])
+                fields.copy_(start[1])
                 return False
-        left = slope.norm()
-        before, (slope, curvature) = after, look()
+        before = after
         if share < 1 or slope.norm() > _GOOD * left:
             factor = None
     return float(slope.abs().max()) <= tolerance
+
+
+def _derivatives(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Gradient of the mean objective, and what computes its Hessian."""
+    x, width = model.coordinates_of(observations.encoded), model.couples.shape[1]
+    felt, bends = derivatives(model, observations, objective)
+    mean = felt * observations.weights[:, None, None]
+    pairs = mean[..., :width].flatten(1).mT @ x[..., :width].flatten(1)
+    slope = torch.cat([pair_sums(model, pairs), mean.sum(0).flatten()])
+    return slope, lambda: hessian(model, x, bends)

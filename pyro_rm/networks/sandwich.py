@@ -12,7 +12,8 @@ from pyro_rm.drawn_gaps import unit_gaps
 from pyro_rm.neighborhoods import linear_gaps
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.objectives import Objective, Pseudolikelihood
+from pyro_rm.networks.site_regressions import SiteRegressions
+from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 
@@ -91,9 +92,14 @@ def sandwich(
     """
     space, paired = model.space, model.paired
     x = model.coordinates_of(observations.encoded)
-    felt, bends = derivatives(model, observations, objective)
+    if SiteRegressions.known(model, objective):
+        regressions = SiteRegressions(model, observations)
+        felt, curvature = regressions.slopes(), regressions.hessian()
+        felt = felt if observations.active is None else felt * observations.active[..., None]
+    else:
+        felt, bends = derivatives(model, observations, objective)
+        curvature = hessian(model, x, bends)
     gradients = torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
-    curvature = hessian(model, x, bends)
     if observations.datum is not None:
         statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
         curvature += _covariance_over_fills(gradients, statistics, observations)
@@ -136,8 +142,6 @@ def derivatives(
     """
     space, encoded, active = model.space, observations.encoded, observations.active
     basis = model.basis
-    if isinstance(objective, Pseudolikelihood) and not space.is_binary:
-        return _of_conditionals(model, observations, basis)
     fields = model.local_fields(encoded)
     with torch.enable_grad():
         shift = fields.new_zeros(*encoded.shape[:2], basis.shape[-1]).requires_grad_()
@@ -161,25 +165,6 @@ def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
             total = slope[..., own].sum()
         (bend,) = torch.autograd.grad(total, shift, retain_graph=own + 1 < width)
         yield weights * bend
-
-
-def _of_conditionals(
-    model: PairwiseModel, observations: Observations, basis: Tensor
-) -> tuple[Tensor, Iterator[Tensor]]:
-    """The derivatives of the log pseudolikelihood, moments of each site given the others."""
-    encoded, active = observations.encoded, observations.active
-    chances = model.conditionals(encoded)
-    means = model.coordinates_of(chances)
-    slope = means - model.coordinates_of(encoded)
-    counted = observations.weights[:, None]
-    if active is not None:
-        slope, counted = slope * active[..., None], counted * active
-    bends = (
-        counted[..., None]
-        * (model.coordinates_of(chances * basis[..., own]) - means[..., own, None] * means)
-        for own in range(basis.shape[-1])
-    )
-    return slope, bends
 
 
 def pair_sums(model: PairwiseModel, matrix: Tensor) -> Tensor:
