@@ -143,9 +143,7 @@ class OrdinalEnergy(PairwiseEnergy):
         if self.state_space.is_binary:
             raise ValueError("Expected more than two categories at some site; use IsingEnergy.")
         widths = [part.shape[1] for part in columns]
-        coupled = [
-            w if isinstance(s, int) else 1 for s, w in zip(sites, widths, strict=True)
-        ]
+        coupled = [w if isinstance(s, int) else 1 for s, w in zip(sites, widths, strict=True)]
         shape = (len(columns), self.state_space.max_categories, max(widths))
         basis = torch.zeros(shape, dtype=torch.float64)
         for own, part in zip(basis, columns, strict=True):

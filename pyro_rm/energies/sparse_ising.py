@@ -122,6 +122,7 @@ class SparseIsingEnergy(SpacedEnergy):
 
 
 def checked_edges(edges: Tensor, num_sites: int) -> Tensor:
+    """Pairs of different sites, each once, ``(E, 2)``."""
     edges = torch.as_tensor(edges)
     if edges.numel() == 0:
         return torch.zeros(0, 2, dtype=torch.long)

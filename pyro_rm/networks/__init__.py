@@ -1,4 +1,4 @@
-"""Networks from data: couplings of Ising and Potts models, their selection and their errors."""
+"""Networks from data: couplings of Ising, ordinal and Potts models, and how sure they are."""
 
 from pyro_rm.networks.comparison import Comparison, compare
 from pyro_rm.networks.contacts import (
@@ -12,6 +12,7 @@ from pyro_rm.networks.evidence import EdgeEvidence
 from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
+from pyro_rm.networks.ordinal_network import OrdinalNetwork
 from pyro_rm.networks.potts_network import PottsNetwork
 from pyro_rm.networks.predictability import predictability
 from pyro_rm.networks.recovery import negative_log_error, simulate_ising, support_f1
@@ -25,6 +26,7 @@ __all__ = [
     "EdgePrior",
     "IsingNetwork",
     "NetworkFit",
+    "OrdinalNetwork",
     "PottsNetwork",
     "Resamples",
     "Selection",

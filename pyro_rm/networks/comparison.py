@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.networks.batched_fits import BatchedFits, can_be_batched
 from pyro_rm.networks.columns import row_weights
+from pyro_rm.networks.intervals import chi_square_tail
 from pyro_rm.networks.table_kinds import frame
 
 _DRAWS = 4000
@@ -159,8 +160,7 @@ def compare(
     differences = a.weights_ - b.weights_
     for network in (a, b):
         differences[(network.edges_[:, None] == network.separated_).all(2).any(1)] = np.nan
-    count = len(differences)
-    spreads = [network._model_covariance()[:count, :count] for network in (a, b)]
+    spreads = [network._weight_covariance() for network in (a, b)]
     permuted: dict[str, Any] = {}
     if data is not None:
         check_counts(num_permutations=num_permutations)
@@ -222,8 +222,7 @@ def _all_edges(differences: Any, covariance: Any) -> GroupTest:
     known = np.isfinite(differences)
     solved = np.linalg.solve(covariance[known][:, known], differences[known])
     square, freedom = float(differences[known] @ solved), int(known.sum())
-    halves = torch.tensor([freedom / 2, square / 2], dtype=torch.float64)
-    tail = float(torch.special.gammaincc(halves[0], halves[1])) if freedom else 1.0
+    tail = float(chi_square_tail(torch.tensor(square), torch.tensor(freedom))) if freedom else 1.0
     return GroupTest(square, tail, degrees_of_freedom=freedom)
 
 

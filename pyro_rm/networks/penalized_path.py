@@ -30,9 +30,9 @@ class PenalizedPath:
     r"""Minimizers of the mean objective plus :math:`\lambda \sum_{i<j} \lVert J_{ij} \rVert`.
 
     For binary and ordinal sites the penalty is the :math:`\ell_1` norm of the couplings; for
-    categorical ones the norm of each pair's matrix of couplings is Euclidean, the group :math:`\ell_1`
-    penalty, so that pairs enter as a whole. Fields are not penalized. Fits are warm-started
-    from the penalty before.
+    categorical ones the norm of each pair's matrix of couplings is Euclidean, the group
+    :math:`\ell_1` penalty, so that pairs enter as a whole. Fields are not penalized. Fits are
+    warm-started from the penalty before.
 
     The same optimum is the mode under a Laplace prior of scale :math:`1 / (N \lambda)` on
     couplings (:class:`pyro.infer.autoguide.AutoDelta`).

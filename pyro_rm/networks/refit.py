@@ -59,10 +59,8 @@ def refit(
     tolerance = min(1e-6, 1e-3 / size)
     is_potts = isinstance(energy, PottsEnergy)
     if not is_potts and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
-        ones = [torch.full_like(p, 1 / size).detach() for p in energy.parameters()]
-        penalty = torch.cat(
-            [(one * scales[id(p)]).flatten() for one, p in zip(ones, energy.parameters(), strict=True)]
-        )
+        scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
+        penalty = torch.cat([p.flatten() for p in scaled])
         if newton_minimize(
             model, observations, estimator, penalty,
             held=held, tolerance=tolerance, max_steps=max_steps,

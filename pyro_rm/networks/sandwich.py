@@ -193,7 +193,8 @@ def hessian(model: PairwiseModel, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
     :param model: The model.
     :param x: Coordinates of the data, ``(R, D, f)``.
     :param bends: Second derivatives as of :func:`derivatives`.
-    :returns: Couplings first, ``(E m m + D f,) * 2``; 1 on the diagonal where there is no parameter.
+    :returns: Couplings first, ``(E m m + D f,) * 2``; 1 on the diagonal where there is
+        no parameter.
 
     .. note:: Costs a product of the data with themselves for each site, over its neighbors.
     """
