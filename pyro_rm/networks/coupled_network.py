@@ -53,11 +53,13 @@ class CoupledNetwork(Network):
         :param prior: The prior probability of each edge, or another
             :class:`~pyro_rm.networks.EdgePrior`.
         :param slab_scale: Standard deviation of the couplings that are there; None: 1.6 for states
-            0 and 1, which is 0.4 for -1 and 1 and the same prior.
+            0 and 1, which is 0.4 for -1 and 1 and the same prior; for scales of more steps as much
+            more as their equally common scores vary less, on average: 3.2 for five points.
         :param level: Nominal level of the intervals.
         :param num_sweeps: Gibbs sweeps, for more than 12 edges.
         :returns: The evidence. That of separated edges is from their profiles, the others fixed;
-            NaN under other objectives.
+            NaN under other objectives. NaN also where a coupling is a matrix, as of nominal
+            columns, which then takes part in all structures: see the test in ``summary``.
         :raises ValueError: If edges were selected or have a ridge, or an option is out of range.
 
         Example:
@@ -70,8 +72,7 @@ class CoupledNetwork(Network):
             ['present', 'absent', 'absent']
         """
         self._check_given_edges()
-        low, high = self.energy_.state_space.states
-        slab = DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale
+        slab = DEFAULT_SLAB / self._unit() if slab_scale is None else slab_scale
         estimate, covariance = self._scalar_couplings(), self._weight_covariance()
         separated = (self.edges_[:, None] == self.separated_).all(2).any(1).nonzero()[0]
         covariance[separated] = covariance[:, separated] = 0
@@ -120,9 +121,26 @@ class CoupledNetwork(Network):
         """Covariance of the weights if the model holds, ``(E, E)``."""
         return self._of_weights(torch.as_tensor(self._model_covariance())).numpy().copy()
 
+    @abstractmethod
+    def _unit(self) -> float:
+        """How large a scale of scores makes couplings, inversely; 1 for 0 and 1."""
+
     def _scalar_couplings(self) -> Any:
         """The weights, ``(E,)``; NaN where a coupling is not one number."""
         return self.weights_.astype(np.float64)
+
+    @property
+    @abstractmethod
+    def _coding(self) -> Any:
+        """What networks must share whose couplings can be compared."""
+
+    @abstractmethod
+    def _weights_of(self, couplings: Tensor) -> Tensor:
+        """Weights of the edges, ``(B, E)``, from many energies' couplings."""
+
+    @abstractmethod
+    def _publish_values(self) -> None:
+        """Set ``weights_`` and ``fields_`` as the energy has them; they have no errors yet."""
 
     @abstractmethod
     def _of_weights(self, covariance: Tensor) -> Tensor:

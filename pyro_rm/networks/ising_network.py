@@ -114,16 +114,31 @@ class IsingNetwork(CoupledNetwork):
     def _fitter(self, num_sites: int) -> Fitter:
         return Fitter(self._estimator(), ridge=self.ridge)
 
+    def _unit(self) -> float:
+        low, high = self.states_
+        return (high - low) ** 2
+
+    @property
+    def _coding(self) -> Any:
+        return self.states_
+
+    def _weights_of(self, couplings: Tensor) -> Tensor:
+        return couplings
+
+    def _publish_values(self) -> None:
+        self.weights_ = self.energy_.weight.cpu().numpy()
+        self.fields_ = self.energy_.fields.cpu().numpy()
+        self.standard_errors_ = np.full(len(self.weights_), np.nan)
+        self.field_standard_errors_ = np.full(len(self.fields_), np.nan)
+
     def _of_weights(self, covariance: Tensor) -> Tensor:
         return covariance[: len(self.edges_), : len(self.edges_)]
 
     def _publish_couplings(self, fit: NetworkFit) -> None:
-        num_edges = len(fit.edges)
-        errors, self.covariance_ = np.full(num_edges + self.n_features_in_, np.nan), None
+        self._publish_values()
+        self.covariance_ = None
         if fit.sandwich is not None:
-            self.covariance_ = fit.sandwich.covariance[:num_edges, :num_edges].cpu().numpy()
+            self.covariance_ = self._of_weights(fit.sandwich.covariance).cpu().numpy()
             errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
             errors[list(fit.separated)] = np.nan
-        self.weights_ = self.energy_.weight.cpu().numpy()
-        self.fields_ = self.energy_.fields.cpu().numpy()
-        self.standard_errors_, self.field_standard_errors_ = errors[:num_edges], errors[num_edges:]
+            self.standard_errors_, self.field_standard_errors_ = np.split(errors, [len(fit.edges)])

@@ -116,7 +116,7 @@ def _is_blank(cell: Any) -> bool:
 
 def _declared(table: Any, name: Any) -> tuple[list[Any], bool] | None:
     """Categories that a data frame declares, and whether they are ordered."""
-    kind = getattr(table[name], "dtype", None) if hasattr(table, "columns") else None
+    kind: Any = getattr(table[name], "dtype", None) if hasattr(table, "columns") else None
     if getattr(kind, "categories", None) is None:
         return None
     return list(kind.categories), bool(getattr(kind, "ordered", True))  # polars.Enum is ordered

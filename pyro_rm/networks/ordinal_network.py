@@ -153,23 +153,26 @@ class OrdinalNetwork(CoupledNetwork):
                     cells[number] = Categorical(cells[number], categories=own, ordered=True)
         return frame(self.kind_, self._columns, cells)
 
-    def _publish_couplings(self, fit: NetworkFit) -> None:
-        model, count = self._model, len(self.edges_)
-        self.weights_ = self._norms()[0].cpu().numpy()
-        self.standard_errors_, self.p_values_ = np.full((2, count), np.nan)
-        basis = self._centered(model.basis)
-        self.fields_ = (basis @ self.energy_.fields[..., None])[..., 0].cpu().numpy()
+    def _publish_values(self) -> None:
+        basis, fields = self._centered(self._model.basis), self.energy_.fields
+        self.weights_ = self._weights_of(self.energy_.weight[None])[0].cpu().numpy()
+        self.fields_ = (basis @ fields[..., None])[..., 0].cpu().numpy()
+        self.standard_errors_, self.p_values_ = np.full((2, len(self.weights_)), np.nan)
         self.field_standard_errors_ = np.full(self.fields_.shape, np.nan)
+
+    def _publish_couplings(self, fit: NetworkFit) -> None:
+        self._publish_values()
         self.covariance_ = None
         if fit.sandwich is None:
             return
         covariance = self._of_weights(fit.sandwich.covariance)
         self.covariance_ = covariance.cpu().numpy()
         self.standard_errors_ = covariance.diagonal().sqrt().cpu().numpy()
+        basis = self._centered(self._model.basis)
         fields = (basis @ fit.sandwich.of_fields() @ basis.mT).diagonal(dim1=1, dim2=2)
         self.field_standard_errors_ = fields.clamp(min=0).sqrt().cpu().numpy()
-        couplings, own = model.coordinates().flatten(1), fit.sandwich.of_edges()
-        inverse = torch.linalg.pinv(own, hermitian=True)
+        inverse = torch.linalg.pinv(fit.sandwich.of_edges(), hermitian=True)
+        couplings = fit.model.coordinates().flatten(1)
         squares = torch.einsum("ea,eab,eb->e", couplings, inverse, couplings)
         self.p_values_ = chi_square_tail(squares, fit.sandwich.num_coordinates).cpu().numpy()
         for attribute in (self.standard_errors_, self.p_values_):
@@ -180,28 +183,46 @@ class OrdinalNetwork(CoupledNetwork):
         exists = self.energy_.state_space.category_mask(basis.device)[..., None].to(basis)
         return (basis - basis.sum(1, keepdim=True) / exists.sum(1, keepdim=True)) * exists
 
-    def _norms(self) -> tuple[Tensor, Tensor]:
-        """Weights of the edges, ``(E,)``, and their gradients, ``(E, m, m)``."""
-        model, (first, second) = self._model, self._model.edges.unbind(1)
-        function, couplings = self.energy_.scored(), model.coordinates()
-        scores = self._centered(function.scores)
-        gram = scores.mT @ scores
-        slopes = 4 * gram[first] @ couplings @ gram[second]
-        norms = (slopes * couplings).sum((1, 2)).sqrt()
-        is_scalar = (model.paired.flatten(1).sum(1) == 1)[:, None, None]
-        slopes = slopes / norms.clamp(min=1e-30)[:, None, None]
-        norms = torch.where(is_scalar[:, 0, 0], couplings.sum((1, 2)), norms)
-        return norms, torch.where(is_scalar, model.paired.to(slopes), slopes)
+    def _grams(self) -> tuple[Tensor, Tensor]:
+        """Products of scores over the categories of each edge's two sites, ``(E, m, m)``."""
+        scores, (first, second) = self._centered(self.energy_.scored().scores), self.edges_.T
+        grams = 2 * scores.mT @ scores  # of 1/2 and -1/2 it is 1
+        return grams[first], grams[second]
 
-    def _scalar_couplings(self) -> Any:
-        is_scalar = self._model.paired.flatten(1).sum(1).cpu().numpy() == 1
-        return np.where(is_scalar, self.weights_, np.nan)
+    @property
+    def _is_scalar(self) -> Tensor:
+        """Whether an edge's coupling is a number, ``(E,)``."""
+        return self._model.paired.flatten(1).sum(1) == 1
+
+    def _weights_of(self, couplings: Tensor) -> Tensor:
+        couplings, (first, second) = couplings.view(-1, *self.energy_.weight.shape), self._grams()
+        norms = (couplings * (first @ couplings @ second)).sum((2, 3)).sqrt()
+        return torch.where(self._is_scalar, couplings.sum((2, 3)), norms)
 
     def _of_weights(self, covariance: Tensor) -> Tensor:
-        slopes = self._norms()[1].flatten(1).to(covariance)
-        (edges, width), size = slopes.shape, slopes.numel()
+        couplings, (first, second) = self.energy_.weight, self._grams()
+        norms = torch.as_tensor(self.weights_).to(couplings).clamp(min=1e-30)[:, None, None]
+        slopes = torch.where(
+            self._is_scalar[:, None, None],
+            self._model.paired.to(couplings),
+            first @ couplings @ second / norms,
+        ).to(covariance)
+        (edges, width), size = slopes.flatten(1).shape, slopes.numel()
         blocks = covariance[:size, :size].view(edges, width, edges, width)
-        return torch.einsum("ea,eafb,fb->ef", slopes, blocks, slopes)
+        return torch.einsum("ea,eafb,fb->ef", slopes.flatten(1), blocks, slopes.flatten(1))
+
+    def _unit(self) -> float:
+        scales = self.scores_
+        spread = np.array([0.5 if isinstance(s, int) else np.std(s) for s in scales])
+        first, second = self.edges_[self._is_scalar.cpu().numpy()].T
+        return float(1 / np.mean(0.25 / (spread[first] * spread[second]))) if len(first) else 1.0
+
+    @property
+    def _coding(self) -> Any:
+        return self.kinds_, self.scores_, self.categories_, self.thresholds
+
+    def _scalar_couplings(self) -> Any:
+        return np.where(self._is_scalar.cpu().numpy(), self.weights_, np.nan)
 
     def summary(self, *, level: float = 0.9) -> Any:
         """Couplings with their intervals and tests, in the order of ``edges_``.

@@ -91,22 +91,10 @@ def sandwich(
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
     space, paired = model.space, model.paired
-    x = model.coordinates_of(observations.encoded)
-    if SiteRegressions.known(model, objective):
-        regressions = SiteRegressions(model, observations)
-        felt, curvature = regressions.slopes(), regressions.hessian()
-        felt = felt if observations.active is None else felt * observations.active[..., None]
-    else:
-        felt, bends = derivatives(model, observations, objective)
-        curvature = hessian(model, x, bends)
-    gradients = torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
-    if observations.datum is not None:
-        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
-        curvature += _covariance_over_fills(gradients, statistics, observations)
-        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    gradients, curvature = scores_and_curvature(model, observations, objective)
     weighted = observations.scattered(gradients)
     size, width = observations.effective_size, paired.shape[2]
-    penalty = x.new_full((len(paired),), 2 / size) * ridge
+    penalty = gradients.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse = torch.linalg.inv(curvature)
@@ -124,8 +112,34 @@ def sandwich(
         num_coordinates=paired.flatten(1).sum(1),
         diverging=tuple(uninformed.nonzero().flatten().tolist()),
         width=width,
-        field_width=x.shape[2],
+        field_width=model.exists.shape[1],
     )
+
+
+def scores_and_curvature(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """Gradient of each datum's objective, and the mean Hessian less what blanks lose.
+
+    :param model: The model.
+    :param observations: The data.
+    :param objective: The objective.
+    :returns: ``(N, p)`` and ``(p, p)``, couplings first.
+    """
+    x = model.coordinates_of(observations.encoded)
+    if SiteRegressions.known(model, objective):
+        regressions = SiteRegressions(model, observations)
+        felt, curvature = regressions.slopes(), regressions.hessian()
+        felt = felt if observations.active is None else felt * observations.active[..., None]
+    else:
+        felt, bends = derivatives(model, observations, objective)
+        curvature = hessian(model, x, bends)
+    gradients = torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
+    if observations.datum is not None:
+        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    return gradients, curvature
 
 
 def derivatives(

@@ -46,9 +46,14 @@ class SiteRegressions:
         x = model.coordinates_of(observations.encoded)[..., : model.couples.shape[1]]
         self.x = (x * model.couples).flatten(1).mT.contiguous()  # (D m, R)
         self.own = observations.encoded.permute(1, 2, 0).contiguous()  # (D, K, R)
-        active, weights = observations.active, observations.weights
-        self.weights = weights.expand(len(self.own), -1) if active is None else weights * active.mT
+        self.active = observations.active
+        self.reweigh(observations.weights)
         self.sites = self._sites()
+
+    def reweigh(self, weights: Tensor) -> None:
+        """Give rows other weights, ``(R,)``."""
+        active = self.active
+        self.weights = weights.expand(len(self.own), -1) if active is None else weights * active.mT
 
     @classmethod
     def known(cls, model: PairwiseModel, objective: Objective) -> bool:
@@ -76,7 +81,7 @@ class SiteRegressions:
 
     def parameters(self) -> Tensor:
         """Couplings, then fields, ``(E m m + D f,)``."""
-        return torch.cat([self.energy.weight.detach().flatten(), self.energy.fields.flatten()])
+        return torch.cat([self.energy.weight.flatten(), self.energy.fields.flatten()]).detach()
 
     def _logits(self, site: _Site, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Log odds of the categories, ``(K, R)``, and inputs, ``(q, R)``."""
@@ -92,9 +97,11 @@ class SiteRegressions:
         for site in self.sites:
             logits, inputs = self._logits(site, theta)
             own, weights = self.own[site.number, : len(logits)], self.weights[site.number]
-            total = logits.logsumexp(0)
-            value += float(weights @ (total - (own * logits).sum(0)))
-            residual = ((logits - total).exp_() - own) * weights
+            logits -= logits.amax(0)
+            odds = logits.exp()
+            total = odds.sum(0)
+            value += float(weights @ (total.log() - (own * logits).sum(0)))
+            residual = (odds / total - own) * weights
             slope[site.fields] = site.basis.mT @ residual.sum(1)
             slope[site.weights] += site.basis[:, : len(site.weights)].mT @ residual @ inputs.mT
         return value, slope
