@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class ScoredFunction(Summable):
         felt = flat @ self.couplings.flatten(2).flatten(0, 1)
         felt = felt.unflatten(-1, self.couples.shape)
         return (
-            (felt[..., None, :] * scores).sum(-1),
+            torch.einsum("...ia,ika->...ik", felt, scores),
             (self.basis * self.fields[:, None]).sum(-1),
         )
 
@@ -138,6 +139,7 @@ class OrdinalEnergy(PairwiseEnergy):
     ) -> None:
         if thresholds not in THRESHOLDS:
             raise ValueError(f"Expected thresholds {THRESHOLDS}, but got {thresholds!r}.")
+        sites = [site if isinstance(site, int) else tuple(site) for site in sites]
         columns = [_columns(site, thresholds) for site in sites]
         super().__init__(StateSpace(len(columns), tuple(len(part) for part in columns)))
         if self.state_space.is_binary:
@@ -187,6 +189,7 @@ class OrdinalEnergy(PairwiseEnergy):
         return self.scored().gap_table(x)
 
 
+@lru_cache(maxsize=1024)
 def _columns(site: Site, thresholds: str) -> Tensor:
     """Coordinates of a site's categories, ``(K, f)``: what couples comes first."""
     scores = torch.arange(site) if isinstance(site, int) else torch.tensor(site)

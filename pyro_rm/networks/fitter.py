@@ -91,7 +91,7 @@ class Fitter:
         :param observations: The data.
         :param edges: Pairs of sites, ``(E, 2)``.
         :param covariance: Whether to compute the sandwich.
-        :param start: A model on the same edges to start from.
+        :param start: A model to start from.
         :returns: The fit.
         """
         model = self._started(observations, edges, start)
@@ -179,7 +179,7 @@ class Fitter:
         space, mean = observations.space, observations.encoded_mean()
         model = PairwiseModel.on(space, edges, mean, self.sites)
         if start is not None:
-            model.energy.load_state_dict(start.energy.state_dict())
+            model.start_from(start)
             return model
         alone = independent_model(space, mean, observations.effective_size, self.sites)
         with torch.no_grad():

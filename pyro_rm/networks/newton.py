@@ -27,7 +27,7 @@ def newton_minimize(
     held: Tensor | None = None,
     tolerance: float,
     max_steps: int,
-) -> bool:
+) -> float | None:
     r"""Minimize the mean objective plus :math:`\sum_p \text{penalty}_p \theta_p^2`, in place.
 
     Steps :math:`-H^{-1} g` with the exact Hessian, which is computed again where a step leaves more
@@ -40,8 +40,8 @@ def newton_minimize(
     :param held: Booleans, ``(E,)``: couplings that stay where they are.
     :param tolerance: Of the gradient.
     :param max_steps: Bound on steps.
-    :returns: Whether it arrived; False where curvature is not positive, as far from the optimum of
-        an objective that is not convex.
+    :returns: The mean objective, without penalty; None if it did not arrive, as where curvature is
+        not positive, far from the optimum of an objective that is not convex.
 
     .. note:: A step costs two products of data and couplings, a Hessian one for each site of the
         data with its neighbors, and a third of the cube of the number of parameters.
@@ -52,7 +52,7 @@ def newton_minimize(
     if SiteRegressions.known(model, objective):
         regressions = SiteRegressions(model, observations)
 
-    def look() -> tuple[float, Tensor, Callable[[], Tensor]]:
+    def look() -> tuple[float, float, Tensor, Callable[[], Tensor]]:
         bare: Callable[[], Tensor]
         if regressions is None:
             loss = mean_objective(energy, observations, estimator)
@@ -73,17 +73,17 @@ def newton_minimize(
                 matrix[still, still] = 1
             return matrix
 
-        return loss + float(penalty @ theta.square()), slope, curvature
+        return loss, loss + float(penalty @ theta.square()), slope, curvature
 
-    before, slope, curvature = look()
+    loss, before, slope, curvature = look()
     factor: Tensor | None = None
     for _ in range(max_steps):
         if float(slope.abs().max()) <= tolerance:
-            return True
+            return loss
         if factor is None:
             factor, info = torch.linalg.cholesky_ex(curvature())
             if int(info) > 0:
-                return False
+                return None
         move = torch.cholesky_solve(slope[:, None], factor)[:, 0]
         share, fall, left = 1.0, float(slope @ move), slope.norm()
         start = weight.clone(), fields.clone()
@@ -91,18 +91,18 @@ def newton_minimize(
         while True:
             weight.copy_(start[0] - share * move[:count].view_as(weight))
             fields.copy_(start[1] - share * move[count:].view_as(fields))
-            after, slope, curvature = look()
+            loss, after, slope, curvature = look()
             if after <= before - 1e-4 * share * fall + rounding:
                 break
             share /= 2
             if share < 1e-6:
                 weight.copy_(start[0])
                 fields.copy_(start[1])
-                return False
+                return None
         before = after
         if share < 1 or slope.norm() > _GOOD * left:
             factor = None
-    return float(slope.abs().max()) <= tolerance
+    return loss if float(slope.abs().max()) <= tolerance else None
 
 
 def _derivatives(

@@ -131,6 +131,20 @@ class PairwiseModel:
         matrix[self.edges.amin(1), self.edges.amax(1)] = of_edges
         return matrix.repeat_interleave(k, 0).repeat_interleave(k, 1)
 
+    @torch.no_grad()
+    def start_from(self, other: PairwiseModel) -> None:
+        """Take another model's fields, and its couplings on the edges of both, which are sorted."""
+        own, theirs = self.energy, other.energy
+        own.fields.copy_(theirs.fields)
+        if isinstance(own, PottsEnergy):
+            own.weight.copy_(theirs.weight * self.spread(torch.ones_like(self.edges[:, 0])))
+            return
+        sites = self.space.num_sites
+        numbers, known = (edges[:, 0] * sites + edges[:, 1] for edges in (self.edges, other.edges))
+        mine, match = (numbers[:, None] == known).nonzero().unbind(1)
+        own.weight.zero_()
+        own.weight[mine] = theirs.weight[match]
+
     def tables(self) -> Tensor:
         """The couplings of each edge, ``(E, m, m)``: numbers if binary, else of categories."""
         first, second = self.edges.unbind(1)

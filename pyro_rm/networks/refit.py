@@ -61,11 +61,12 @@ def refit(
     if not is_potts and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
         scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
         penalty = torch.cat([p.flatten() for p in scaled])
-        if newton_minimize(
+        loss = newton_minimize(
             model, observations, estimator, penalty,
             held=held, tolerance=tolerance, max_steps=max_steps,
-        ):  # fmt: skip
-            return mean_objective(energy, observations, estimator)
+        )  # fmt: skip
+        if loss is not None:
+            return loss
     start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,

@@ -10,7 +10,7 @@ from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel, Sites, independent_model
 from pyro_rm.networks.penalized_path import PenalizedPath
-from pyro_rm.networks.sandwich import derivatives, hessian, sandwich, scores_and_curvature
+from pyro_rm.networks.sandwich import derivatives, hessian, scores_and_curvature
 from pyro_rm.networks.site_regressions import SiteRegressions, redrawn
 from pyro_rm.objectives import as_objective
 
