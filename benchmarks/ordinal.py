@@ -1,6 +1,7 @@
 """Ordinal networks: time, couplings beside exact maximum likelihood, coverage of intervals."""
 
 import argparse
+import copy
 import time
 import warnings
 
@@ -37,27 +38,30 @@ def exact_states(energy: OrdinalEnergy) -> Tensor:
     return states_at(space, torch.arange(space.num_states))
 
 
-def maximum_likelihood(like: OrdinalEnergy, states: Tensor, x: Tensor) -> Tensor:
+def maximum_likelihood(start: OrdinalEnergy, states: Tensor, x: Tensor) -> Tensor:
     """Couplings that make the observed cells most likely, by sums over all states."""
-    scores = [tuple(own[:k].tolist()) for own, k in zip(
-        like.basis[..., 0], like.state_space.categories, strict=True
-    )]  # fmt: skip
-    kind = "blume_capel" if like.fields.shape[1] == 2 else "free"
-    energy = OrdinalEnergy(scores, thresholds=kind).double()
+    energy = copy.deepcopy(start).requires_grad_(True)
     encoded = energy.state_space.encode(states, torch.float64)
     rows, counts = x.nan_to_num(-1).unique(dim=0, return_counts=True)
-    fits = (rows[:, None] == -1) | (rows[:, None] == states)
-    bars = torch.where(fits.all(2), 0.0, -torch.inf)
+    shares = counts.double() / len(x)
+    whole = bool((rows >= 0).all())
+    if not whole:
+        fits = (rows[:, None] == -1) | (rows[:, None] == states)
+        bars = torch.where(fits.all(2), 0.0, -torch.inf)
     optimizer = torch.optim.LBFGS(
         energy.parameters(), max_iter=500, history_size=30, line_search_fn="strong_wolfe",
-        tolerance_grad=1e-7, tolerance_change=1e-13,
+        tolerance_grad=1e-6, tolerance_change=1e-12,
     )  # fmt: skip
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         logits = -energy(encoded)
-        shares = (bars + logits).logsumexp(1) @ counts.double() / len(x)
-        loss = logits.logsumexp(0) - shares
+        seen = (
+            -energy(energy.state_space.encode(rows, torch.float64))
+            if whole
+            else (bars + logits).logsumexp(1)
+        )
+        loss = logits.logsumexp(0) - seen @ shares
         loss.backward()
         return loss
 
@@ -83,8 +87,8 @@ def replicate(categories: tuple[int, ...], thresholds: str, blank: float, sets: 
     for number in trange(sets):
         torch.manual_seed(number)
         energy = truth(categories, thresholds)
-        true, is_small = energy.weight[:, 0, 0], energy.state_space.num_states <= 4000
-        if is_small:
+        true, states = energy.weight[:, 0, 0], None
+        if energy.state_space.num_states <= 4000:
             states = exact_states(energy)
             chances = (-energy(energy.state_space.encode(states, torch.float64))).softmax(0)
             x = states[torch.multinomial(chances, 1000, replacement=True)].double()
@@ -101,8 +105,8 @@ def replicate(categories: tuple[int, ...], thresholds: str, blank: float, sets: 
         errors.append((weights - true)[known])
         ends = 1.6449 * torch.as_tensor(network.standard_errors_)[known]
         inside.append((errors[-1].abs() < ends).double())
-        if is_small:
-            exact.append((maximum_likelihood(energy, states, x) - true)[known])
+        if states is not None:
+            exact.append((maximum_likelihood(network.energy_, states, x) - true)[known])
 
     def rmse(parts: list[Tensor]) -> float:
         return float(torch.cat(parts).square().mean().sqrt())

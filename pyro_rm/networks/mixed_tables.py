@@ -93,7 +93,7 @@ def _codes(
     categories: Sequence[list[Any]],
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Codes from 0, NaN where blank, or new in a row without weight."""
+    """Codes from 0, NaN where blank; any code of what is new in a row without weight."""
     values = np.full(cells.shape, np.nan)
     for number, (name, own) in enumerate(zip(names, categories, strict=True)):
         places = {category: code for code, category in enumerate(own)}
@@ -106,7 +106,7 @@ def _codes(
                     f"Expected one of {own} in column {name!r}, as in the fit, but got {cell!r}. "
                     "Make it blank."
                 )
-            values[row, number] = np.nan if code is None else code
+            values[row, number] = code or 0
     return torch.from_numpy(values)
 
 
