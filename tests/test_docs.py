@@ -67,6 +67,7 @@ CLAIMS = {
     ),
     "tutorials/one_network.md": ("fit", "model.converged_"),
     "tutorials/own_network.md": ("resumed", "result.held_out[-1][1] < 0.3 < independent"),
+    "tutorials/scales.md": ("thresholds", "network.score(table) > two.score(table) + 0.1"),
     "tutorials/structure.md": ("found", "len(found & true) >= 70", "len(found - true) <= 2"),
     "tutorials/votes.md": ("fit", "abs(graph.number_of_edges() - truth.number_of_edges()) <= 1"),
 }  # fmt: skip

@@ -46,35 +46,8 @@ def newton_minimize(
     .. note:: A step costs two products of data and couplings, a Hessian one for each site of the
         data with its neighbors, and a third of the cube of the number of parameters.
     """
-    energy, objective = model.energy, as_objective(estimator.objective)
-    weight, fields = energy.weight, energy.fields
-    count, regressions = weight.numel(), None
-    if SiteRegressions.known(model, objective):
-        regressions = SiteRegressions(model, observations)
-
-    def look() -> tuple[float, float, Tensor, Callable[[], Tensor]]:
-        bare: Callable[[], Tensor]
-        if regressions is None:
-            loss = mean_objective(energy, observations, estimator)
-            slope, bare = _derivatives(model, observations, objective)
-        else:
-            (loss, slope), bare = regressions.look(), regressions.hessian
-        theta = torch.cat([weight.flatten(), fields.flatten()])
-        slope += 2 * penalty * theta
-        if held is not None:
-            slope[:count][held] = 0
-
-        def curvature() -> Tensor:
-            matrix = bare()
-            matrix.diagonal().add_(2 * penalty)
-            if held is not None:
-                still = held.nonzero()[:, 0]
-                matrix[still, :] = matrix[:, still] = 0
-                matrix[still, still] = 1
-            return matrix
-
-        return loss, loss + float(penalty @ theta.square()), slope, curvature
-
+    weight, fields, count = model.energy.weight, model.energy.fields, model.energy.weight.numel()
+    look = _look(model, observations, estimator, penalty, held)
     loss, before, slope, curvature = look()
     factor: Tensor | None = None
     for _ in range(max_steps):
@@ -103,6 +76,45 @@ def newton_minimize(
         if share < 1 or slope.norm() > _GOOD * left:
             factor = None
     return loss if float(slope.abs().max()) <= tolerance else None
+
+
+def _look(
+    model: PairwiseModel,
+    observations: Observations,
+    estimator: Estimator,
+    penalty: Tensor,
+    held: Tensor | None,
+) -> Callable[[], tuple[float, float, Tensor, Callable[[], Tensor]]]:
+    """What computes the mean objective, with the penalty, its gradient, and what its Hessian."""
+    energy, objective = model.energy, as_objective(estimator.objective)
+    count, regressions = energy.weight.numel(), None
+    if SiteRegressions.known(model, objective):
+        regressions = SiteRegressions(model, observations)
+
+    def look() -> tuple[float, float, Tensor, Callable[[], Tensor]]:
+        bare: Callable[[], Tensor]
+        if regressions is None:
+            loss = mean_objective(energy, observations, estimator)
+            slope, bare = _derivatives(model, observations, objective)
+        else:
+            (loss, slope), bare = regressions.look(), regressions.hessian
+        theta = torch.cat([energy.weight.flatten(), energy.fields.flatten()])
+        slope += 2 * penalty * theta
+        if held is not None:
+            slope[:count][held] = 0
+
+        def curvature() -> Tensor:
+            matrix = bare()
+            matrix.diagonal().add_(2 * penalty)
+            if held is not None:
+                still = held.nonzero()[:, 0]
+                matrix[still, :] = matrix[:, still] = 0
+                matrix[still, still] = 1
+            return matrix
+
+        return loss, loss + float(penalty @ theta.square()), slope, curvature
+
+    return look
 
 
 def _derivatives(
