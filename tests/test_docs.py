@@ -69,6 +69,7 @@ CLAIMS = {
     "tutorials/stuck_chains.md": (
         "likelihood", "fitted[1] > 0", "posterior.intervals()['field'][1] < 0",
     ),
+    "tutorials/scales.md": ("thresholds", "network.score(table) > two.score(table) + 0.1"),
     "tutorials/structure.md": ("found", "len(found & true) >= 70", "len(found - true) <= 2"),
     "tutorials/votes.md": ("fit", "abs(graph.number_of_edges() - truth.number_of_edges()) <= 1"),
 }  # fmt: skip

@@ -20,7 +20,7 @@ from pyro_rm.networks import IsingNetwork
 from pyro_rm.networks.comparison import _holm, _two_sided
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.networks.sandwich import estimating_equations
+from pyro_rm.networks.sandwich import scores_and_curvature
 from pyro_rm.networks.table_kinds import frame
 from pyro_rm.objectives import as_objective
 
@@ -202,7 +202,7 @@ def _compared(
     """What was found beside what was programmed, and the temperature of what agrees."""
     model = network._model
     found = torch.cat([model.energy.weight, model.energy.fields])
-    gradients, curvature = estimating_equations(model, observations, _OBJECTIVE)
+    gradients, curvature = scores_and_curvature(model, observations, _OBJECTIVE)
     known = torch.as_tensor(~np.isnan(np.concatenate(
         [network.standard_errors_, network.field_standard_errors_]
     )))  # fmt: skip
@@ -250,7 +250,7 @@ def _inverse_temperature(
         values = (basis @ parameters).split([len(model.edges), model.space.num_sites])
         model.energy.weight.copy_(values[0])
         model.energy.fields.copy_(values[1])
-        gradients, curvature = estimating_equations(model, observations, _OBJECTIVE)
+        gradients, curvature = scores_and_curvature(model, observations, _OBJECTIVE)
         slope = basis.mT @ (observations.data_weights @ gradients)
         bend = torch.linalg.inv(basis.mT @ curvature @ basis)
         step = bend @ slope

@@ -4,6 +4,7 @@ from pyro_rm.energies.ising import IsingEnergy
 from pyro_rm.energies.levels import with_levels
 from pyro_rm.energies.linear_first import LinearFirstEnergy
 from pyro_rm.energies.mlp import MLPEnergy
+from pyro_rm.energies.ordinal import OrdinalEnergy
 from pyro_rm.energies.pairwise import PairwiseFunction
 from pyro_rm.energies.potts import PottsEnergy
 from pyro_rm.energies.random_graph import RandomGraphEnergy
@@ -17,6 +18,7 @@ __all__ = [
     "IsingEnergy",
     "LinearFirstEnergy",
     "MLPEnergy",
+    "OrdinalEnergy",
     "PairwiseFunction",
     "PottsEnergy",
     "RBMEnergy",

@@ -22,7 +22,8 @@ class Table(NamedTuple):
     :param values: Values in the state space, NaN where blank, ``(N, D)``.
     :param names: Names of the columns.
     :param space: The state space.
-    :param categories: What the values stand for in the table, from the first one.
+    :param categories: What the values stand for in the table, from the first one; a list of these
+        for each column if they differ.
     :param weights: Weights of the rows, ``(N,)``, or None.
     :param num_blank: Blanks, those of rows that were left out included.
     """
@@ -34,14 +35,35 @@ class Table(NamedTuple):
     weights: Tensor | None
     num_blank: int
 
+    def label(self, column: int, value: float) -> Any:
+        """What a value of a column stands for."""
+        low, high = self.space.states
+        code, first = int((value - low) / (high - low)), self.categories[0]
+        known = self.categories[column] if isinstance(first, list) else self.categories
+        return known[code]
+
 
 def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
     """Numbers and column names of an array, a tensor or a data frame.
 
-    :param table: Anything of shape ``(N, D)`` that NumPy can read; blanks are NaN or None.
+    :param table: See :func:`read_cells`; blanks are NaN or None.
     :param min_rows: How many rows it needs.
     :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
     :raises TypeError: If it is a path, or a column does not hold numbers.
+    :raises ValueError: If it is not a matrix, has too few rows or columns, or a name twice.
+    """
+    array, names = read_cells(table, min_rows=min_rows)
+    columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
+    return torch.from_numpy(np.stack(columns, 1)), names
+
+
+def read_cells(table: Any, *, min_rows: int = 2) -> tuple[Any, list[Any]]:
+    """The cells of an array, a tensor or a data frame as NumPy has them, and column names.
+
+    :param table: Anything of shape ``(N, D)`` that NumPy can read.
+    :param min_rows: How many rows it needs.
+    :returns: An array, ``(N, D)``, and names (0, 1, ... where there are none).
+    :raises TypeError: If it is a path.
     :raises ValueError: If it is not a matrix, has too few rows or columns, or a name twice.
     """
     if isinstance(table, (str, Path)):
@@ -64,8 +86,7 @@ def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
         raise ValueError(
             f"Expected different column names, but got {twice[0]!r} more than once. Rename one."
         )
-    columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
-    return torch.from_numpy(np.stack(columns, 1)), names
+    return array, names
 
 
 def row_weights(given: Any, num_rows: int) -> Tensor | None:
@@ -150,17 +171,29 @@ def read_columns_like(table: Any, known: Sequence[Any]) -> Tensor:
     :raises ValueError: If the number of columns differs, or their names do.
     """
     values, names = read_columns(table, min_rows=1)
+    return values[:, places_of(known, table, names)]
+
+
+def places_of(known: Sequence[Any], table: Any, names: Sequence[Any]) -> list[int]:
+    """Where in a new table the columns are that are known already.
+
+    :param known: Names of the columns that a network was fitted to.
+    :param table: The table.
+    :param names: Names of its columns.
+    :returns: Numbers of its columns, in the known order.
+    :raises ValueError: If the number of columns differs, or their names do.
+    """
     if len(names) != len(known):
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
     if not hasattr(table, "columns") or list(known) == list(range(len(known))):
-        return values  # one of them has no names: in the order that they are in
+        return list(range(len(known)))  # one of them has no names: in the order that they are in
     other = [name for name in names if name not in known]
     if other:
         raise ValueError(
             f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "
             f"{other[:5]}. Rename them, or pass an array to go by their order."
         )
-    return values[:, [names.index(name) for name in known]]
+    return [list(names).index(name) for name in known]
 
 
 def check_constant(values: Tensor, names: Sequence[Any]) -> None:

@@ -149,7 +149,7 @@ class FittedNetwork(Saved):
         blank, best = values.isnan().numpy(), chances.argmax(-1)
         if kind_of(X) == "array":
             known = np.nan_to_num(self._codes(values).numpy()).astype(int)
-            result = self.categories_[np.where(blank, best, known)]
+            result = self._decoded(np.where(blank, best, known))
             return torch.as_tensor(result) if isinstance(X, Tensor) else result
         return completed(X, self._columns, blank, self._labeled(best))
 
@@ -162,9 +162,17 @@ class FittedNetwork(Saved):
             parts = [function(part) for part in self._placed(values).split(_ROWS_AT_ONCE)]
         return torch.cat(parts).cpu().numpy()
 
+    def _own_categories(self) -> list[list[Any]]:
+        """The categories of each column."""
+        return [self.categories_.tolist()] * len(self._columns)
+
+    def _decoded(self, codes: Any) -> Any:
+        """Numbers of categories in the coding of the data, ``(N, D)``."""
+        return self.categories_[codes]
+
     def _labeled(self, codes: Any) -> list[list[Any]]:
         """Numbers of categories, ``(N, D)``, as columns of what the data have for them."""
-        labels = self.labels_ or [self.categories_.tolist()] * codes.shape[1]
+        labels = self.labels_ or self._own_categories()
         return [[own[c] for c in column] for own, column in zip(labels, codes.T, strict=True)]
 
     def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
@@ -189,8 +197,10 @@ class FittedNetwork(Saved):
         if words is not None:
             warnings.warn(words, stacklevel=2)
         codes = known.numpy()
-        if self.kind_ == "array":
-            return self.categories_[codes]
+        return self._decoded(codes) if self.kind_ == "array" else self._framed(codes)
+
+    def _framed(self, codes: Any) -> Any:
+        """Numbers of categories as a frame of the kind of the data."""
         return frame(self.kind_, self._columns, self._labeled(codes))
 
     def check_fit(self, X: Any, *, num_samples: int = 1000, num_steps: int = 200) -> FitCheck:
