@@ -16,6 +16,7 @@ from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+_COLUMNS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,7 @@ def sandwich(
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
     space, (first, second) = model.space, model.edges.unbind(1)
+    observations = observations.collapsed
     x = coordinates(observations.encoded, space)
     felt, bends = derivatives(model, observations, objective)
     pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
@@ -110,7 +112,7 @@ def sandwich(
     diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
     diagonal[~there] = 1.0
     inverse = torch.linalg.inv(curvature)
-    spread = weighted.mT @ weighted
+    spread = gram(weighted)
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
@@ -162,6 +164,17 @@ def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
             total = slope[..., own].sum()
         (bend,) = torch.autograd.grad(total, shift, retain_graph=own + 1 < width)
         yield weights * bend
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Products of columns, ``(p, p)``, the half of them computed that determines all."""
+    size = rows.shape[1]
+    result = rows.new_empty(size, size)
+    for start in range(0, size, _COLUMNS_AT_ONCE):
+        block = slice(start, start + _COLUMNS_AT_ONCE)
+        products = rows[:, block].mT @ rows[:, start:]
+        result[block, start:], result[start:, block] = products, products.mT
+    return result
 
 
 def _outer(left: Tensor, right: Tensor) -> Tensor:
