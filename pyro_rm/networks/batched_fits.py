@@ -59,10 +59,12 @@ class BatchedFits:
     def __call__(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Fit.
 
-            :param weights: Weights of the rows, ``(B, N)``, counts for instance.
-            :returns: Couplings, ``(B, E)``, and fields, ``(B, D)``.
+        :param weights: Weights of the rows, ``(B, N)``, counts for instance.
+        :returns: Couplings, ``(B, E)``, and fields, ``(B, D)``.
 
-        XX"""
+        .. note:: A step costs :math:`4 B R D^2` operations for :math:`R` rows and fills; the
+            Hessian, which says what is separated, the third power of the number of parameters.
+        """
         energy, rows = self.network.energy_, len(self.observations.encoded)
         num_parameters = sum(parameter.numel() for parameter in energy.parameters())
         entries = 4 * rows * self.network.n_features_in_ + num_parameters**2
