@@ -24,8 +24,9 @@ class MarkovSampler:
 
     Draws are independent of each other and approximate: their distribution is as close to
     the model as ``num_steps`` steps bring it; steps that adapt do so in the first half. Chains
-    that stay in the first mode they meet spread better over the modes if they cool down (``annealed`` [1]), at the same cost; from the
-    draws of a similar model start by :meth:`starting_from`. Those of a model with levels of noise
+    that stay in the first mode they meet spread better over the modes if they cool down
+    (``annealed`` [1]), at the same cost; from the draws of a similar model start by
+    :meth:`starting_from`. Those of a model with levels of noise
     start at its background and move by simulated tempering; in the second half of the steps the
     highest level comes down to that of the data. Exact draws of small models come from
     :class:`~pyro_rm.distributions.NormalizedModel`.
