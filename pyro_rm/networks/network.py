@@ -74,12 +74,13 @@ class Network(FittedNetwork):
         table = self._read(X, sample_weight)
         given = self._given_edges(table.names)
         fitter = self._fitter(len(table.names))
-        with seeded(self.random_state):
+        with seeded(0):  # so that the support does not depend on these draws
             observations = with_fills(
                 self._placed(table.values), table.space, table.weights, self.num_fills,
                 frequencies=table.weights is not None and self.weighting == "frequency",
                 bounded=True,
             )  # fmt: skip
+        with seeded(self.random_state):
             select = partial(self._select, fitter=fitter, given=given)
             pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
             filler = fitter.filler(observations, pairs) if given is None else None
