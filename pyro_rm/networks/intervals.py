@@ -60,7 +60,11 @@ def separation_warning(table: Any, first: int, second: int) -> str:
     own = [sorted({pair[side] for pair in pairs}) for side in range(2)]
     empty = [pair for pair in product(*own) if list(pair) not in pairs]
     low, high = table.space.states
-    labels = [[table.categories[int((v - low) / (high - low))] for v in pair] for pair in empty]
+    known = [(table.labels and table.labels[n]) or table.categories for n in (first, second)]
+    labels = [
+        [own[int((v - low) / (high - low))] for own, v in zip(known, pair, strict=True)]
+        for pair in empty
+    ]
     words = [f"{names[0]!r} = {_said(a)} with {names[1]!r} = {_said(b)}" for a, b in labels]
     cells = ", as no row has " + " or ".join(words[:3]) if words else ", given the other columns"
     return (

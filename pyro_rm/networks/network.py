@@ -149,10 +149,11 @@ class Network(FittedNetwork):
         self.feature_names_in_ = np.array([*table.names, None], dtype=object)[:-1]
         self.kind_ = kind_of(X)
         self._publish_couplings(fit)
-        self.labels_ = None
+        self.words_ = table.labels
+        self.labels_ = None if table.labels is None else self._known_labels()
         if self.kind_ != "array":
             codes = self._codes(self._read_like(X))
-            self.labels_ = labels_of(X, codes, table.categories)
+            self.labels_ = labels_of(X, self._columns, codes, self._known_labels())
 
 
 def _patterns(table: Table) -> tuple[Any, Any]:
