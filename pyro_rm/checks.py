@@ -120,33 +120,6 @@ def check_active(active: Any, shape: torch.Size) -> None:
         )
 
 
-def as_context(context: Any) -> tuple[Tensor, ...]:
-    """What energies take beside the data, as a tuple.
-
-    :param context: A tensor, or tensors.
-    :returns: The tensors.
-    :raises TypeError: If it is anything else.
-
-    Example:
-
-        >>> as_context(1.0)
-        Traceback (most recent call last):
-            ...
-        TypeError: Expected context as a tensor or a tuple of tensors, but got float.
-    """
-    tensors = (context,) if isinstance(context, Tensor) else context
-    if not isinstance(tensors, tuple | list):
-        kind = type(context).__name__
-        raise TypeError(f"Expected context as a tensor or a tuple of tensors, but got {kind}.")
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"Expected context as a tensor or a tuple of tensors, but got one with a "
-                f"{type(tensor).__name__}."
-            )
-    return tuple(tensors)
-
-
 def look_up(given: str | T, kind: type[T], built_in: Mapping[str, type[T]]) -> T:
     """Make a built-in object from its name; objects pass through.
 

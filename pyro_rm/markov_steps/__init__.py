@@ -9,11 +9,11 @@ from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
 from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
-from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.markov_steps.transition import ChainState as ChainState
+from pyro_rm.markov_steps.transition import MarkovStep
 
 __all__ = [
     "BlockGibbs",
-    "ChainState",
     "Chains",
     "ColoredGibbs",
     "DiscreteLangevin",
