@@ -195,7 +195,8 @@ class OrdinalNetwork(CoupledNetwork):
         return self._model.paired.flatten(1).sum(1) == 1
 
     def _weights_of(self, couplings: Tensor) -> Tensor:
-        couplings, (first, second) = couplings.view(-1, *self.energy_.weight.shape), self._grams()
+        couplings = couplings.view(len(couplings), *self.energy_.weight.shape)
+        first, second = self._grams()
         norms = (couplings * (first @ couplings @ second)).sum((2, 3)).sqrt()
         return torch.where(self._is_scalar, couplings.sum((2, 3)), norms)
 
