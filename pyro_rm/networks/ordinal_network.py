@@ -229,7 +229,7 @@ class OrdinalNetwork(CoupledNetwork):
         """Couplings with their intervals and tests, in the order of ``edges_``.
 
         :param level: Nominal level of the intervals, between 0 and 1.
-        :returns: A ``pandas.DataFrame`` as of :meth:`FittedNetwork.summary`, and the ``p_value`` of
+        :returns: A ``pandas.DataFrame`` with the columns of other networks, and the ``p_value`` of
             Wald's test. Weights of edges with nominal columns are norms, whose intervals hold
             away from zero: go by the test.
         """

@@ -257,7 +257,7 @@ def test_a_fit_to_a_weighting_is_that_of_the_network_with_these_weights():
     couplings, fields = fits(weights)
     for own, raw, alone in zip(weights, couplings, fields, strict=True):
         other = clone(network).fit(frame, sample_weight=own.numpy())
-        np.testing.assert_allclose(network._weights_of(raw)[0], other.weights_, atol=5e-3)
+        np.testing.assert_allclose(network._weights_of(raw[None])[0], other.weights_, atol=5e-3)
         np.testing.assert_allclose(alone.view(5, -1), other.energy_.fields.detach(), atol=5e-3)
 
 
