@@ -11,7 +11,8 @@ from pyro_rm.energies.random_graph import RandomGraphEnergy
 from pyro_rm.energies.rbm import RBMEnergy
 from pyro_rm.energies.relational_graph import RelationalGraphEnergy
 from pyro_rm.energies.sparse_ising import SparseIsingEnergy
-from pyro_rm.energies.sums import SumEnergy, restore_temperature
+from pyro_rm.energies.sums import SumEnergy
+from pyro_rm.energies.temperature import restore_temperature
 
 __all__ = [
     "IsingEnergy",

@@ -17,7 +17,7 @@ from pyro_rm.networks.intervals import chi_square_tail
 from pyro_rm.networks.mixed_tables import read_mixed, read_mixed_like
 from pyro_rm.networks.pairwise_models import Sites
 from pyro_rm.networks.selection import Selection
-from pyro_rm.networks.table_kinds import frame
+from pyro_rm.networks.table_kinds import frame, labeled
 
 
 class OrdinalNetwork(CoupledNetwork):
@@ -134,17 +134,17 @@ class OrdinalNetwork(CoupledNetwork):
     def _fitter(self, num_sites: int) -> Fitter:
         return Fitter(self._estimator(), ridge=self.ridge, sites=self._sites)
 
-    def _own_categories(self) -> list[list[Any]]:
+    def _known_labels(self) -> list[list[Any]]:
         return self.categories_
 
-    def _decoded(self, codes: Any) -> Any:
+    def _as_given(self, codes: Any) -> Any:
         known = [np.array(own) for own in self.categories_]
         columns = [own[column] for own, column in zip(known, codes.T, strict=True)]
         same = all(column.dtype.kind in "iufb" for column in columns)
         return np.stack([column if same else column.astype(object) for column in columns], 1)
 
     def _framed(self, codes: Any) -> Any:
-        cells = self._labeled(codes)
+        cells = labeled(codes, self.categories_)
         if self.kind_ == "pandas":  # an order that is not in the labels stays with the column
             from pandas import Categorical
 

@@ -206,7 +206,7 @@ def _batched(network: Any, values: Tensor, weights: Tensor) -> Iterator[Any]:
         sample.energy_.weight.copy_(of_edges.view_as(sample.energy_.weight))
         sample.energy_.fields.copy_(of_sites.view_as(sample.energy_.fields))
         sample._publish_values()
-        sample.covariance_ = sample.filler_ = None
+        sample.covariance_ = sample.joint_covariance_ = sample.filler_ = None
         yield sample
 
 
