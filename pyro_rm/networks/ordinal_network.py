@@ -195,7 +195,8 @@ class OrdinalNetwork(CoupledNetwork):
         return self._model.paired.flatten(1).sum(1) == 1
 
     def _weights_of(self, couplings: Tensor) -> Tensor:
-        couplings, (first, second) = couplings.view(-1, *self.energy_.weight.shape), self._grams()
+        couplings = couplings.view(len(couplings), *self.energy_.weight.shape)
+        first, second = self._grams()
         norms = (couplings * (first @ couplings @ second)).sum((2, 3)).sqrt()
         return torch.where(self._is_scalar, couplings.sum((2, 3)), norms)
 
@@ -228,7 +229,7 @@ class OrdinalNetwork(CoupledNetwork):
         """Couplings with their intervals and tests, in the order of ``edges_``.
 
         :param level: Nominal level of the intervals, between 0 and 1.
-        :returns: A ``pandas.DataFrame`` as of :meth:`FittedNetwork.summary`, and the ``p_value`` of
+        :returns: A ``pandas.DataFrame`` with the columns of other networks, and the ``p_value`` of
             Wald's test. Weights of edges with nominal columns are norms, whose intervals hold
             away from zero: go by the test.
         """
