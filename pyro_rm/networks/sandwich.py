@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ class Sandwich:
     Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`m`: see
     :func:`~pyro_rm.networks.contrasts.contrasts`; :math:`m` is 1 for binary sites.
 
-    :param covariance: :math:`A^{-1} B A^{-\top}`, couplings first, ``(E m m + D m,) * 2``.
+    :param inverse: :math:`A^{-1}`, couplings first, ``(E m m + D m,) * 2``.
+    :param spread: :math:`A^{-1} B`.
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
         coupling is in two conditionals.
@@ -37,7 +39,8 @@ class Sandwich:
     :param width: :math:`m`.
     """
 
-    covariance: Tensor
+    inverse: Tensor
+    spread: Tensor
     num_effective: float
     num_effective_couplings: float
     num_coordinates: Tensor
@@ -45,16 +48,27 @@ class Sandwich:
 
     width: int = 1
 
+    @cached_property
+    def covariance(self) -> Tensor:
+        r""":math:`A^{-1} B A^{-\top}`, computed where it is read, which no search of edges does."""
+        return self.spread @ self.inverse.mT
+
     def of_edges(self) -> Tensor:
         """Covariance of each edge's couplings, ``(E, m m, m m)``."""
-        edges = len(self.num_coordinates)
-        return _diagonal_blocks(self.covariance, 0, edges, self.width**2)
+        return self._blocks(0, len(self.num_coordinates), self.width**2)
 
     def of_fields(self) -> Tensor:
         """Covariance of each site's fields, ``(D, m, m)``."""
         start = len(self.num_coordinates) * self.width**2
-        sites = (len(self.covariance) - start) // self.width
-        return _diagonal_blocks(self.covariance, start, sites, self.width)
+        return self._blocks(start, (len(self.inverse) - start) // self.width, self.width)
+
+    def _blocks(self, start: int, count: int, size: int) -> Tensor:
+        """Of the covariance's diagonal."""
+        rows = slice(start, start + count * size)
+        left, right = (
+            part[rows].unflatten(0, (count, size)) for part in (self.spread, self.inverse)
+        )
+        return left @ right.mT
 
 
 @torch.no_grad()
@@ -112,15 +126,16 @@ def sandwich(
     diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
     diagonal[~there] = 1.0
     inverse = torch.linalg.inv(curvature)
-    spread = gram(weighted)
+    spread = inverse @ gram(weighted)
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
     # blanks can lose more than there is: a negative variance
     uninformed = (log_odds > LEAST_INFORMATION) | (variances < 0).any(1)
-    counted = (inverse * spread).sum(1) * size
+    counted = spread.diagonal() * size
     return Sandwich(
-        covariance=inverse @ spread @ inverse.mT,
+        inverse=inverse,
+        spread=spread,
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
@@ -197,15 +212,18 @@ def hessian(edges: Tensor, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
     of_fields = of_edges.numel() + torch.arange(num_sites * width, device=x.device).view(-1, width)
     size = of_edges.numel() + of_fields.numel()
     result = x.new_zeros(size, size)
+    rows = x.movedim(0, -1).contiguous()  # of sites, which are gathered whole
+    constant = x.new_ones(1, len(x))
     for own, bend in enumerate(bends):
+        bend_rows = bend.movedim(0, -1).contiguous()
         for site in range(num_sites):
             as_first, as_second = (edges == site).unbind(1)
             others = torch.cat([edges[as_first, 1], edges[as_second, 0]])
-            inputs = torch.cat([x[:, others].flatten(1), x.new_ones(len(x), 1)], 1)
+            inputs = torch.cat([rows[others].flatten(0, 1), constant])
             index = torch.cat([of_edges[as_first], of_edges[as_second].mT]).movedim(1, 0)
             index = torch.cat([index.flatten(1), of_fields[site, :, None]], 1)
             for other in range(width):
-                block = inputs.mT @ (inputs * bend[:, site, other, None])
+                block = inputs @ (inputs * bend_rows[site, other]).mT
                 result[index[own, :, None], index[other]] += block
     return result
 
@@ -224,8 +242,3 @@ def _covariance_over_fills(
     fills = observations.summed(torch.ones_like(observations.weights))[datum]
     weights = observations.weights * torch.where(drawn, fills / (fills - 1).clamp(min=1), 1.0)
     return (left * weights[:, None]).mT @ right
-
-
-def _diagonal_blocks(matrix: Tensor, start: int, count: int, size: int) -> Tensor:
-    index = start + torch.arange(count * size, device=matrix.device).view(count, size)
-    return matrix[index[:, :, None], index[:, None, :]]
