@@ -18,6 +18,7 @@ from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 _COLUMNS_AT_ONCE = 128
+_ENTRIES_AT_ONCE = 2**24  # of gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +108,16 @@ def sandwich(
     observations = observations.collapsed
     x = coordinates(observations.encoded, space)
     felt, bends = derivatives(model, observations, objective)
-    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
-    gradients = torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
     curvature = hessian(model.edges, x, bends)
-    if observations.datum is not None:
+    if observations.datum is None:
+        products_of_gradients = _products_of_gradients(model.edges, x, felt, observations)
+    else:
+        gradients = _gradients(model.edges, x, felt)
         products = _outer(x[:, first], x[:, second])
         statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
         curvature += _covariance_over_fills(gradients, statistics, observations)
         gradients = observations.summed(gradients * observations.fill_weights[:, None])
-    weighted = observations.scattered(gradients)
+        products_of_gradients = gram(observations.scattered(gradients))
     size, width = observations.effective_size, x.shape[2]
     exists = existing(space, x.device)
     paired = exists[first, :, None] & exists[second, None, :]
@@ -126,7 +128,7 @@ def sandwich(
     diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
     diagonal[~there] = 1.0
     inverse = torch.linalg.inv(curvature)
-    spread = inverse @ gram(weighted)
+    spread = inverse @ products_of_gradients
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
@@ -179,6 +181,32 @@ def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
             total = slope[..., own].sum()
         (bend,) = torch.autograd.grad(total, shift, retain_graph=own + 1 < width)
         yield weights * bend
+
+
+def _gradients(edges: Tensor, x: Tensor, felt: Tensor) -> Tensor:
+    """Gradients of the rows, ``(R, p)``, from those in what each site feels."""
+    first, second = edges.unbind(1)
+    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
+    return torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
+
+
+def _products_of_gradients(
+    edges: Tensor, x: Tensor, felt: Tensor, observations: Observations
+) -> Tensor:
+    """The covariance of the mean gradient, ``(p, p)``, from some rows at once."""
+    width = x.shape[2]
+    size = len(edges) * width**2 + x.shape[1] * width
+    chunks = [slice(None)]
+    if len(x) * size > _ENTRIES_AT_ONCE:
+        rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
+        chunks = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    mean, result = x.new_zeros(size), x.new_zeros(size, size)
+    for chunk in chunks:
+        mean += observations.weights[chunk] @ _gradients(edges, x[chunk], felt[chunk])
+    for chunk in chunks:
+        centered = _gradients(edges, x[chunk], felt[chunk]) - mean
+        result += gram(centered * observations.scales[chunk, None])
+    return result
 
 
 def gram(rows: Tensor) -> Tensor:
