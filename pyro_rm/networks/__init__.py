@@ -1,4 +1,4 @@
-"""Networks from data: couplings of Ising and Potts models, their selection and their errors."""
+"""Networks from data: couplings of Ising, ordinal and Potts models, and how sure they are."""
 
 from pyro_rm.networks.comparison import Comparison as Comparison
 from pyro_rm.networks.comparison import compare
@@ -13,6 +13,7 @@ from pyro_rm.networks.evidence import EdgeEvidence as EdgeEvidence
 from pyro_rm.networks.fitter import NetworkFit as NetworkFit
 from pyro_rm.networks.gauge import zero_sum_gauge
 from pyro_rm.networks.ising_network import IsingNetwork
+from pyro_rm.networks.ordinal_network import OrdinalNetwork
 from pyro_rm.networks.potts_network import PottsNetwork
 from pyro_rm.networks.predictability import predictability
 from pyro_rm.networks.recovery import negative_log_error, simulate_ising, support_f1
@@ -24,6 +25,7 @@ from pyro_rm.networks.sequence_weights import sequence_weights
 __all__ = [
     "EdgePrior",
     "IsingNetwork",
+    "OrdinalNetwork",
     "PottsNetwork",
     "Selection",
     "average_product_correction",

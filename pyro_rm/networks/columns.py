@@ -22,7 +22,8 @@ class Table(NamedTuple):
     :param values: Values in the state space, NaN where blank, ``(N, D)``.
     :param names: Names of the columns.
     :param space: The state space.
-    :param categories: What the values stand for in the table, from the first one.
+    :param categories: What the values stand for in the table, from the first one; a list of these
+        for each column if they differ.
     :param weights: Weights of the rows, ``(N,)``, or None.
     :param num_blank: Blanks, those of rows that were left out included.
     :param labels: The answers of columns of text, from category 0; None if there are none.
@@ -35,6 +36,14 @@ class Table(NamedTuple):
     weights: Tensor | None
     num_blank: int
     labels: Labels | None = None
+
+    def label(self, column: int, value: float) -> Any:
+        """What a value of a column stands for."""
+        low, high = self.space.states
+        code, known = int((value - low) / (high - low)), self.categories
+        known = known[column] if isinstance(known[0], list) else known
+        words = self.labels and self.labels[column]
+        return (words or known)[code]
 
 
 def read_cells(table: Any, *, min_rows: int = 2) -> tuple[Any, list[Any]]:
@@ -183,12 +192,24 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
     :raises ValueError: If the number of columns differs, or their names do.
     """
     cells, names = read_cells(table, min_rows=1)
+    return cells[:, places_of(known, table, names)]
+
+
+def places_of(known: Sequence[Any], table: Any, names: Sequence[Any]) -> list[int]:
+    """Where in a new table the columns are that are known already.
+
+    :param known: Names of the columns that a network was fitted to.
+    :param table: The table.
+    :param names: Names of its columns.
+    :returns: Numbers of its columns, in the known order.
+    :raises ValueError: If the number of columns differs, or their names do.
+    """
     if len(names) != len(known):
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
     if set(names) == set(known):
-        return cells[:, [names.index(name) for name in known]]
+        return [list(names).index(name) for name in known]
     if not _has_names(table) or list(known) == list(range(len(known))):
-        return cells  # one of them has no names: in the order that they are in
+        return list(range(len(known)))  # one of them has no names: in the order that they are in
     other = [name for name in names if name not in known]
     raise ValueError(
         f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "

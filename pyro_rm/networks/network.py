@@ -141,7 +141,8 @@ class Network(FittedNetwork):
         self.edges_ = fit.edges.cpu().numpy()
         self.separated_ = self.edges_[separated]
         self.penalty_, self.criterion_ = fit.penalty, fit.criterion
-        self.categories_ = np.array(table.categories)
+        own = isinstance(table.categories[0], list)
+        self.categories_ = table.categories if own else np.array(table.categories)
         self.num_missing_, self.num_rows_ = table.num_blank, len(table.values)
         self.patterns_, self.pattern_shares_ = _patterns(table) if table.num_blank else (None, None)
         self.effective_size_ = observations.effective_size
@@ -150,10 +151,10 @@ class Network(FittedNetwork):
         self.kind_ = kind_of(X)
         self._publish_couplings(fit)
         self.words_ = table.labels
-        self.labels_ = None if table.labels is None else self._known_labels()
-        if self.kind_ != "array":
+        self.labels_ = None if table.labels is None else self._own_categories()
+        if self.kind_ != "array" and not own:
             codes = self._codes(self._read_like(X))
-            self.labels_ = labels_of(X, self._columns, codes, self._known_labels())
+            self.labels_ = labels_of(X, self._columns, codes, self._own_categories())
 
 
 def _patterns(table: Table) -> tuple[Any, Any]:

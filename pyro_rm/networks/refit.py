@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.newton import newton_minimize
 from pyro_rm.networks.observations import Observations, mean_objective
@@ -27,8 +28,8 @@ def refit(
 ) -> float:
     r"""Minimize the mean objective over an energy's couplings and fields.
 
-    By Newton's method for binary models with up to 2000 parameters, and by L-BFGS [1] for others
-    or where that does not arrive.
+    By Newton's method for binary and ordinal models with up to 2000 parameters, and by L-BFGS [1]
+    for others or where that does not arrive.
 
     :param model: The model; fitted in place.
     :param observations: The data.
@@ -56,15 +57,16 @@ def refit(
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
     size = observations.effective_size
     tolerance = min(1e-6, 1e-3 / size)
-    if model.space.is_binary and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
-        penalty = torch.cat(
-            [torch.full_like(p, 1 / size).detach() * scales[id(p)] for p in energy.parameters()]
-        )
-        if newton_minimize(
+    is_potts = isinstance(energy, PottsEnergy)
+    if not is_potts and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
+        scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
+        penalty = torch.cat([p.flatten() for p in scaled])
+        loss = newton_minimize(
             model, observations, estimator, penalty,
             held=held, tolerance=tolerance, max_steps=max_steps,
-        ):  # fmt: skip
-            return mean_objective(energy, observations, estimator)
+        )  # fmt: skip
+        if loss is not None:
+            return loss
     start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.observations import Observations, mean_objective
@@ -124,10 +125,12 @@ class Selection:
         path = _path(observations, fitter)
         size, num_sites = observations.effective_size, observations.space.num_sites
         seen: set[bytes] = set()
+        start = None
         for point in path.points(self._penalties(path)):
             edges = point.edges
             while _is_new(edges, seen):
-                fit = fitter(observations, edges)
+                fit = fitter(observations, edges, start=start)
+                start = None if isinstance(fit.energy, PottsEnergy) else fit.model
                 if fit.sandwich is None:
                     return
                 yield replace(
@@ -175,7 +178,8 @@ class Selection:
 def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
     """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
     tolerance = 1e-2 if observations.space.is_binary else 5e-2
-    return PenalizedPath(observations.averaged(), fitter.estimator, tolerance=tolerance)
+    averaged = observations.averaged()
+    return PenalizedPath(averaged, fitter.estimator, tolerance=tolerance, sites=fitter.sites)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:

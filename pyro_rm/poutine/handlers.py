@@ -86,3 +86,16 @@ def ratio_matching(
     chosen = loss or Estimator(num_neighbors="all")
     kind = _HandledModule if isinstance(model, nn.Module) else _HandledFunction
     return kind(model, _Make(chosen, weight, stochastic))
+
+
+def unhandled(model: Any) -> Any:
+    """The model inside of :func:`ratio_matching`.
+
+    :param model: A program or module, handled or not.
+    :returns: It as it was written.
+
+    .. note:: Costs no energy.
+    """
+    while isinstance(model, (_HandledFunction, _HandledModule)):
+        model = model.model if isinstance(model, _HandledFunction) else model.module
+    return model
