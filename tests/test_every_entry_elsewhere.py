@@ -234,6 +234,16 @@ FAR_ENTRIES = {
         .fit(BLANKS.repeat(9, 1))
         .energy_.weight.detach()
     ),
+    "OrdinalNetwork": lambda: (
+        networks.OrdinalNetwork(device=FAR, selection=None, kinds={0: "nominal"}, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)).double().masked_fill(torch.rand(60, 4) < 0.2, torch.nan))
+        .energy_.weight.detach()
+    ),
+    "OrdinalNetwork of selected edges": lambda: (
+        networks.OrdinalNetwork(device=FAR, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)))
+        .energy_.weight.detach()
+    ),
     "PottsNetwork": lambda: (
         networks.PottsNetwork(device=FAR, max_steps=2)
         .fit(torch.randint(3, (50, 4)))

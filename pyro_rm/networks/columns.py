@@ -40,10 +40,11 @@ class Table(NamedTuple):
     def label(self, column: int, value: float) -> Any:
         """What a value of a column stands for."""
         low, high = self.space.states
-        code, known = int((value - low) / (high - low)), self.categories
-        known = known[column] if isinstance(known[0], list) else known
-        words = self.labels and self.labels[column]
-        return (words or known)[code]
+        code, own = int((value - low) / (high - low)), self.labels and self.labels[column]
+        if own is None:
+            each = isinstance(self.categories[0], list)
+            own = self.categories[column] if each else self.categories
+        return own[code]
 
 
 def read_cells(table: Any, *, min_rows: int = 2) -> tuple[Any, list[Any]]:
@@ -192,24 +193,12 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
     :raises ValueError: If the number of columns differs, or their names do.
     """
     cells, names = read_cells(table, min_rows=1)
-    return cells[:, places_of(known, table, names)]
-
-
-def places_of(known: Sequence[Any], table: Any, names: Sequence[Any]) -> list[int]:
-    """Where in a new table the columns are that are known already.
-
-    :param known: Names of the columns that a network was fitted to.
-    :param table: The table.
-    :param names: Names of its columns.
-    :returns: Numbers of its columns, in the known order.
-    :raises ValueError: If the number of columns differs, or their names do.
-    """
     if len(names) != len(known):
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
     if set(names) == set(known):
-        return [list(names).index(name) for name in known]
+        return cells[:, [names.index(name) for name in known]]
     if not _has_names(table) or list(known) == list(range(len(known))):
-        return list(range(len(known)))  # one of them has no names: in the order that they are in
+        return cells  # one of them has no names: in the order that they are in
     other = [name for name in names if name not in known]
     raise ValueError(
         f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "

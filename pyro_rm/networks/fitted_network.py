@@ -153,9 +153,9 @@ class FittedNetwork(Saved):
         blank, best = values.isnan().numpy(), chances.argmax(-1)
         if kind_of(X) == "array":
             known = np.nan_to_num(self._codes(values).numpy()).astype(int)
-            result = self._decoded(np.where(blank, best, known))
+            result = self._as_given(np.where(blank, best, known))
             return torch.as_tensor(result) if isinstance(X, Tensor) else result
-        labels = labels_of(X, self._columns, self._codes(values), self._own_categories())
+        labels = labels_of(X, self._columns, self._codes(values), self._known_labels())
         return completed(X, self._columns, blank, labeled(best, labels))
 
     def _chances(self, model: PairwiseModel, values: Tensor) -> Any:
@@ -167,20 +167,16 @@ class FittedNetwork(Saved):
             parts = [function(part) for part in self._placed(values).split(_ROWS_AT_ONCE)]
         return torch.cat(parts).cpu().numpy()
 
-    def _own_categories(self) -> list[list[Any]]:
-        """The categories of each column."""
-        usual, words = self.categories_.tolist(), self.words_ or [None] * len(self._columns)
+    def _known_labels(self) -> list[list[Any]]:
+        """What each column has for categories 0, 1, ...."""
+        usual, words = self.categories_.tolist(), self.words_ or [None] * self.n_features_in_
         return [list(usual if own is None else own) for own in words]
 
-    def _decoded(self, codes: Any) -> Any:
-        """Numbers of categories in the coding of the data, ``(N, D)``."""
+    def _as_given(self, codes: Any) -> Any:
+        """Numbers of categories, ``(N, D)``, as an array of what arrays of data have for them."""
         if self.words_ is None:
             return self.categories_[codes]
-        return np.array(labeled(codes, self._own_categories()), dtype=object).T
-
-    def _labeled(self, codes: Any) -> list[list[Any]]:
-        """Numbers of categories, ``(N, D)``, as columns of what the data have for them."""
-        return labeled(codes, self.labels_ or self._own_categories())
+        return np.array(labeled(codes, self._known_labels()), dtype=object).T
 
     def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
         """Draw rows from the fitted model by Gibbs sweeps from random starts.
@@ -204,11 +200,11 @@ class FittedNetwork(Saved):
         if words is not None:
             warnings.warn(words, stacklevel=2)
         codes = known.numpy()
-        return self._decoded(codes) if self.kind_ == "array" else self._framed(codes)
+        return self._as_given(codes) if self.kind_ == "array" else self._framed(codes)
 
     def _framed(self, codes: Any) -> Any:
         """Numbers of categories as a frame of the kind of the data."""
-        return frame(self.kind_, self._columns, self._labeled(codes))
+        return frame(self.kind_, self._columns, labeled(codes, self.labels_ or []))
 
     def check_fit(self, X: Any, *, num_samples: int = 1000, num_steps: int = 200) -> FitCheck:
         """Whether the model is right as a whole; see :func:`pyro_rm.evaluation.check_fit`.

@@ -151,10 +151,10 @@ class Network(FittedNetwork):
         self.kind_ = kind_of(X)
         self._publish_couplings(fit)
         self.words_ = table.labels
-        self.labels_ = None if table.labels is None else self._own_categories()
-        if self.kind_ != "array" and not own:
+        self.labels_ = None if table.labels is None else self._known_labels()
+        if self.kind_ != "array":
             codes = self._codes(self._read_like(X))
-            self.labels_ = labels_of(X, self._columns, codes, self._own_categories())
+            self.labels_ = labels_of(X, self._columns, codes, self._known_labels())
 
 
 def _patterns(table: Table) -> tuple[Any, Any]:

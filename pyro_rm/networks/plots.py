@@ -72,9 +72,9 @@ def plot_evidence(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> 
     :param labels: Whether to write the names of the nodes.
     :returns: The axis.
     """
-    largest = _largest_weight(graph)
     axis = _axis(axis)
     place = nx.circular_layout(graph)
+    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=0.0) or 1.0
     for order, (verdict, color) in enumerate(reversed(EVIDENCE_COLORS.items())):
         chosen = [edge for edge in graph.edges(data=True) if edge[2]["evidence"] == verdict]
         for first, second, edge in chosen:

@@ -16,6 +16,7 @@ from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+_COLUMNS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,7 @@ def sandwich(
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
     space, paired = model.space, model.paired
+    observations = observations.collapsed
     gradients, curvature = scores_and_curvature(model, observations, objective)
     weighted = observations.scattered(gradients)
     size, width = observations.effective_size, paired.shape[2]
@@ -98,7 +100,7 @@ def sandwich(
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse = torch.linalg.inv(curvature)
-    spread = weighted.mT @ weighted
+    spread = gram(weighted)
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
@@ -191,6 +193,17 @@ def pair_sums(model: PairwiseModel, matrix: Tensor) -> Tensor:
     (sites, width), (first, second) = model.couples.shape, model.edges.unbind(1)
     blocks = matrix.view(sites, width, sites, width).transpose(1, 2)
     return ((blocks[first, second] + blocks[second, first].mT) * model.paired).flatten()
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Products of columns, ``(p, p)``, the half of them computed that determines all."""
+    size = rows.shape[1]
+    result = rows.new_empty(size, size)
+    for start in range(0, size, _COLUMNS_AT_ONCE):
+        block = slice(start, start + _COLUMNS_AT_ONCE)
+        products = rows[:, block].mT @ rows[:, start:]
+        result[block, start:], result[start:, block] = products, products.mT
+    return result
 
 
 def _symmetric(model: PairwiseModel, left: Tensor, right: Tensor) -> Tensor:
