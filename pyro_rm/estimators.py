@@ -13,7 +13,8 @@ from pyro_rm.checks import check_real
 from pyro_rm.control_variates import taylor_correction
 from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
-from pyro_rm.energy_protocol import Context, EnergyError, is_validating
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import Context, EnergyError
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.objectives import Objective, as_objective

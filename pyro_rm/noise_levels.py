@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_real
-from pyro_rm.energy_protocol import is_validating
+from pyro_rm.energy_checks import is_validating
 from pyro_rm.state_space import StateSpace
 
 __all__ = ["NoiseLevels"]

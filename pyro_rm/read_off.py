@@ -119,6 +119,21 @@ def read_off(
     return ReadOff(largest + mean.log(), float(error.max()), told.double().mean().item())
 
 
+@torch.no_grad()
+def leveled_log_prob(target: Target, value: Tensor) -> Tensor:
+    """Log probabilities of data, with the partition function that :func:`read_off` finds.
+
+    :param target: With levels of noise.
+    :param value: Data, ``batch_shape + (D,)``.
+    :returns: ``batch_shape``, the same in each call.
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        differ = bool(target.context) or target.active is not None
+        log_partition = read_off(target, given=value if differ else None).log_partition
+        return -target(target.bind(value)) - log_partition
+
+
 def _drawn(target: Target, levels: NoiseLevels, start: Tensor) -> tuple[Tensor, Tensor]:
     """Log weights of draws from the background in place of active sites, ``draws + batch_shape``.
 

@@ -14,7 +14,7 @@ from pyro_rm.checks import check_active
 from pyro_rm.energy_protocol import Context, Energy
 from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.noise_levels import NoiseLevels
-from pyro_rm.read_off import read_off
+from pyro_rm.read_off import leveled_log_prob
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -165,14 +165,8 @@ class EnergyModel(TorchDistribution):
                 "levels of noise, wrap a small model in NormalizedModel, or use "
                 "pyro_rm.evaluation.log_likelihood."
             )
-        devices = range(torch.cuda.device_count())
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            torch.manual_seed(0)
-            shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-            target, value = self.target_at(shape), value.expand(*shape, value.shape[-1])
-            differ = bool(target.context) or target.active is not None
-            log_partition = read_off(target, given=value if differ else None).log_partition
-            return -target(target.bind(value)) - log_partition
+        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        return leveled_log_prob(self.target_at(shape), value.expand(*shape, value.shape[-1]))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws by the model's sampler: the ends of chains of ``num_steps`` steps.

@@ -6,14 +6,15 @@ from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
+from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
 from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
-from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.markov_steps.transition import ChainState as ChainState
+from pyro_rm.markov_steps.transition import MarkovStep
 
 __all__ = [
     "BlockGibbs",
-    "ChainState",
     "Chains",
     "ColoredGibbs",
     "DiscreteLangevin",
@@ -21,6 +22,7 @@ __all__ = [
     "GibbsWithGradients",
     "MarkovSampler",
     "MarkovStep",
+    "ParallelGibbs",
     "ParallelTempering",
     "SimulatedTempering",
     "default_step",

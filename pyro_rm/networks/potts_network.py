@@ -29,7 +29,9 @@ class PottsNetwork(Network):
 
     :math:`\log p(x) = \sum_{i<j} J_{ij}(x_i, x_j) + \sum_i h_i(x_i) + \text{const}`, fitted
     with a ridge on couplings and a small one on fields. Blank cells are filled from the model's
-    own conditionals, as by :class:`IsingNetwork`. An :class:`~pyro_rm.datasets.Alignment` is a
+    own conditionals, as by :class:`IsingNetwork`. Where there are columns of text or categories,
+    each column has categories of its own, in the order of its type or of the alphabet:
+    ``labels_`` has them. An :class:`~pyro_rm.datasets.Alignment` is a
     table, too: its letters are the categories of every position, of conserved ones as well, and
     come back in samples.
 
@@ -131,7 +133,8 @@ class PottsNetwork(Network):
 
     def _read_like(self, X: Any) -> Tensor:
         space = self.energy_.state_space
-        return read_categories_like(X, self.categories_.tolist(), space, self._columns)
+        categories = self.categories_.tolist()
+        return read_categories_like(X, categories, space, self._columns, self.words_)
 
     def _selection(self) -> Selection | None:
         if not self.num_penalties:

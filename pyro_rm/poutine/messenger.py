@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyro
 from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribution
@@ -19,6 +19,9 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine.surrogate import SiteLoss, Surrogate
 from pyro_rm.state_space import StateSpace
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def unwrap(fn: Any) -> Any:
@@ -121,6 +124,10 @@ class RatioMatchingMessenger(Messenger):
         self.checked = checked
         self.models: dict[str, EnergyModel] = {}
         self._replaced: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._replaced.clear()
+        return super().__enter__()
 
     def _pyro_sample(self, msg: Any) -> None:
         model = unwrap(msg["fn"])
