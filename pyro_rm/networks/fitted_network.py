@@ -35,6 +35,7 @@ class FittedNetwork(Saved):
     """The part of a network that needs a fit, and none of the data that it was fitted to."""
 
     objective: Any
+    generative: bool
     num_fills: int
     random_state: Any
     categories_: Any
@@ -178,19 +179,22 @@ class FittedNetwork(Saved):
             return self.categories_[codes]
         return np.array(labeled(codes, self._known_labels()), dtype=object).T
 
-    def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
+    def sample(self, num_samples: int = 1, *, num_steps: int | None = None) -> Any:
         """Draw rows from the fitted model by Gibbs sweeps from random starts.
 
         Warns where draws have other rates than the data, far beyond sampling error: a model can
         be right at each column given the others, and have probability where no datum is.
 
         :param num_samples: Independent rows.
-        :param num_steps: Sweeps; more where couplings are strong.
+        :param num_steps: Sweeps; more where couplings are strong. None: 200, or 1000 if generative,
+            as such models have the data's correlations only once chains have forgotten the noise.
         :returns: A frame with the names and the labels of the data if a frame came in, else an
             array in the coding of the data, ``(num_samples, D)``.
         """
         model = self._model
         check_counts(0, num_samples=num_samples)
+        if num_steps is None:
+            num_steps = 1000 if self.generative else 200
         sampler = MarkovSampler(num_steps, sweep_of(model))
         with seeded(self.random_state):
             draws = sampler(self.energy_, sample_shape=(num_samples,))
