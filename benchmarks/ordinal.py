@@ -157,6 +157,18 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=3, help="sets for times")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.sets:
+        print_errors(arguments.sets)
+    if arguments.timed:
+        print(
+            "\n| thresholds | edges | seconds, median | seconds, worst | edges of the truth | "
+            "found | right |\n|---|---|---|---|---|---|---|"
+        )
+        print("\n".join(time_of(arguments.timed, 0.2)))
+
+
+def print_errors(sets: int) -> None:
+    """Print the table of errors and intervals."""
     print(
         "| columns of categories | thresholds | blanks | sets | RMSE | exact RMSE | ratio | "
         "coverage of 90 % | seconds |\n|---|---|---|---|---|---|---|---|---|"
@@ -165,13 +177,7 @@ def main() -> None:
         (SMALL, "free", 0.0), (SMALL, "blume_capel", 0.0), (SMALL, "free", 0.2),
         (SMALL, "blume_capel", 0.2), (LARGE, "free", 0.0), (LARGE, "free", 0.2),
     ):  # fmt: skip
-        print(replicate(categories, thresholds, blank, arguments.sets), flush=True)
-    if arguments.timed:
-        print(
-            "\n| thresholds | edges | seconds, median | seconds, worst | edges of the truth | "
-            "found | right |\n|---|---|---|---|---|---|---|"
-        )
-        print("\n".join(time_of(arguments.timed, 0.2)))
+        print(replicate(categories, thresholds, blank, sets), flush=True)
 
 
 if __name__ == "__main__":

@@ -51,11 +51,12 @@ def check_real(value: Any, what: str = "data") -> None:
             ...
         TypeError: Expected data as a tensor of real numbers, but got list. Say torch.as_tensor(x).
     """
-    if isinstance(value, Tensor) and not value.dtype.is_complex and not value.is_sparse:
+    sparse = isinstance(value, Tensor) and value.layout != torch.strided
+    if isinstance(value, Tensor) and not value.dtype.is_complex and not sparse:
         return
     if isinstance(value, Tensor):
         kind = value.dtype if value.dtype.is_complex else "a sparse one"
-        hint = " Say x.to_dense()." if value.is_sparse else ""
+        hint = " Say x.to_dense()." if sparse else ""
     else:
         kind = type(value).__name__
         hint = " Say torch.as_tensor(x)."
@@ -63,6 +64,8 @@ def check_real(value: Any, what: str = "data") -> None:
             hint = " Say torch.as_tensor(frame.to_numpy())."
         elif hasattr(value, "toarray"):  # scipy
             hint = " Say torch.as_tensor(matrix.toarray())."
+        elif hasattr(value, "mask"):  # NumPy, whose blanks as_tensor would fill
+            hint = " Say torch.as_tensor(x.astype(float).filled(numpy.nan)), and which are active."
     raise TypeError(f"Expected {what} as a tensor of real numbers, but got {kind}.{hint}")
 
 

@@ -51,7 +51,7 @@ class NoiseLevels:
     :param noise_weight: None: pairs of noisy data and level are all that is scored. A number: the
         data themselves are scored as without levels, and pairs have this weight beside them and a
         third of the neighbors. Noise regularizes, which few data need; where data are plenty, a
-        weight of 0.3 learns them as fast as without levels.
+        weight of 0.3 learns them about as fast as without levels.
     :raises ValueError: If there is no level, or they are out of range or order, or the shares or
         the weight are not positive, or the shares of another number.
 

@@ -226,12 +226,23 @@ FAR_ENTRIES = {
     "DiscreteLangevin": lambda: stepped(markov_steps.DiscreteLangevin()),
     "GibbsSweep": lambda: stepped(markov_steps.GibbsSweep()),
     "GibbsWithGradients": lambda: stepped(markov_steps.GibbsWithGradients()),
+    "ParallelGibbs": lambda: stepped(markov_steps.ParallelGibbs()),
     "ParallelTempering": lambda: stepped(
         markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5))
     ),
     "IsingNetwork": lambda: (
         networks.IsingNetwork(device=FAR, num_fills=2, num_rounds=2)
         .fit(BLANKS.repeat(9, 1))
+        .energy_.weight.detach()
+    ),
+    "OrdinalNetwork": lambda: (
+        networks.OrdinalNetwork(device=FAR, selection=None, kinds={0: "nominal"}, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)).double().masked_fill(torch.rand(60, 4) < 0.2, torch.nan))
+        .energy_.weight.detach()
+    ),
+    "OrdinalNetwork of selected edges": lambda: (
+        networks.OrdinalNetwork(device=FAR, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)))
         .energy_.weight.detach()
     ),
     "PottsNetwork": lambda: (

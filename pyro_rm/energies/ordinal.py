@@ -13,8 +13,9 @@ from pyro_rm.energies.pairwise import PairwiseEnergy, PairwiseFunction
 from pyro_rm.energies.sparse_ising import checked_edges
 from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
-from pyro_rm.site_walks import SiteWalk
+from pyro_rm.site_walks import Block, SiteWalk
 from pyro_rm.state_space import StateSpace
+from pyro_rm.target import Target
 
 Site = int | tuple[float, ...]
 THRESHOLDS = ("free", "blume_capel")
@@ -76,6 +77,48 @@ class ScoredFunction(Summable):
         couplings = torch.einsum("ika,iajb,jlb->ikjl", scores, self.couplings, scores)
         fields = (self.basis * self.fields[:, None]).sum(-1)
         return PairwiseFunction(couplings, fields, self.state_space)
+
+
+class ScoredWalk(SiteWalk):
+    """A walk that keeps the scores of its chains.
+
+    :param function: The energy.
+    :param encoded: Encoded chains, ``batch_shape + (D, K)``.
+
+    .. note:: A block of ``m`` sites costs ``m / D`` of a product of scores and couplings.
+    """
+
+    def __init__(self, function: ScoredFunction, encoded: Tensor) -> None:
+        super().__init__(Target(function, function.state_space), encoded)
+        self.scores, self.couplings = function.scores, function.couplings
+        self.fields = (function.basis * function.fields[:, None]).sum(-1)
+        self.held = torch.einsum("...ik,ika->...ia", self.encoded, self.scores)
+        self.weight: float | Tensor | None = None
+
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        """The walk at another temperature and in further fields."""
+        self.weight = weight if self.weight is None else weight * self.weight
+        self.fields = weight * self.fields
+        if fields is not None:
+            self.fields = self.fields + fields
+        return self
+
+    def gaps(self, block: Block) -> Tensor:
+        """Gaps to the values of some sites."""
+        matrix, scores = self.couplings[:, :, block], self.scores[block]
+        felt = self.held.flatten(-2) @ matrix.flatten(2).flatten(0, 1)
+        felt = felt.unflatten(-1, matrix.shape[2:])
+        local = torch.einsum("...ia,ika->...ik", felt, scores)
+        if self.weight is not None:
+            local = self.weight * local
+        now = self.at(self.encoded, block)
+        return linear_gaps(self.space, now, local + self.at(self.fields, block))
+
+    def move(self, block: Block, values: Tensor) -> None:
+        """Give some sites new encoded values."""
+        super().move(block, values)
+        new = torch.einsum("...ik,ika->...ia", values, self.scores[block])
+        self.held[..., block, :] = new
 
 
 class OrdinalEnergy(PairwiseEnergy):
@@ -178,7 +221,7 @@ class OrdinalEnergy(PairwiseEnergy):
 
     def site_walk(self, x: Tensor) -> SiteWalk:
         """A walk from given encoded chains."""
-        return self.pairwise().site_walk(x)
+        return ScoredWalk(self.scored(), x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies of encoded data, ``batch_shape``."""

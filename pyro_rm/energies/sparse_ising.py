@@ -73,6 +73,14 @@ class SparseIsingEnergy(SpacedEnergy):
         """Fields that each site feels; ``batch_shape + (D,)``."""
         if self.is_dense:
             return self.pairwise().local_fields(x)
+        return self.felt(x, self.weight) + self.fields
+
+    def felt(self, x: Tensor, weight: Tensor) -> Tensor:
+        """What each site feels from the others by given couplings, ``batch_shape + (D,)``.
+
+        :param x: States, ``batch_shape + (D,)``.
+        :param weight: Couplings, one an edge, ``(E,)``.
+        """
         by_site = x.reshape(-1, x.shape[-1]).mT.contiguous()
         if _INPUT_MUST_DIFFERENTIATE and torch.is_grad_enabled() and not by_site.requires_grad:
             by_site = by_site.detach().requires_grad_()
@@ -81,9 +89,9 @@ class SparseIsingEnergy(SpacedEnergy):
             by_site,
             self.starts,
             mode="sum",
-            per_sample_weights=self.weight[self.neighbor_edges],
+            per_sample_weights=weight[self.neighbor_edges],
         )
-        return felt.mT.reshape(x.shape) + self.fields
+        return felt.mT.reshape(x.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""

@@ -14,10 +14,13 @@ from tqdm import tqdm
 from pyro_rm.checks import check_counts
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
+from pyro_rm.evaluation.annealing_plans import AnnealingPlan, anneal, pilot
 from pyro_rm.evaluation.log_partition import single_target
-from pyro_rm.markov_steps import Chains, MarkovStep, default_step
+from pyro_rm.markov_steps import MarkovStep
+from pyro_rm.markov_steps.chains import burn_in_step
 from pyro_rm.state_space import StateSpace
-from pyro_rm.target import Target
+
+_PILOT_CHAINS = 32
 
 
 def annealed_importance_sampling(
@@ -47,6 +50,7 @@ def annealed_importance_sampling(
         :func:`exact_samples` gives them.
     :param approximate_samples: Instead: data, or the last states of chains.
     :param step: A step that leaves each energy of the path invariant; that of the energy if None.
+        One that adapts does so on 32 chains that are not used.
     :param num_chains: Forward chains.
     :param inverse_temperatures: How many, evenly spaced, or increasing ones from 0 to 1.
     :param chunk_size: Chains that are annealed together.
@@ -88,24 +92,21 @@ def annealed_importance_sampling(
     if hasattr(base, "to"):
         base = base.to(target.device)
     path = annealing_path(base, target)
-    step = step or default_step(path.at(1.0))
-    if step.num_replicas is not None or step.redraws_levels:
-        raise ValueError(
-            f"Expected a step that moves single chains at one level, but got {step!r}: annealing "
-            "tempers already. Pass the step underneath."
-        )
-    betas = _temperatures(inverse_temperatures)
-    batches = [(starts, betas) for starts in base.sample(num_chains).split(chunk_size)]
+    plan = AnnealingPlan.of(_temperatures(inverse_temperatures), step_along(path, base, step))
+    if plan.steps and plan.steps[0].is_adaptive:
+        starts = base.sample(min(num_chains, _PILOT_CHAINS))
+        plan, _ = pilot(path, plan, target.encode(starts))
+    batches = [(starts, plan) for starts in base.sample(num_chains).split(chunk_size)]
     num_forward = len(batches)
     if samples is not None:
-        batches += [(starts, betas[::-1]) for starts in samples.split(chunk_size)]
+        batches += [(starts, plan.reversed) for starts in samples.split(chunk_size)]
     weights: list[Tensor] = []
     ends: list[Tensor] = []
-    total = len(batches) * (len(betas) - 1)
+    total = len(batches) * (len(plan.betas) - 1)
     with tqdm(total=total, desc="annealing", disable=not progress, leave=False) as bar:
         try:
-            for starts, schedule in batches:
-                last = _log_weights(path, step, target.encode(starts), schedule, bar)
+            for starts, way in batches:
+                last = anneal(path, way, target.encode(starts), bar)
                 weights.append(last[0])
                 ends.append(target.decode(last[1]))
         except KeyboardInterrupt:
@@ -126,29 +127,20 @@ def annealed_importance_sampling(
     return result
 
 
-@torch.no_grad()
-def _log_weights(
-    path: AnnealingPath, step: MarkovStep, encoded: Tensor, betas: list[float], bar: tqdm
-) -> tuple[Tensor, Tensor]:
-    """Log weights of a batch of chains along a schedule, in double precision, and their ends."""
-    total = path.at(betas[0])(encoded).double()
-    ahead = path.at(betas[1])
-    total -= ahead(encoded)
-    chains = Chains(ahead, encoded, step)
-    bar.update()
+def step_along(path: AnnealingPath, base: BaseDistribution, step: MarkovStep | None) -> MarkovStep:
+    """What moves the chains that are annealed: a given step, or the fastest of the model.
 
-    def weigh(number: int) -> None:
-        nonlocal ahead
-        total.add_(ahead(chains.encoded))
-        ahead = path.at(betas[number + 2])
-        total.sub_(ahead(chains.encoded))
-        bar.update()
-
-    def current(number: int) -> Target:
-        return ahead
-
-    chains.run(len(betas) - 2, schedule=current, observe=weigh)
-    return total, chains.encoded
+    :raises ValueError: If the step has replicas, or redraws levels.
+    """
+    if step is None:
+        target = path.at(1.0)
+        step = burn_in_step(target, target.encode(base.sample(2)))
+    if step.num_replicas is not None or step.redraws_levels:
+        raise ValueError(
+            f"Expected a step that moves single chains at one level, but got {step!r}: annealing "
+            "tempers already. Pass the step underneath."
+        )
+    return step
 
 
 def _temperatures(given: int | Tensor) -> list[float]:

@@ -6,6 +6,7 @@ from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
+from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
 from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
@@ -21,6 +22,7 @@ __all__ = [
     "GibbsWithGradients",
     "MarkovSampler",
     "MarkovStep",
+    "ParallelGibbs",
     "ParallelTempering",
     "SimulatedTempering",
     "default_step",

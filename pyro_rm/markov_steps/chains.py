@@ -12,14 +12,16 @@ from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_checks import is_validating
-from pyro_rm.energy_protocol import energy_dtype, energy_of, fast_path
+from pyro_rm.energy_protocol import EnergyError, energy_dtype, energy_of, fast_path
 from pyro_rm.markov_steps.block_gibbs import BlockGibbs, has_hidden_units
 from pyro_rm.markov_steps.gibbs import GibbsSweep
+from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs
 from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 from pyro_rm.target import Target
 
 SECONDS_BEFORE_A_BAR = 2.0
+_FEW_SITES = 16  # that a sweep visits as fast
 
 
 class Chains:
@@ -98,6 +100,7 @@ class Chains:
         self,
         num_steps: int,
         *,
+        num_adapting: int = 0,
         schedule: Callable[[int], Target] | None = None,
         observe: Callable[[int], Any] | None = None,
         progress: bool = False,
@@ -106,6 +109,8 @@ class Chains:
         """Take steps.
 
         :param num_steps: How many.
+        :param num_adapting: After so many of them at the start the step adapts to its acceptance,
+            if it can: burn-in, as chains do not follow the target exactly meanwhile.
         :param schedule: From the number of a step, 0, 1, ..., to the target that it follows, for
             inverse temperatures or levels; calls that return the same object change nothing.
         :param observe: Called with the number of each step that was taken, to keep or weigh the
@@ -132,6 +137,9 @@ class Chains:
                 self.state = self.step.init(self.target, self.state.encoded)
                 self._stale = False
             self.state = self.step(self.target, self.state)
+            if number < num_adapting and self.step.is_adaptive:
+                assert self.state.acceptance is not None
+                self.step = self.step.adapted(self.state.acceptance)
             if observe is not None:
                 observe(number)
         return self
@@ -161,6 +169,35 @@ def default_step(model: Any) -> MarkovStep:
         chosen = BlockGibbs() if has_hidden_units(energy) else GibbsSweep()
     has_levels = hasattr(model, "target_at") and model.target_at().levels is not None
     return SimulatedTempering(chosen) if has_levels else chosen
+
+
+def burn_in_step(target: Target, start: Tensor) -> MarkovStep:
+    """The fastest valid step for chains that have a burn-in, in which a step can adapt.
+
+    :func:`default_step`, but many sites at once where a sweep would cost an energy a site: for
+    energies without a table of gaps on more than 16 sites, whose gradient reaches the data.
+
+    :param target: What the chains follow.
+    :param start: Where they start, encoded, ``batch_shape + encoded_shape``.
+    :returns: A step.
+
+    Example:
+
+        >>> from pyro_rm.energies import MLPEnergy
+        >>> burn_in_step(Target.of(MLPEnergy(50)), torch.zeros(2, 50))
+        ParallelGibbs(share=0.5, num_proposals=5, target_acceptance=0.574)
+
+    .. note:: Costs a gradient at the start for such energies.
+    """
+    chosen = default_step(target)
+    is_small = target.space.num_sites <= _FEW_SITES
+    if is_small or chosen != GibbsSweep() or target.has_gap_table or start.numel() == 0:
+        return chosen
+    try:
+        _, gaps = target.energy_and_gaps(start)
+    except EnergyError:
+        return chosen
+    return ParallelGibbs() if gaps.is_meta or bool(gaps.any()) else chosen
 
 
 def starting_data(target: Target, batch_shape: torch.Size, initial: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_rm.checks import check_counts
 from pyro_rm.energy_protocol import Context
-from pyro_rm.markov_steps.chains import Chains, default_step, starting_data
+from pyro_rm.markov_steps.chains import Chains, burn_in_step, starting_data
 from pyro_rm.markov_steps.transition import MarkovStep
 from pyro_rm.noise_levels import draw_background
 from pyro_rm.state_space import StateSpace
@@ -23,15 +23,17 @@ class MarkovSampler:
     """Draws that are the ends of chains of a given length, one chain a draw.
 
     Draws are independent of each other and approximate: their distribution is as close to
-    the model as ``num_steps`` steps bring it. Chains that stay in the first mode they meet
-    spread better over the modes if they cool down (``annealed`` [1]), at the same cost; from the
-    draws of a similar model start by :meth:`starting_from`. Those of a model with levels of noise
+    the model as ``num_steps`` steps bring it; steps that adapt do so in the first half. Chains
+    that stay in the first mode they meet spread better over the modes if they cool down
+    (``annealed`` [1]), at the same cost; from the draws of a similar model start by
+    :meth:`starting_from`. Those of a model with levels of noise
     start at its background and move by simulated tempering; in the second half of the steps the
     highest level comes down to that of the data. Exact draws of small models come from
     :class:`~pyro_rm.distributions.NormalizedModel`.
 
     :param num_steps: Steps of each chain.
-    :param step: The Markov step; that of the energy (:func:`default_step`) if None.
+    :param step: The Markov step; None: that of the energy (:func:`default_step`), or
+        :class:`ParallelGibbs` where a sweep would cost an energy a site.
     :param initial: Where chains start: data that broadcast to the draws. They also hold the
         values of clamped sites. Sites that are NaN start at random; all do if it is None, or at
         the background of the levels.
@@ -94,14 +96,20 @@ class MarkovSampler:
             like = torch.empty((*shape, target.space.num_sites), device=target.device)
             initial = draw_background(target.space, like, levels.background)
         start = starting_data(target, shape, initial)
-        step = default_step(target) if self.step is None else self.step
-        chains = Chains(target, target.encode(start), step)
+        encoded = target.encode(start)
+        step = burn_in_step(target, encoded) if self.step is None else self.step
+        chains = Chains(target, encoded, step)
         schedule = None
         if levels is not None:
             schedule = self._descending(target)
         elif self.annealed:
             schedule = self._cooling(target, step, chains.encoded)
-        chains.run(self.num_steps, schedule=schedule, progress=self.progress)
+        chains.run(
+            self.num_steps,
+            num_adapting=self.num_steps // 2,
+            schedule=schedule,
+            progress=self.progress,
+        )
         return target.decode(chains.encoded)
 
     def _cooling(self, target: Target, step: MarkovStep, like: Tensor) -> Callable[[int], Target]:

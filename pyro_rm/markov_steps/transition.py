@@ -70,6 +70,18 @@ class MarkovStep(ABC):
         :returns: The new state.
         """
 
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether burn-in changes it."""
+        return False
+
+    def adapted(self, acceptance: Tensor) -> MarkovStep:
+        """The step that burn-in goes on with; for steps that keep nothing which depends on it.
+
+        :param acceptance: Of the chains, as in their state.
+        """
+        return self
+
     def tempered(self, target: Target, inverse_temperature: Tensor) -> Target:
         """The target at another temperature, as this step wants it: its energy times a number."""
         energy = SumEnergy((inverse_temperature, target.energy), state_space=target.space)

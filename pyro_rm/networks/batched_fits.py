@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies import OrdinalEnergy, PottsEnergy
+from pyro_rm.networks.binary_fits import BinaryFits, couplings
 from pyro_rm.networks.fitter import SEPARATION_RIDGE
 from pyro_rm.networks.imputation import filled
 from pyro_rm.networks.observations import Observations
@@ -21,9 +22,12 @@ from pyro_rm.objectives import Pseudolikelihood, as_objective
 
 _ENTRIES_AT_ONCE = 2**22
 _RIDGE = 1e-4  # on squared log odds, where a weighting leaves nothing to learn from
+_STEPS, _MOST_ROUNDS = 100, 20
+_TOLERANCE = 1e-6  # of the mean gradient
+_LEAST_MOVE = 1e-4  # of a log odds
 _LARGEST_STEP = 3.0  # of a log odds
-_STEPS, _MORE_STEPS = 40, 15
-_TOLERANCE = 1e-5
+_ORDINAL_STEPS, _MORE_STEPS = 40, 15
+_ORDINAL_TOLERANCE = 1e-5
 _GOOD = 0.5  # of a step after the one before: the curvature still serves
 
 
@@ -67,8 +71,9 @@ class BatchedFits:
         :returns: Couplings, ``(B, E)``, and fields, ``(B, D)``; of an ordinal network those that
             its energy has, ``(B, E m m)`` and ``(B, D f)``.
 
-        .. note:: A step costs :math:`B R D^3` operations for :math:`R` rows and fills, and the
-            third power of the number of parameters. Ordinal fits come one after the other.
+        .. note:: A step costs :math:`4 B R D^2` operations for :math:`R` rows and fills; the
+            Hessian, which says what is separated, the third power of the number of parameters.
+            Ordinal fits come one after the other.
         """
         energy, rows = self.network.energy_, len(self.observations.encoded)
         if isinstance(energy, OrdinalEnergy):
@@ -76,9 +81,9 @@ class BatchedFits:
             fits = torch.stack([each.run(own) for own in weights.to(energy.fields)])
             return fits[:, : energy.weight.numel()], fits[:, energy.weight.numel() :]
         num_parameters = sum(parameter.numel() for parameter in energy.parameters())
-        entries = 2 * rows * self.network.n_features_in_ + num_parameters**2
+        entries = 4 * rows * self.network.n_features_in_ + num_parameters**2
         parts = weights.to(energy.fields).split(max(1, _ENTRIES_AT_ONCE // entries))
-        fits = torch.cat([_Newton(self, part).run() for part in parts])
+        fits = torch.cat([_Fit(self, part).run() for part in parts])
         count = len(self.network.edges_)
         return fits[:, :count], fits[:, count:]
 
@@ -120,7 +125,7 @@ class _OneByOne:
     def run(self, weights: Tensor) -> Tensor:
         """Parameters, couplings first, ``(p,)``, for weights ``(N,)``."""
         point, count = self.start.clone(), len(self.paired)
-        hessian = self._steps(point, weights, self.ridge, _STEPS)
+        hessian = self._steps(point, weights, self.ridge, _ORDINAL_STEPS)
         variances = torch.linalg.inv(hessian).diagonal()[:count]
         separated = (variances > LEAST_INFORMATION) & self.paired
         if separated.any():
@@ -142,7 +147,7 @@ class _OneByOne:
             step = torch.linalg.solve(hessian, slope)
             size = float(step.abs().max())
             point -= step * min(1.0, _LARGEST_STEP / size if size else 1.0)
-            if size < _TOLERANCE:
+            if size < _ORDINAL_TOLERANCE:
                 break
             if size > _GOOD * before or size > 1:
                 hessian = None
@@ -156,85 +161,61 @@ class _OneByOne:
         return _row_weights(self.observations, weights[None], logits[None], self.proposal)[0]
 
 
-class _Newton:
-    """Newton steps from the network's own estimate, for some weightings."""
+class _Fit:
+    """Fits that start from the network's own estimate, for some weightings."""
 
     def __init__(self, fits: BatchedFits, weights: Tensor) -> None:
-        self.energy, self.observations = fits.network.energy_, fits.observations
-        self.x, self.weights = self.observations.encoded, weights
-        self.edges = torch.as_tensor(fits.network.edges_, device=weights.device)
-        low, high = self.energy.state_space.states
-        self.scale = high - low
-        self.response = (self.x - low) / self.scale
-        self.inputs = torch.cat([self.x, self.x.new_ones(len(self.x), 1)], 1)
-        self.products = (self.inputs[:, :, None] * self.inputs[:, None, :]).flatten(1)
-        own = torch.cat([self.energy.weight, self.energy.fields])
-        self.point = own.expand(len(weights), -1).clone()
-        units = self.x.new_full((len(self.edges),), self.scale**2)
-        self.units = torch.cat([units, self.x.new_full((self.x.shape[1],), self.scale)])
+        self.observations, self.network, self.weights = fits.observations, fits.network, weights
+        self.energy = energy = fits.network.energy_
+        low, high = energy.state_space.states
+        self.units = torch.cat([
+            torch.full_like(energy.weight, (high - low) ** 2),
+            torch.full_like(energy.fields, high - low),
+        ])  # fmt: skip
         ridge = _RIDGE * self.units**2
-        ridge[: len(self.edges)] += fits.network.ridge
+        ridge[: len(energy.weight)] += fits.network.ridge
         self.ridge = ridge.expand(len(weights), -1).clone()
+        own = torch.cat([energy.weight, energy.fields])
+        self.point = own.expand(len(weights), -1).clone()
         self.proposal = self._log_weights(own[None])[0]
 
     def run(self) -> Tensor:
         """Parameters, couplings first, ``(B, p)``."""
-        hessian = self._steps(_STEPS)
-        count, variances = len(self.edges), torch.linalg.inv(hessian).diagonal(dim1=1, dim2=2)
+        fits, count = self._minimize(), len(self.energy.weight)
+        variances = torch.linalg.inv(fits.hessians(self.point)).diagonal(dim1=1, dim2=2)
         separated = (variances * self.units**2)[:, :count] > LEAST_INFORMATION
         if separated.any():
-            self.ridge[:, :count] += SEPARATION_RIDGE * self.scale**4 * separated
-            self._steps(_MORE_STEPS)
+            self.ridge[:, :count] += SEPARATION_RIDGE * self.units[:count] ** 2 * separated
+            self._minimize()
         return self.point
 
-    def _steps(self, num_steps: int) -> Tensor:
-        for _ in range(num_steps):
-            gradient, hessian = self._derivatives()
-            step = torch.linalg.solve(hessian, gradient)
-            size = (step * self.units).abs().amax(1, keepdim=True)
-            self.point -= step * (_LARGEST_STEP / size).clamp(max=1)
-            if size.max() < _TOLERANCE:
+    def _minimize(self) -> BinaryFits:
+        """Fit, and weigh the fills of blanks anew until that changes nothing."""
+        for _ in range(_MOST_ROUNDS):
+            fits = BinaryFits(
+                self.energy,
+                self.observations.encoded,
+                as_objective(self.network.objective),
+                self._row_weights(),
+                self.ridge,
+                self.observations.active,
+            )
+            before, size = self.point, float(self.weights.sum(1).min())
+            self.point, _ = fits.minimize(before, tolerance=_TOLERANCE * size, max_steps=_STEPS)
+            moved = ((self.point - before) * self.units).abs().max()
+            if self.observations.datum is None or moved < _LEAST_MOVE:
                 break
-        return hessian
-
-    def _couplings(self, point: Tensor) -> Tensor:
-        sites, (first, second) = self.x.shape[1], self.edges.unbind(1)
-        matrix = point.new_zeros(len(point), sites, sites)
-        matrix[:, first, second] = matrix[:, second, first] = point[:, : len(self.edges)]
-        return matrix
+        return fits
 
     def _log_weights(self, point: Tensor) -> Tensor:
         """Unnormalized log probabilities of the rows, ``(B, R)``."""
-        felt = torch.einsum("rd,bde->bre", self.x, self._couplings(point))
-        return (0.5 * felt + point[:, None, len(self.edges) :]).mul(self.x).sum(2)
+        x, count = self.observations.encoded, len(self.energy.weight)
+        felt = x @ couplings(self.energy, point)
+        return (0.5 * felt + point[:, None, count:]).mul(x).sum(2)
 
-    def _derivatives(self) -> tuple[Tensor, Tensor]:
-        """Gradient, ``(B, p)``, and Hessian, ``(B, p, p)``, of the penalized sum."""
-        weights, count = self.weights, len(self.edges)
-        if self.observations.datum is not None:
-            logits = self._log_weights(self.point)
-            weights = _row_weights(self.observations, weights, logits, self.proposal)
-        weights = weights[:, :, None]
-        if self.observations.active is not None:
-            weights = weights * self.observations.active
-        fields = torch.einsum("rd,bde->bre", self.x, self._couplings(self.point))
-        fields += self.point[:, None, count:]
-        chances = (self.scale * fields).sigmoid()
-        slopes = weights * self.scale * (chances - self.response)
-        felt = torch.einsum("brd,re->bde", slopes, self.inputs)
-        first, second = self.edges.unbind(1)
-        pairs = felt[:, first, second] + felt[:, second, first]
-        gradient = torch.cat([pairs, felt[:, :, -1]], 1) + 2 * self.ridge * self.point
-        bends = weights * self.scale**2 * chances * (1 - chances)
-        return gradient, self._hessian(bends) + torch.diag_embed(2 * self.ridge)
-
-    def _hessian(self, bends: Tensor) -> Tensor:
-        (batch, _, sites), count = bends.shape, len(self.edges)
-        result = bends.new_zeros(batch, count + sites, count + sites)
-        for site in range(sites):
-            own = (self.edges == site).any(1).nonzero().flatten()
-            others = torch.cat([self.edges[own].sum(1) - site, own.new_tensor([sites])])
-            index = torch.cat([own, own.new_tensor([count + site])])
-            blocks = (bends[:, :, site] @ self.products).view(batch, sites + 1, sites + 1)
-            result[:, index[:, None], index] += blocks[:, others[:, None], others]
-        return result
+    def _row_weights(self) -> Tensor:
+        """Weights of rows, ``(B, R)``: those of the data, shared among fills."""
+        if self.observations.datum is None:
+            return self.weights
+        logits = self._log_weights(self.point)
+        return _row_weights(self.observations, self.weights, logits, self.proposal)

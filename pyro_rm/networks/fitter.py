@@ -13,6 +13,7 @@ from pyro_rm.estimators import Estimator
 from pyro_rm.networks.missing_cells import refill, with_means
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel, Sites, independent_model
+from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sandwich import Sandwich, sandwich
 from pyro_rm.objectives import as_objective
@@ -130,7 +131,8 @@ class Fitter:
         for _ in range(2):  # fills, then the support, from better and better models
             data = with_means(data, fit.model)
             fit = select(data)
-        observations = refill(observations, fit.model, num_steps=5)
+        with seeded(0):  # the support is that of the data, whatever the user's seed
+            observations = refill(observations, fit.model, num_steps=5)
         fit = select(observations)
         fixed = replace(self, ridge=fit.ridge)
         parameters = list(fit.energy.parameters())

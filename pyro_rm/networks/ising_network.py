@@ -20,7 +20,9 @@ class IsingNetwork(CoupledNetwork):
 
     :math:`\log p(x) = \sum_{i<j} J_{ij} x_i x_j + \sum_i h_i x_i + \text{const}`; see
     :func:`~pyro_rm.networks.recode` for other conventions. No row is dropped: blank cells are
-    filled from the model's own conditionals, and only observed cells enter the objective.
+    filled from the model's own conditionals, and only observed cells enter the objective. Columns
+    may hold numbers, booleans, yes and no, two ordered categories, or, all of them the same, two
+    words, of which the first in the alphabet counts as 0: ``labels_`` says so.
 
     :param selection: How couplings are selected: a :class:`~pyro_rm.networks.Selection`, or
         ``"ebic"`` or ``"held_out"`` for one with defaults; None fits all pairs.
@@ -51,12 +53,12 @@ class IsingNetwork(CoupledNetwork):
     ``fields_`` and ``field_standard_errors_``; ``joint_covariance_`` of the weights and then the
     fields, ``(E + D, E + D)``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
-    ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
-    the selection; ``rates_``, shares of each column's states in the data, ``(D, 2)``;
-    ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in samples
-    with those in the data, if it is generative, else None; ``num_rows_``, ``effective_size_``,
-    ``num_missing_``; ``separated_``, the edges whose couplings have no finite estimate: their
-    weights come from a small ridge, and have no standard error.
+    ``labels_``, what each column of a data frame or of text has for them; ``penalty_`` and
+    ``criterion_`` of the selection; ``rates_``, shares of each column's states in the data,
+    ``(D, 2)``; ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in
+    samples with those in the data, if it is generative, else None; ``num_rows_``,
+    ``effective_size_``, ``num_missing_``; ``separated_``, the edges whose couplings have no finite
+    estimate: their weights come from a small ridge, and have no standard error.
 
     Example:
 
@@ -110,7 +112,7 @@ class IsingNetwork(CoupledNetwork):
         return read_binary(X, self.states, sample_weight)
 
     def _read_like(self, X: Any) -> Tensor:
-        return read_binary_like(X, self.states_, self._columns)
+        return read_binary_like(X, self.states_, self._columns, self.words_)
 
     def _fitter(self, num_sites: int) -> Fitter:
         return Fitter(self._estimator(), ridge=self.ridge)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.energies.ordinal import Site
-from pyro_rm.networks.columns import Table, counted_rows, places_of, read_cells, row_weights
+from pyro_rm.networks.columns import Table, cells_like, counted_rows, read_cells, row_weights
 from pyro_rm.state_space import StateSpace
 
 KINDS = ("ordinal", "binary", "nominal")
@@ -83,8 +83,7 @@ def read_mixed_like(table: Any, categories: Sequence[list[Any]], known: Sequence
     :returns: Codes from 0, ``(N, D)``, NaN where blank.
     :raises ValueError: If the columns differ, or a cell is not one of its column's categories.
     """
-    cells, names = read_cells(table, min_rows=1)
-    return _codes(cells[:, places_of(known, table, names)], known, categories)
+    return _codes(cells_like(table, known), known, categories)
 
 
 def _codes(

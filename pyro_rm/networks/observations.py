@@ -15,6 +15,8 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 _ENTRIES_PER_CHUNK = 2**20  # temporaries of this size are reused by the allocator
+_LARGEST_INTEGER = 2**52  # that floats hold, with those below
+_WORTH_MERGING = 0.8  # of the rows, that are left where others equal them
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +65,21 @@ class Observations:
 
     @cached_property
     def distinct(self) -> tuple[Tensor, Tensor]:
-        """Encoded rows and weights that give the same means, fewer where there are few states."""
-        if self.active is not None or self.space.num_states >= len(self.encoded):
+        """Encoded rows and weights that give the same means, without rows that others equal."""
+        first, which = (None, None) if self.active is not None else _equal_rows(self.encoded)
+        if first is None or which is None:
             return self.encoded, self.weights
-        rows, which = self.encoded.unique(dim=0, return_inverse=True)
-        return rows, self.weights.new_zeros(len(rows)).index_add_(0, which, self.weights)
+        weights = self.weights.new_zeros(len(first)).index_add_(0, which, self.weights)
+        return self.encoded[first], weights
+
+    @cached_property
+    def collapsed(self) -> Observations:
+        """The same data with equal rows as one, where weights are frequencies or all equal."""
+        is_counted = self.total is not None or bool((self.weights == self.weights[0]).all())
+        rows, weights = self.distinct
+        if not is_counted or self.datum is not None or len(rows) == len(self.encoded):
+            return self
+        return replace(self, encoded=rows, weights=weights, total=self.effective_size)
 
     @property
     def effective_size(self) -> float:
@@ -124,11 +136,14 @@ class Observations:
         :param scores: One row a datum, ``(N, p)``.
         :returns: Centered and scaled, ``(N, p)``.
         """
+        return (scores - self.data_weights @ scores) * self.scales[:, None]
+
+    @property
+    def scales(self) -> Tensor:
+        """What centered scores of data are multiplied by, so that their products sum to that."""
         weights = self.data_weights
-        centered = scores - weights @ scores
         # a datum of frequency f is f data of weight 1 / total
-        scale = weights if self.total is None else (weights / self.total).sqrt()
-        return centered * scale[:, None]
+        return weights if self.total is None else (weights / self.total).sqrt()
 
     def data(self, chosen: Tensor) -> Observations:
         """Some of the data with all their fills, by booleans ``(N,)``, weighted to sum to 1."""
@@ -195,7 +210,7 @@ def _by_chunks(
     """Slices of rows and their objectives; fills stay in the energy, but are not terms."""
     space = observations.space
     target = Target.of(energy, space)
-    rows = max(256, _ENTRIES_PER_CHUNK // space.encoded_shape.numel())
+    rows = _chunk_rows(space.encoded_shape.numel())
     for start in range(0, len(encoded), rows):
         chunk = slice(start, start + rows)
         terms = estimator.terms(target, encoded[chunk])
@@ -205,3 +220,30 @@ def _by_chunks(
             counted = observations.active[chunk].mT
             counted = counted.repeat_interleave(len(terms.contributions) // len(counted), 0)
             yield chunk, (terms.contributions * terms.weights * counted).sum(0)
+
+
+def _equal_rows(encoded: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """The first of each set of equal rows, ``(M,)``, and the set of each row, ``(R,)``.
+
+    None where hardly any are equal. Rows are told apart by sums of random integers, which floats
+    hold exactly in any order.
+    """
+    rows, size = encoded.flatten(1), encoded[0].numel()
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(_LARGEST_INTEGER // size, (size,), generator=generator).double()
+    codes = codes.to(rows.device)
+    keys = torch.cat([chunk.sign().double() @ codes for chunk in rows.split(_chunk_rows(size))])
+    keys, which = keys.unique(return_inverse=True)
+    if len(keys) > _WORTH_MERGING * len(rows):
+        return None, None
+    numbers = torch.arange(len(rows), device=rows.device)
+    first = torch.full_like(keys, len(rows), dtype=torch.long)
+    first.scatter_reduce_(0, which, numbers, "amin")
+    chunks = zip(rows.split(_chunk_rows(size)), which.split(_chunk_rows(size)), strict=True)
+    if all(bool((rows[first[own]] == chunk).all()) for chunk, own in chunks):
+        return first, which
+    return None, None
+
+
+def _chunk_rows(size: int) -> int:
+    return max(256, _ENTRIES_PER_CHUNK // size)

@@ -17,7 +17,7 @@ from pyro_rm.networks.intervals import chi_square_tail
 from pyro_rm.networks.mixed_tables import read_mixed, read_mixed_like
 from pyro_rm.networks.pairwise_models import Sites
 from pyro_rm.networks.selection import Selection
-from pyro_rm.networks.table_kinds import frame
+from pyro_rm.networks.table_kinds import frame, labeled
 
 
 class OrdinalNetwork(CoupledNetwork):
@@ -134,17 +134,17 @@ class OrdinalNetwork(CoupledNetwork):
     def _fitter(self, num_sites: int) -> Fitter:
         return Fitter(self._estimator(), ridge=self.ridge, sites=self._sites)
 
-    def _own_categories(self) -> list[list[Any]]:
+    def _known_labels(self) -> list[list[Any]]:
         return self.categories_
 
-    def _decoded(self, codes: Any) -> Any:
+    def _as_given(self, codes: Any) -> Any:
         known = [np.array(own) for own in self.categories_]
         columns = [own[column] for own, column in zip(known, codes.T, strict=True)]
         same = all(column.dtype.kind in "iufb" for column in columns)
         return np.stack([column if same else column.astype(object) for column in columns], 1)
 
     def _framed(self, codes: Any) -> Any:
-        cells = self._labeled(codes)
+        cells = labeled(codes, self.categories_)
         if self.kind_ == "pandas":  # an order that is not in the labels stays with the column
             from pandas import Categorical
 
@@ -195,7 +195,8 @@ class OrdinalNetwork(CoupledNetwork):
         return self._model.paired.flatten(1).sum(1) == 1
 
     def _weights_of(self, couplings: Tensor) -> Tensor:
-        couplings, (first, second) = couplings.view(-1, *self.energy_.weight.shape), self._grams()
+        couplings = couplings.view(len(couplings), *self.energy_.weight.shape)
+        first, second = self._grams()
         norms = (couplings * (first @ couplings @ second)).sum((2, 3)).sqrt()
         return torch.where(self._is_scalar, couplings.sum((2, 3)), norms)
 
@@ -228,7 +229,7 @@ class OrdinalNetwork(CoupledNetwork):
         """Couplings with their intervals and tests, in the order of ``edges_``.
 
         :param level: Nominal level of the intervals, between 0 and 1.
-        :returns: A ``pandas.DataFrame`` as of :meth:`FittedNetwork.summary`, and the ``p_value`` of
+        :returns: A ``pandas.DataFrame`` with the columns of other networks, and the ``p_value`` of
             Wald's test. Weights of edges with nominal columns are norms, whose intervals hold
             away from zero: go by the test.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+_COLUMNS_AT_ONCE = 128
+_ENTRIES_AT_ONCE = 2**24  # of gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,8 @@ class Sandwich:
     Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`f`: see
     :class:`~pyro_rm.networks.pairwise_models.PairwiseModel`; both are 1 for binary sites.
 
-    :param covariance: :math:`A^{-1} B A^{-\top}`, couplings first, ``(E m m + D f,) * 2``.
+    :param inverse: :math:`A^{-1}`, couplings first, ``(E m m + D f,) * 2``.
+    :param spread: :math:`A^{-1} B`.
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
         coupling is in two conditionals.
@@ -37,7 +41,8 @@ class Sandwich:
     :param field_width: :math:`f`.
     """
 
-    covariance: Tensor
+    inverse: Tensor
+    spread: Tensor
     num_effective: float
     num_effective_couplings: float
     num_coordinates: Tensor
@@ -46,16 +51,29 @@ class Sandwich:
     width: int = 1
     field_width: int = 1
 
+    @cached_property
+    def covariance(self) -> Tensor:
+        r""":math:`A^{-1} B A^{-\top}`, computed where it is read, which no search of edges does."""
+        return self.spread @ self.inverse.mT
+
     def of_edges(self) -> Tensor:
         """Covariance of each edge's couplings, ``(E, m m, m m)``."""
-        edges = len(self.num_coordinates)
-        return _diagonal_blocks(self.covariance, 0, edges, self.width**2)
+        return self._blocks(0, len(self.num_coordinates), self.width**2)
 
     def of_fields(self) -> Tensor:
         """Covariance of each site's fields, ``(D, f, f)``."""
         start = len(self.num_coordinates) * self.width**2
-        sites = (len(self.covariance) - start) // self.field_width
-        return _diagonal_blocks(self.covariance, start, sites, self.field_width)
+        return self._blocks(
+            start, (len(self.inverse) - start) // self.field_width, self.field_width
+        )
+
+    def _blocks(self, start: int, count: int, size: int) -> Tensor:
+        """Of the covariance's diagonal."""
+        rows = slice(start, start + count * size)
+        left, right = (
+            part[rows].unflatten(0, (count, size)) for part in (self.spread, self.inverse)
+        )
+        return left @ right.mT
 
 
 @torch.no_grad()
@@ -91,22 +109,28 @@ def sandwich(
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
     space, paired = model.space, model.paired
-    gradients, curvature = scores_and_curvature(model, observations, objective)
-    weighted = observations.scattered(gradients)
+    observations = observations.collapsed
+    if observations.datum is None:
+        x, felt, curvature = _of_rows(model, observations, objective)
+        products = _products_of_gradients(model, x, felt, observations)
+    else:
+        gradients, curvature = scores_and_curvature(model, observations, objective)
+        products = gram(observations.scattered(gradients))
     size, width = observations.effective_size, paired.shape[2]
-    penalty = gradients.new_full((len(paired),), 2 / size) * ridge
+    penalty = products.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse = torch.linalg.inv(curvature)
-    spread = weighted.mT @ weighted
+    spread = inverse @ products
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
     # blanks can lose more than there is: a negative variance
     uninformed = (log_odds > LEAST_INFORMATION) | (variances < 0).any(1)
-    counted = (inverse * spread).sum(1) * size
+    counted = spread.diagonal() * size
     return Sandwich(
-        covariance=inverse @ spread @ inverse.mT,
+        inverse=inverse,
+        spread=spread,
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
@@ -127,6 +151,19 @@ def scores_and_curvature(
     :param objective: The objective.
     :returns: ``(N, p)`` and ``(p, p)``, couplings first.
     """
+    x, felt, curvature = _of_rows(model, observations, objective)
+    gradients = _gradients(model, x, felt)
+    if observations.datum is not None:
+        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    return gradients, curvature
+
+
+def _of_rows(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates of the rows, first derivatives in what each site feels, and the Hessian."""
     x = model.coordinates_of(observations.encoded)
     if SiteRegressions.known(model, objective):
         regressions = SiteRegressions(model, observations)
@@ -135,12 +172,7 @@ def scores_and_curvature(
     else:
         felt, bends = derivatives(model, observations, objective)
         curvature = hessian(model, x, bends)
-    gradients = torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
-    if observations.datum is not None:
-        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
-        curvature += _covariance_over_fills(gradients, statistics, observations)
-        gradients = observations.summed(gradients * observations.fill_weights[:, None])
-    return gradients, curvature
+    return x, felt, curvature
 
 
 def derivatives(
@@ -193,6 +225,40 @@ def pair_sums(model: PairwiseModel, matrix: Tensor) -> Tensor:
     return ((blocks[first, second] + blocks[second, first].mT) * model.paired).flatten()
 
 
+def _gradients(model: PairwiseModel, x: Tensor, felt: Tensor) -> Tensor:
+    """Gradients of the rows, ``(R, p)``, from those in what each site feels."""
+    return torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
+
+
+def _products_of_gradients(
+    model: PairwiseModel, x: Tensor, felt: Tensor, observations: Observations
+) -> Tensor:
+    """The covariance of the mean gradient, ``(p, p)``, from some rows at once."""
+    size = model.paired.numel() + felt[0].numel()
+    chunks = [slice(None)]
+    if len(x) * size > _ENTRIES_AT_ONCE:
+        rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
+        chunks = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    mean, result = x.new_zeros(size), x.new_zeros(size, size)
+    for chunk in chunks:
+        mean += observations.weights[chunk] @ _gradients(model, x[chunk], felt[chunk])
+    for chunk in chunks:
+        centered = _gradients(model, x[chunk], felt[chunk]) - mean
+        result += gram(centered * observations.scales[chunk, None])
+    return result
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Products of columns, ``(p, p)``, the half of them computed that determines all."""
+    size = rows.shape[1]
+    result = rows.new_empty(size, size)
+    for start in range(0, size, _COLUMNS_AT_ONCE):
+        block = slice(start, start + _COLUMNS_AT_ONCE)
+        products = rows[:, block].mT @ rows[:, start:]
+        result[block, start:], result[start:, block] = products, products.mT
+    return result
+
+
 def _symmetric(model: PairwiseModel, left: Tensor, right: Tensor) -> Tensor:
     """Products of coordinates of each edge's sites, in both directions, ``(R, E m m)``."""
     (first, second), width = model.edges.unbind(1), model.couples.shape[1]
@@ -218,21 +284,24 @@ def hessian(model: PairwiseModel, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
     of_fields = paired.numel() + torch.arange(x[0].numel(), device=x.device).view(x.shape[1:])
     size = paired.numel() + of_fields.numel()
     result = x.new_zeros(size, size)
+    rows = x.movedim(0, -1).contiguous()  # of sites, which are gathered whole
+    constant = x.new_ones(1, len(x))
     for own, bend in enumerate(bends):
+        bend_rows = bend.movedim(0, -1).contiguous()
         for site in range(x.shape[1]):
             fields = of_fields[site]
             if own >= width:
-                result[fields[own], fields[width:]] += bend[:, site, width:].sum(0)
+                result[fields[own], fields[width:]] += bend_rows[site, width:].sum(1)
                 continue
             as_first, as_second = (edges == site).unbind(1)
             others = torch.cat([edges[as_first, 1], edges[as_second, 0]])
-            inputs = torch.cat([x[:, others, :width].flatten(1), x.new_ones(len(x), 1)], 1)
+            inputs = torch.cat([rows[others, :width].flatten(0, 1), constant])
             index = torch.cat([of_edges[as_first], of_edges[as_second].mT]).movedim(1, 0)
             index = torch.cat([index.flatten(1), fields[:width, None]], 1)
             for other in range(width):
-                block = inputs.mT @ (inputs * bend[:, site, other, None])
+                block = inputs @ (inputs * bend_rows[site, other]).mT
                 result[index[own, :, None], index[other]] += block
-            block = inputs.mT @ bend[:, site, width:]
+            block = inputs @ bend_rows[site, width:].mT
             result[index[own, :, None], fields[width:]] += block
             result[fields[width:, None], index[own]] += block.mT
     absent = ~torch.cat([paired.flatten(), model.exists.flatten()])
@@ -255,8 +324,3 @@ def _covariance_over_fills(
     fills = observations.summed(torch.ones_like(observations.weights))[datum]
     weights = observations.weights * torch.where(drawn, fills / (fills - 1).clamp(min=1), 1.0)
     return (left * weights[:, None]).mT @ right
-
-
-def _diagonal_blocks(matrix: Tensor, start: int, count: int, size: int) -> Tensor:
-    index = start + torch.arange(count * size, device=matrix.device).view(count, size)
-    return matrix[index[:, :, None], index[:, None, :]]

@@ -78,6 +78,7 @@ STEPS: Mapping[str, tuple[MarkovStep, ...]] = {
     "BlockGibbs": (markov_steps.BlockGibbs(),),
     "ColoredGibbs": (markov_steps.ColoredGibbs((0, 1)), markov_steps.ColoredGibbs((0, 1, 0, 1))),
     "DiscreteLangevin": (markov_steps.DiscreteLangevin(step_size=0.7),),
+    "ParallelGibbs": (markov_steps.ParallelGibbs(num_proposals=1),),
     "GibbsSweep": (markov_steps.GibbsSweep(),),
     "GibbsWithGradients": (markov_steps.GibbsWithGradients(),),
     "ParallelTempering": (

@@ -12,6 +12,7 @@ from pyro_rm.markov_steps import (
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
+    ParallelGibbs,
     ParallelTempering,
 )
 from pyro_rm.state_space import StateSpace
@@ -23,6 +24,7 @@ STEPS = {
     "block": BlockGibbs(),
     "gradients": GibbsWithGradients(num_proposals=3),
     "langevin": DiscreteLangevin(step_size=1.0),
+    "parallel": ParallelGibbs(num_proposals=1),
     "tempering": ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.25)),
 }
 

@@ -12,6 +12,7 @@ from pyro_rm.markov_steps import (
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
+    ParallelGibbs,
 )
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
@@ -61,6 +62,8 @@ CASES = [
     (GibbsWithGradients(num_proposals=2), "mlp"),
     *[(DiscreteLangevin(step_size=0.7), name) for name in ENERGIES],
     (DiscreteLangevin(num_proposals=2), "ring"),
+    *[(ParallelGibbs(0.6, num_proposals=1), name) for name in ENERGIES],
+    (ParallelGibbs(1.0, num_proposals=2), "ring"),
     (ColoredGibbs((0, 1, 0, 1)), "ring"),
     (ColoredGibbs.from_graph(nx.cycle_graph(4)), "sparse ring"),
     (ColoredGibbs((0, 1, 2)), "potts"),

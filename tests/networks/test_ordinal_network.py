@@ -257,7 +257,7 @@ def test_a_fit_to_a_weighting_is_that_of_the_network_with_these_weights():
     couplings, fields = fits(weights)
     for own, raw, alone in zip(weights, couplings, fields, strict=True):
         other = clone(network).fit(frame, sample_weight=own.numpy())
-        np.testing.assert_allclose(network._weights_of(raw)[0], other.weights_, atol=5e-3)
+        np.testing.assert_allclose(network._weights_of(raw[None])[0], other.weights_, atol=5e-3)
         np.testing.assert_allclose(alone.view(5, -1), other.energy_.fields.detach(), atol=5e-3)
 
 
@@ -313,3 +313,15 @@ def test_what_cannot_be_fitted_is_refused():
         network.score(mixed().assign(town="Paris"))
     assert clone(network).get_params() == network.get_params()
     assert [*pairwise(network.categories_[1])] == [(1, 2), (2, 3), (3, 4), (4, 5)]
+
+
+def test_columns_without_an_edge_are_a_network_too():
+    x = torch.randint(4, (300, 3))
+    network = OrdinalNetwork(random_state=0).fit(x)
+    assert network.edges_.shape == (0, 2)
+    assert network.summary().empty
+    assert (network.couplings_ == 0).all()
+    assert network.sample(5).shape == (5, 3)
+    shares = np.exp(network.fields_) / np.exp(network.fields_).sum(1, keepdims=True)
+    expected = torch.nn.functional.one_hot(x, 4).double().mean(0)
+    np.testing.assert_allclose(shares, expected, atol=1e-4)
