@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import log, log2
@@ -56,23 +56,25 @@ class ExactLoss:
         """Of data ``batch_shape + (D,)``, ``batch_shape``."""
         if target.levels is not None:
             return -leveled_log_prob(target, value)
-        observed: Target = target
-        surplus: Tensor | int = 0
-        if target.active is not None:
-            missing = value.isnan() & ~target.active
-            if (~target.active & ~missing).any():
-                raise ValueError(
-                    "Expected sites that are missing where they are inactive, but got values "
-                    "there. The likelihood given clamped sites is not implemented; pass "
-                    "likelihood=False."
-                )
-            count = most_missing(missing, int(log2(self.max_states)))
-            if count:
-                energy = MarginalEnergy(target.energy, target.space, missing, count)
-                observed = replace(target, energy=energy)
-                surplus = count - missing.sum(-1)  # what a row sums over without missing it
-        energies = observed(observed.bind(value)) + surplus * log(target.space.max_categories)
+        energies = _by_blanks(self._energies, target, value)
         return energies + self._log_partition(target, value.shape[:-1])
+
+    def _energies(self, target: Target, value: Tensor) -> Tensor:
+        """Of the observed cells."""
+        if target.active is None:
+            return target(target.bind(value))
+        missing = value.isnan() & ~target.active
+        if (~target.active & ~missing).any():
+            raise ValueError(
+                "Expected sites that are missing where they are inactive, but got values there. "
+                "The likelihood given clamped sites is not implemented; pass likelihood=False."
+            )
+        count = most_missing(missing, int(log2(self.max_states)))
+        if count:
+            energy = MarginalEnergy(target.energy, target.space, missing, count)
+            target = replace(target, energy=energy)
+        surplus = count - missing.sum(-1)  # sites that a row sums over without missing them
+        return target(target.bind(value)) + surplus * log(target.space.max_categories)
 
     def _log_partition(self, target: Target, batch_shape: torch.Size) -> Tensor:
         """Of one model a scalar, else ``batch_shape``."""
@@ -115,8 +117,23 @@ class PseudoLoss:
 
     def __call__(self, target: Target, value: Tensor) -> Tensor:
         """Of data ``batch_shape + (D,)``, ``batch_shape``."""
-        limit = int(log2(self.max_states))
-        return Marginalized(max_missing=limit)(replace(target, levels=None), value)
+        score = Marginalized(max_missing=int(log2(self.max_states)))
+        return _by_blanks(score, replace(target, levels=None), value)
+
+
+def _by_blanks(loss: Callable[[Target, Tensor], Tensor], target: Target, value: Tensor) -> Tensor:
+    """A loss of rows with equally many blanks at a time: all cost what the worst of them does."""
+    if target.active is None or target.context or target.batch_shape or value.dim() != 2:
+        return loss(target, value)
+    active = target.active.expand(value.shape)
+    counts, size = (~active).sum(-1), target.space.max_categories
+    parts, order = [], counts.argsort(stable=True)
+    for count, length in zip(*counts.unique(return_counts=True), strict=True):
+        rows, order = order[: int(length)], order[int(length) :]
+        for part in rows.split(max(1, _STATES_AT_ONCE // size ** int(count))):
+            parts.append((part, loss(replace(target, active=active[part]), value[part])))
+    where = torch.cat([part for part, _ in parts])
+    return torch.cat([losses for _, losses in parts])[where.argsort()]
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from pyro_rm.networks.table_kinds import frame
 from pyro_rm.objectives import as_objective
 
 _SIGNIFICANT = 0.05
+_LEAST_EVENTS = 10.0  # expected, from which estimates are nearly normal
 _MAX_STEPS = 50
 _OBJECTIVE = as_objective("pseudolikelihood")
 
@@ -41,7 +42,9 @@ class EffectiveModel:
     :param inverse_error: Its standard error.
     :param expected: Programmed couplings, then fields, over :math:`T`, with the sign of log
         probabilities, ``(E + D,)``.
-    :param differences: What was found less what was expected; NaN where there is no estimate.
+    :param differences: What was found less what was expected; NaN where samples are too cold to
+        tell, at sites with a coupling that has no finite estimate, or of which fewer than ten
+        samples are expected to tell.
     :param standard_errors: Of the differences.
     :param level: Nominal level of the intervals.
     """
@@ -118,8 +121,8 @@ def from_sampleset(
     :param graph: The pairs to fit, a graph on these variables; None: those of ``bqm``. Others too,
         such as all pairs, show crosstalk.
     :param level: Nominal level of the intervals.
-    :returns: The effective model. Variables that are the same in all samples are fixed, with a
-        warning, and have no estimates.
+    :returns: The effective model. Variables that are the same in all samples are fixed, and those
+        that go along with another one in all samples are merged with it, with a warning.
     :raises ImportError: If dimod is not installed.
     :raises ValueError: If variables differ, there are more than 10000 couplings and fields, or
         nothing but zeros was programmed.
@@ -149,14 +152,17 @@ def from_sampleset(
             f"Expected samples of the {len(bqm.variables)} variables of the model, but got "
             f"{len(sampleset.variables)} others. Pass the model that was sampled."
         )
-    samples, bqm = _without_frozen(sampleset, bqm)
+    bqm, kept = _reduced(sampleset, bqm)
     energy, names = from_bqm(bqm)
-    order = [samples[0].index(name) for name in names]
-    values, counts = samples[1][:, order].astype(float), sampleset.record.num_occurrences.copy()
-    pairs = bqm.quadratic if graph is None else graph.subgraph(names).edges
+    order = [sampleset.variables.index(name) for name in names]
+    values = sampleset.record.sample[:, order].astype(float)
+    counts = sampleset.record.num_occurrences.copy()
     fitted = nx.Graph()
     fitted.add_nodes_from(names)
-    fitted.add_edges_from(pairs)
+    for first, second in bqm.quadratic if graph is None else graph.edges:
+        ends = kept.get(first), kept.get(second)
+        if ends[0] != ends[1] and None not in ends:
+            fitted.add_edge(*ends)
     columns = required("pandas").Index(names, tupleize_cols=False)
     states = VARTYPES[bqm.vartype.name]
     network = IsingNetwork(graph=fitted, states=states, random_state=0)
@@ -176,23 +182,34 @@ def from_sampleset(
     return _compared(network, observations, programmed, level)
 
 
-def _without_frozen(sampleset: Any, bqm: Any) -> tuple[tuple[list[Any], Any], Any]:
-    """The names and values of variables that vary, ``(N, D)``, and the model of these."""
-    values, names = sampleset.record.sample, list(sampleset.variables)
-    frozen = (values == values[0]).all(0)
-    if frozen.all():
+def _reduced(sampleset: Any, bqm: Any) -> tuple[Any, dict[Any, Any]]:
+    """The model given what is the same in all samples, and which variable stands for which."""
+    values, bqm = sampleset.record.sample, bqm.copy()
+    seen: dict[bytes, tuple[Any, int]] = {}
+    kept, fixed = {}, {}
+    for name, column in zip(sampleset.variables, values.T, strict=True):
+        moves = column != column[0]
+        if not moves.any():
+            fixed[name] = int(column[0])
+            continue
+        first, start = seen.setdefault(moves.tobytes(), (name, int(column[0])))
+        kept[name] = first
+        if first != name:
+            if start != column[0]:
+                bqm.flip_variable(name)
+            bqm.contract_variables(first, name)
+    if not seen:
         raise ValueError("Expected samples that vary, but all of them are the same state.")
-    if frozen.any():
-        fixed = {names[k]: int(values[0, k]) for k in frozen.nonzero()[0]}
+    bqm.fix_variables(fixed)
+    merged = [name for name, first in kept.items() if name != first]
+    if fixed or merged:
         warnings.warn(
-            f"{len(fixed)} variables are the same in all samples, such as {next(iter(fixed))!r}: "
-            "they are fixed, and have no estimates.",
+            f"{len(fixed)} variables are the same in all samples, and {len(merged)} go along with "
+            f"another one in all of them, such as {[*fixed, *merged][0]!r}: the model is that "
+            "given this, and they have no estimates of their own.",
             stacklevel=3,
         )
-        bqm = bqm.copy()
-        bqm.fix_variables(fixed)
-    return ([name for name, still in zip(names, frozen, strict=True) if not still],
-            values[:, ~frozen]), bqm  # fmt: skip
+    return bqm, kept
 
 
 @torch.no_grad()
@@ -208,17 +225,18 @@ def _compared(
     )))  # fmt: skip
     influence = torch.zeros_like(gradients)
     scores = observations.scattered(gradients)[:, known]
-    influence[:, known] = scores @ torch.linalg.inv(curvature[known][:, known])
+    influence[:, known] = scores @ torch.linalg.pinv(curvature[known][:, known], hermitian=True)
     off = torch.zeros_like(known)
     for _ in range(10):
-        inverse, of_inverse = _inverse_temperature(
+        inverse, of_inverse, events = _inverse_temperature(
             model, observations, programmed, found, known, off
         )
-        differences = torch.where(known, found - inverse * programmed, torch.nan).numpy()
+        told = _told(model.edges, known & (events >= _LEAST_EVENTS))
+        differences = torch.where(told, found - inverse * programmed, torch.nan).numpy()
         errors = (influence - of_inverse[:, None] * programmed).norm(dim=0).numpy()
         adjusted = _holm(np.array([_two_sided(z) for z in differences / errors]))
         now = torch.as_tensor(adjusted <= _SIGNIFICANT)
-        if torch.equal(now, off) or not programmed[~now & known].any():
+        if torch.equal(now, off) or not programmed[~now].any():
             break
         off = now
     return EffectiveModel(
@@ -232,6 +250,13 @@ def _compared(
     )
 
 
+def _told(edges: Tensor, informed: Tensor) -> Tensor:
+    """What can be compared: couplings and fields of sites of which all couplings are known."""
+    dark = torch.zeros(len(informed) - len(edges), dtype=torch.bool)
+    dark[edges[~informed[: len(edges)]].flatten()] = True
+    return informed & ~torch.cat([dark[edges].any(1), dark])
+
+
 def _inverse_temperature(
     model: PairwiseModel,
     observations: Observations,
@@ -239,8 +264,13 @@ def _inverse_temperature(
     found: Tensor,
     known: Tensor,
     off: Tensor,
-) -> tuple[float, Tensor]:
-    """The factor of what was programmed, what is off being free, and its influence, ``(N,)``."""
+) -> tuple[float, Tensor, Tensor]:
+    """The factor of what was programmed, what is off being free, and its influence, ``(N,)``.
+
+    And how many samples are expected to tell about each coupling and field, ``(E + D,)``: those
+    with a spin against its neighbors.
+    """
+    low, high = model.space.states
     scaled = torch.where(off, 0.0, programmed)
     basis = torch.cat([scaled[:, None], torch.eye(len(off), dtype=found.dtype)[:, off]], 1)
     model = PairwiseModel(copy.deepcopy(model.energy), model.edges)
@@ -256,7 +286,9 @@ def _inverse_temperature(
         step = bend @ slope
         parameters = parameters - step
         if step.abs().max() < 1e-8 * (1 + parameters.abs().max()):
-            return float(parameters[0]), observations.scattered(gradients) @ basis @ bend[0]
+            events = observations.effective_size * curvature.diagonal() / (high - low) ** 2
+            influence = observations.scattered(gradients) @ basis @ bend[0]
+            return float(parameters[0]), influence, events
     raise ValueError(
         "Expected samples that determine a temperature, but their likelihood grows without bound: "
         "each spin follows its neighbors in all of them, as in ground states. Draw more samples, "
