@@ -203,8 +203,7 @@ class FittedNetwork(Saved):
         words = rates_warning(known, rates, self.effective_size_, self._columns)
         if words is not None:
             warnings.warn(words, stacklevel=2)
-        codes = known.numpy()
-        return self._as_given(codes) if self.kind_ == "array" else self._framed(codes)
+        return (self._as_given if self.kind_ == "array" else self._framed)(known.numpy())
 
     def _framed(self, codes: Any) -> Any:
         """Numbers of categories as a frame of the kind of the data."""
