@@ -30,6 +30,7 @@ lint: $(VENV)/.all  ## style, types, floors
 
 docs: $(VENV)/.all  ## the site, in out/docs
 	$(BIN)/sphinx-build -q -W --keep-going -j auto docs out/docs
+	$(BIN)/python docs/check_site.py out/docs
 
 benchmark: $(VENV)/.all  ## step times beside their opponents, in out/benchmark.json and .md
 	mkdir -p out

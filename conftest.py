@@ -1,5 +1,6 @@
 """Every test starts alike: fixed seed, empty param store, validation on."""
 
+import importlib.util
 import signal
 from pathlib import Path
 
@@ -9,6 +10,14 @@ import pytest
 import torch
 
 hypothesis.settings.load_profile("ci")  # the same examples each time, and no deadlines
+
+BRIDGES = {"inference_data": "arviz", "quadratic_models": "dimod", "sample_sets": "dimod"}
+BRIDGES |= {"thrml_energies": "thrml"}  # whose examples run where the other side is installed
+collect_ignore = [
+    f"pyro_rm/bridges/{name}.py"
+    for name, package in BRIDGES.items()
+    if importlib.util.find_spec(package) is None
+]
 
 
 def pytest_runtest_setup(item):

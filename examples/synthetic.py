@@ -18,6 +18,7 @@ from torch import nn
 
 from pyro_rm.datasets import GrayCodedDensity, synthetic_density, synthetic_names
 from pyro_rm.energies import MLPEnergy
+from pyro_rm.evaluation import read_off
 from synthetic_densities.figures import save_figure
 from synthetic_densities.methods import METHODS, Stopwatch, fit, steps_within
 from synthetic_densities.plane_likelihood import likelihoods
@@ -37,8 +38,11 @@ def run(cell: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any] |
     method = METHODS[cell["method"]]
     method = replace(method, rate=arguments.rate or method.rate, uniform=arguments.uniform)
 
+    levels = method.levels(cell["bits"])
+
     def make() -> MLPEnergy:
-        return MLPEnergy(cell["bits"], (16, 16, 16) if arguments.smoke else WIDTHS)
+        widths = (16, 16, 16) if arguments.smoke else WIDTHS
+        return MLPEnergy(cell["bits"], widths, num_levels=len(levels) if levels else None)
 
     options = {"method": method, "half_precision": arguments.bfloat16}
     num_steps = arguments.steps or (20 if arguments.smoke else method.num_steps)
@@ -77,7 +81,8 @@ def judge(
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Likelihood, discrepancies with their floors, and the figure."""
-    kappa = METHODS[cell["method"]].kappa
+    method = METHODS[cell["method"]]
+    kappa, levels = method.kappa, method.levels(cell["bits"])
     energies = likelihoods(energy, data)
     learned = energies.likelihood()
     result = {
@@ -88,6 +93,9 @@ def judge(
         "kappa": kappa,
         "nll_restored": energies.likelihood(kappa).nll if kappa else None,
     }
+    if levels is not None:
+        found = read_off(energy, levels=levels, num_draws=2**16)
+        result["read_off_error"] = float(found.log_partition) - learned.log_partition
     if arguments.likelihood_only:
         return result
     num_samples, num_pairs = (200, 5) if arguments.smoke else (4000, 200)
@@ -112,6 +120,8 @@ def line(result: dict[str, Any]) -> str:
         "(entropy {entropy:.4f}), {steps} steps in {seconds:.0f} s "
         "({cpu_seconds:.0f} s of the processor)"
     )
+    if "read_off_error" in result:
+        text += ", read-off {read_off_error:+.4f} from log Z"
     if "mmd_linear" in result:
         text += (
             ", exponential MMD {mmd_exponential:.2e} (floor {mmd_exponential_floor:.2e}), "

@@ -51,11 +51,12 @@ def check_real(value: Any, what: str = "data") -> None:
             ...
         TypeError: Expected data as a tensor of real numbers, but got list. Say torch.as_tensor(x).
     """
-    if isinstance(value, Tensor) and not value.dtype.is_complex and not value.is_sparse:
+    sparse = isinstance(value, Tensor) and value.layout != torch.strided
+    if isinstance(value, Tensor) and not value.dtype.is_complex and not sparse:
         return
     if isinstance(value, Tensor):
         kind = value.dtype if value.dtype.is_complex else "a sparse one"
-        hint = " Say x.to_dense()." if value.is_sparse else ""
+        hint = " Say x.to_dense()." if sparse else ""
     else:
         kind = type(value).__name__
         hint = " Say torch.as_tensor(x)."
@@ -63,6 +64,8 @@ def check_real(value: Any, what: str = "data") -> None:
             hint = " Say torch.as_tensor(frame.to_numpy())."
         elif hasattr(value, "toarray"):  # scipy
             hint = " Say torch.as_tensor(matrix.toarray())."
+        elif hasattr(value, "mask"):  # NumPy, whose blanks as_tensor would fill
+            hint = " Say torch.as_tensor(x.astype(float).filled(numpy.nan)), and which are active."
     raise TypeError(f"Expected {what} as a tensor of real numbers, but got {kind}.{hint}")
 
 
@@ -118,33 +121,6 @@ def check_active(active: Any, shape: torch.Size) -> None:
             f"Expected active to broadcast to batch_shape + (D,) = {tuple(shape)}, but got "
             f"{tuple(active.shape)}: True where a site may change."
         )
-
-
-def as_context(context: Any) -> tuple[Tensor, ...]:
-    """What energies take beside the data, as a tuple.
-
-    :param context: A tensor, or tensors.
-    :returns: The tensors.
-    :raises TypeError: If it is anything else.
-
-    Example:
-
-        >>> as_context(1.0)
-        Traceback (most recent call last):
-            ...
-        TypeError: Expected context as a tensor or a tuple of tensors, but got float.
-    """
-    tensors = (context,) if isinstance(context, Tensor) else context
-    if not isinstance(tensors, tuple | list):
-        kind = type(context).__name__
-        raise TypeError(f"Expected context as a tensor or a tuple of tensors, but got {kind}.")
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"Expected context as a tensor or a tuple of tensors, but got one with a "
-                f"{type(tensor).__name__}."
-            )
-    return tuple(tensors)
 
 
 def look_up(given: str | T, kind: type[T], built_in: Mapping[str, type[T]]) -> T:

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from pyro_rm.designs import Draw, ProportionalToSize
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
-from pyro_rm.energy_protocol import EnergyError, is_validating, wide
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import EnergyError, wide
 from pyro_rm.objectives import Objective
 from pyro_rm.target import Target
 

@@ -11,10 +11,23 @@ from torch import Tensor, nn
 from pyro_rm.energy_protocol import Context, Energy, EnergyError
 
 
+def is_validating() -> bool:
+    """Whether validation is on: the flag of torch and Pyro distributions.
+
+    :returns: What ``pyro.enable_validation`` or the default of torch has set.
+
+    Example:
+
+        >>> is_validating()
+        True
+    """
+    return bool(torch.distributions.Distribution._validate_args)
+
+
 def check_energies(
     result: Tensor, batch_shape: torch.Size, input_shape: tuple[int, ...], what: str = "energy"
 ) -> None:
-    """Refuse energies of the wrong shape or type, and those that are not finite.
+    """Refuse energies of the wrong shape or type, and those that are not finite, if validating.
 
     :param result: What the energy gave.
     :param batch_shape: The shape it should have.
@@ -26,6 +39,8 @@ def check_energies(
 
         >>> check_energies(torch.zeros(5), torch.Size([5]), (5, 3))
     """
+    if not is_validating():
+        return
     if not isinstance(result, Tensor) or result.shape != batch_shape:
         got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise EnergyError(
@@ -106,11 +121,11 @@ def check_context(context: Context, batch_shape: torch.Size) -> None:
             )
 
 
-def check_levels(energy: Energy, levels: Sized | None) -> None:
+def check_levels(energy: Energy, levels: Sized) -> None:
     """Refuse levels of noise that an energy does not know.
 
     :param energy: The energy; its attribute ``num_levels`` says how many it knows.
-    :param levels: The levels; None passes.
+    :param levels: The levels.
     :raises EnergyError: If there is another number of them.
 
     Example:
@@ -121,8 +136,6 @@ def check_levels(energy: Energy, levels: Sized | None) -> None:
         pyro_rm.energy_protocol.EnergyError: Expected an energy that knows 2 levels of noise, but \
 got one of none. Give it num_levels=2, or wrap it by with_levels(energy, 2).
     """
-    if levels is None:
-        return
     known, count = getattr(energy, "num_levels", None), len(levels)
     if known != count:
         raise EnergyError(
@@ -136,7 +149,8 @@ _REPEATED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def check_repeats(evaluate: Callable[[Tensor], Tensor], energy: Energy, encoded: Tensor) -> None:
-    """Refuse modules that give the same data different energies, once for each and its mode.
+    """Refuse modules that give the same data different energies: layers at each call, and two
+    evaluations that differ, once for each module and its mode.
 
     :param evaluate: Maps encoded data to energies.
     :param energy: The energy.
@@ -155,6 +169,7 @@ value, but two evaluations differ. Remove dropout and other noise, or call .eval
 
     .. note:: Costs two energies a datum at the first call, and none later.
     """
+    check_layers(energy)
     if not isinstance(energy, nn.Module) or _REPEATED.get(energy) == energy.training:
         return
     with torch.no_grad():

@@ -68,17 +68,31 @@ class EnergyError(ValueError):
     """An energy that cannot be used: not finite, of the wrong shape, or not differentiable."""
 
 
-def is_validating() -> bool:
-    """Whether validation is on: the flag of torch and Pyro distributions.
+def as_context(context: Any) -> tuple[Tensor, ...]:
+    """What energies take beside the data, as a tuple.
 
-    :returns: What ``pyro.enable_validation`` or the default of torch has set.
+    :param context: A tensor, or tensors.
+    :returns: The tensors.
+    :raises TypeError: If it is anything else.
 
     Example:
 
-        >>> is_validating()
-        True
+        >>> as_context(1.0)
+        Traceback (most recent call last):
+            ...
+        TypeError: Expected context as a tensor or a tuple of tensors, but got float.
     """
-    return bool(torch.distributions.Distribution._validate_args)
+    tensors = (context,) if isinstance(context, Tensor) else context
+    if not isinstance(tensors, tuple | list):
+        kind = type(context).__name__
+        raise TypeError(f"Expected context as a tensor or a tuple of tensors, but got {kind}.")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"Expected context as a tensor or a tuple of tensors, but got one with a "
+                f"{type(tensor).__name__}."
+            )
+    return tuple(tensors)
 
 
 def known_dtype(energy: Energy) -> torch.dtype | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+import math
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import torch
@@ -12,7 +13,8 @@ from pyro_rm.checks import check_real
 from pyro_rm.control_variates import taylor_correction
 from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
-from pyro_rm.energy_protocol import Context, EnergyError, is_validating
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import Context, EnergyError
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.objectives import Objective, as_objective
@@ -189,11 +191,36 @@ class Estimator:
             on.
         """
         if target.levels is not None:
-            return self.joint_terms(target, *drawn_noise(target, encoded))
+            return self.leveled_terms(target, encoded, *drawn_noise(target, encoded))
         draws = self.num_draws(target)
         if draws is None:
             return self._exact(target, encoded)
         return self._sampled(target, encoded, draws)
+
+    def leveled_terms(self, target: Target, encoded: Tensor, level: Tensor, noisy: Tensor) -> Terms:
+        """Contributions of pairs, after those of the data where pairs have a weight beside them.
+
+        :param target: One with levels.
+        :param encoded: The data, ``batch_shape + encoded_shape``.
+        :param level: A level for each, ``batch_shape``.
+        :param noisy: The data at it, of the shape of ``encoded``.
+        :returns: Shapes ``units + batch_shape``.
+        """
+        assert target.levels is not None
+        weight = target.levels.noise_weight
+        if weight is None:
+            return self.joint_terms(target, level, noisy)
+        own, few = self.terms(replace(target, levels=None), encoded), self
+        if self.num_draws(target) is not None:
+            asked = _DEFAULT_NEIGHBORS if self.num_neighbors is None else int(self.num_neighbors)
+            few = replace(self, num_neighbors=math.ceil(asked / 3))
+        pairs = few.joint_terms(target, level, noisy)
+        corrections = [t for t in (own.correction, pairs.correction) if t is not None]
+        return Terms(
+            torch.cat([own.contributions, pairs.contributions]),
+            torch.cat([own.weights.expand(own.contributions.shape), weight * pairs.weights]),
+            None if not corrections else corrections[0] + weight * corrections[1],
+        )
 
     def joint_terms(self, target: Target, level: Tensor, encoded: Tensor) -> Terms:
         r"""Contributions of data at levels of noise, that of the level itself last.

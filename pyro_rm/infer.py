@@ -13,13 +13,13 @@ from pyro_rm.markov_steps.sample_by_levels import sample_by_levels
 from pyro_rm.missing.latent_fill import LatentFill
 from pyro_rm.missing.missing_data import GibbsFill, Marginalized, impute
 from pyro_rm.noise_levels import NoiseLevels
-from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
+from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior as CalibratedPosterior
 from pyro_rm.posteriors.calibration import calibrate
-from pyro_rm.training.loop import TrainingResult, train
+from pyro_rm.training.loop import TrainingResult as TrainingResult
+from pyro_rm.training.loop import train
 from pyro_rm.training.schedules import warmup_cosine
 
 __all__ = [
-    "CalibratedPosterior",
     "ContrastiveDivergence",
     "GibbsFill",
     "LatentFill",
@@ -27,7 +27,6 @@ __all__ = [
     "MarkovKernel",
     "NoiseLevels",
     "RatioMatchingLoss",
-    "TrainingResult",
     "calibrate",
     "full_ratio_matching",
     "full_squared_ratio",

@@ -19,7 +19,7 @@ background, is read off: see :func:`~pyro_rm.evaluation.read_off`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_real
-from pyro_rm.energy_protocol import is_validating
+from pyro_rm.energy_checks import is_validating
 from pyro_rm.state_space import StateSpace
 
 __all__ = ["NoiseLevels"]
@@ -48,8 +48,12 @@ class NoiseLevels:
         whose call gives :math:`-\log p`, such as an
         :class:`~pyro_rm.evaluation.IndependentSites` of the data. None: uniform.
     :param shares: Share of the data at each level; equal if None.
-    :raises ValueError: If there is no level, or they are out of range or order, or the shares are
-        not positive or of another number.
+    :param noise_weight: None: pairs of noisy data and level are all that is scored. A number: the
+        data themselves are scored as without levels, and pairs have this weight beside them and a
+        third of the neighbors. Noise regularizes, which few data need; where data are plenty, a
+        weight of 0.3 learns them about as fast as without levels.
+    :raises ValueError: If there is no level, or they are out of range or order, or the shares or
+        the weight are not positive, or the shares of another number.
 
     Example:
 
@@ -79,6 +83,7 @@ class NoiseLevels:
     probabilities: tuple[float, ...]
     background: Any = None
     shares: tuple[float, ...] | None = None
+    noise_weight: float | None = None
 
     def __post_init__(self) -> None:
         values = tuple(float(p) for p in self.probabilities)
@@ -88,6 +93,8 @@ class NoiseLevels:
                 f"Expected increasing probabilities in [0, 1], but got {self.probabilities}."
             )
         object.__setattr__(self, "probabilities", values)
+        if self.noise_weight is not None and not self.noise_weight > 0:
+            raise ValueError(f"Expected a positive noise_weight, but got {self.noise_weight}.")
         if self.shares is not None:
             shares = tuple(float(s) for s in self.shares)
             if len(shares) != len(values) or min(shares) <= 0:
@@ -105,6 +112,7 @@ class NoiseLevels:
         background: Any = None,
         spacing: float = 1.0,
         shares: tuple[float, ...] | None = None,
+        noise_weight: float | None = None,
     ) -> NoiseLevels:
         r"""Levels between which data can hardly be told apart, from none to all noise.
 
@@ -118,8 +126,9 @@ class NoiseLevels:
         :param background: As of the class.
         :param spacing: How far neighboring levels are apart; smaller is more levels.
         :param shares: As of the class.
+        :param noise_weight: As of the class.
         :returns: Levels from 0 to 1.
-        :raises ValueError: If the spacing is not positive.
+        :raises ValueError: If the spacing or the weight is not positive.
 
         Example:
 
@@ -138,7 +147,7 @@ class NoiseLevels:
         last = math.asin(min(change, 1.0) ** 0.5)
         count = max(1, math.ceil(last * 2 * state_space.num_sites**0.5 / spacing))
         inner = (math.sin(last * k / count) ** 2 / change for k in range(1, count))
-        return cls((0.0, *inner, 1.0), background, shares)
+        return cls((0.0, *inner, 1.0), background, shares, noise_weight)
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -146,7 +155,7 @@ class NoiseLevels:
     def first(self, count: int) -> NoiseLevels:
         """The lowest levels only, by their shares among them."""
         shares = None if self.shares is None else self.shares[:count]
-        return NoiseLevels(self.probabilities[:count], self.background, shares)
+        return replace(self, probabilities=self.probabilities[:count], shares=shares)
 
     def log_shares(self, like: Tensor) -> Tensor:
         """Logarithms of the shares, ``(L,)``, in the type and on the device of a tensor."""

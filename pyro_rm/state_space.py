@@ -190,7 +190,7 @@ class StateSpace:
         :raises TypeError: If ``value`` is not a tensor of numbers.
         :raises ValueError: If the shape is not of this space.
         """
-        if not isinstance(value, Tensor) or value.is_complex() or value.is_sparse:
+        if not isinstance(value, Tensor) or value.is_complex() or value.layout != torch.strided:
             check_real(value)
         if value.dim() < 1 or value.shape[-1] != self.num_sites:
             one_hot = not self.is_binary and value.shape[-2:] == self.encoded_shape

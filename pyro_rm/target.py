@@ -9,23 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import as_context, check_active
+from pyro_rm.checks import check_active
 from pyro_rm.energy_checks import (
     check_context,
     check_energies,
     check_layers,
     check_levels,
     check_repeats,
+    is_validating,
 )
 from pyro_rm.energy_protocol import (
     Context,
     Energy,
     EnergyError,
+    as_context,
     energy_device,
     energy_of,
     fast_path,
     floating_type,
-    is_validating,
     known_dtype,
     space_of,
 )
@@ -110,7 +111,8 @@ class Target:
         context = as_context(context)
         if isinstance(model, type) or not hasattr(model, "target_at"):
             energy = energy_of(model)
-            check_levels(energy, levels)
+            if levels is not None:
+                check_levels(energy, levels)
             return Target(energy, space_of(energy, state_space), context, active, levels)
         found: Target = model.target_at(batch_shape)
         if state_space is not None and state_space != found.space:
@@ -127,7 +129,8 @@ class Target:
                 )
         if not context and active is None and levels is None:
             return found
-        check_levels(found.energy, levels)
+        if levels is not None:
+            check_levels(found.energy, levels)
         return replace(
             found,
             context=context or found.context,
@@ -186,7 +189,6 @@ class Target:
         validating = is_validating()
         if validating:
             self.space.validate(value, self.active)
-            check_layers(self.energy)
             if self.context:
                 check_context(self.context, value.shape[:-1])
         else:
@@ -230,8 +232,7 @@ class Target:
 
     def _evaluate(self, encoded: Tensor, context: Context) -> Tensor:
         result = self.energy(encoded, *context)
-        if is_validating():
-            check_energies(result, self.batch_shape_of(encoded), tuple(encoded.shape))
+        check_energies(result, self.batch_shape_of(encoded), tuple(encoded.shape))
         return result
 
     def level_energies(self, encoded: Tensor, num_levels: int) -> Tensor:
@@ -248,9 +249,8 @@ class Target:
         if own is None:
             return evaluated_levels(self._evaluate, self.space, encoded, num_levels, self.context)
         table: Tensor = own(encoded, *self.context)[..., :num_levels]
-        if is_validating():
-            shape = torch.Size((*self.batch_shape_of(encoded), num_levels))
-            check_energies(table, shape, tuple(encoded.shape), "energies of all levels")
+        shape = torch.Size((*self.batch_shape_of(encoded), num_levels))
+        check_energies(table, shape, tuple(encoded.shape), "energies of all levels")
         return table
 
     def gaps(
@@ -289,8 +289,7 @@ class Target:
         if own is None:
             return evaluated_gaps(self._evaluate, self.space, encoded, neighbors, self.context)
         gaps: Tensor = own(encoded, neighbors, *self.context)
-        if is_validating():
-            check_energies(gaps, neighbors.sites.shape, tuple(encoded.shape))
+        check_energies(gaps, neighbors.sites.shape, tuple(encoded.shape))
         return gaps
 
     def gap_table(self, encoded: Tensor, max_neighbors_per_chunk: int | None = None) -> Tensor:
@@ -305,8 +304,7 @@ class Target:
         """
         if self.has_gap_table:
             table: Tensor = self.energy.gap_table(encoded, *self.context)  # type: ignore[attr-defined]
-            if is_validating():
-                check_energies(table, encoded.shape, tuple(encoded.shape), "gap table")
+            check_energies(table, encoded.shape, tuple(encoded.shape), "gap table")
             return table
         neighbors, exists = all_neighbors(self.space, encoded)
         gaps = self.gaps(encoded, neighbors, max_neighbors_per_chunk).movedim(0, -1)
@@ -351,8 +349,7 @@ class Target:
                 self._evaluate, encoded, self.context, differentiable=differentiable
             )
         values, gradient = own(encoded, *self.context, differentiable=differentiable)
-        if is_validating():
-            check_energies(values, self.batch_shape_of(encoded), tuple(encoded.shape))
+        check_energies(values, self.batch_shape_of(encoded), tuple(encoded.shape))
         return values, gradient
 
     def energy_and_gaps(self, encoded: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,6 @@ OF_GRAPHS = {
 OF_A_GRAPH = {
     "orbits": pyro_rm.graphs.orbit_counts,
     "dominating": has_dominating_node,
-    "glass": lambda graph: datasets.spin_glass(graph, scale=1.0),
     "couplings": lambda graph: datasets.with_couplings(graph, 1.0),
     "matrix": datasets.coupling_matrix,
     "simulation": lambda graph: networks.simulate_ising(graph, 3, num_steps=1),

@@ -10,13 +10,14 @@ from torch import nn
 import pyro_rm
 from pyro_rm import Estimator, RatioMatchingLoss, StateSpace, estimate, estimate_terms, objectives
 from pyro_rm.control_variates import coefficient, taylor_correction
-from pyro_rm.designs import Draw, inclusion_probabilities, systematic_draw
+from pyro_rm.designs import Draw
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.energy_protocol import energy_dtype
 from pyro_rm.enumeration import states_at
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
+from pyro_rm.systematic_sampling import inclusion_probabilities, systematic_draw
 from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")

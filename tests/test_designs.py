@@ -7,14 +7,12 @@ import pytest
 import torch
 
 from pyro_rm import designs
-from pyro_rm.designs import (
-    ProportionalToSize,
-    WithReplacement,
-    _one_row,
-    _sum_type,
-    as_design,
+from pyro_rm.designs import ProportionalToSize, WithReplacement, as_design
+from pyro_rm.systematic_sampling import (
     inclusion_probabilities,
+    one_row,
     stratified_offsets,
+    sum_type,
     systematic_draw,
 )
 
@@ -226,8 +224,8 @@ def test_draws_are_where_their_sizes_are_and_weigh_in_their_type(name, device, d
 
 def test_sums_are_of_double_precision_where_the_device_has_it():
     mac = SimpleNamespace(dtype=torch.float32, device=torch.device("mps"))
-    assert _sum_type(mac) == torch.float32
-    assert _sum_type(torch.zeros(2, dtype=torch.bfloat16)) == torch.float64
+    assert sum_type(mac) == torch.float32
+    assert sum_type(torch.zeros(2, dtype=torch.bfloat16)) == torch.float64
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -246,9 +244,9 @@ def test_one_candidate_a_row_weighs_one_whatever_its_size(name):
 @pytest.mark.parametrize("shape", [(2,), (4, 2), (1, 5)])
 def test_rows_that_are_one_in_memory_cost_as_one(shape):
     row = torch.rand(7)
-    assert torch.equal(_one_row(row.expand((*shape, 7))).flatten(), row)
+    assert torch.equal(one_row(row.expand((*shape, 7))).flatten(), row)
     kept = torch.rand((*shape, 7))
-    assert torch.equal(_one_row(kept), kept)
+    assert torch.equal(one_row(kept), kept)
 
 
 def test_designs_are_shown_by_their_names():

@@ -198,9 +198,6 @@ EVALUATIONS = {
 }
 DATA = {
     "communities": lambda: graphs.community_graphs(2, sizes=(12, 14)),
-    "random graph": lambda: datasets.erdos_renyi(9, 3.0, coupling=1.0),
-    "regular graph": lambda: datasets.random_regular(8, 3, coupling=1.0),
-    "spin glass": lambda: datasets.spin_glass(nx.path_graph(9), scale=1.0),
     "noise": lambda: infer.NoiseLevels((0.5, 1.0)).corrupt(SPACE, BITS, torch.tensor(0)),
     "level": lambda: infer.NoiseLevels((0.5, 1.0)).draw((40,)),
     "background": lambda: draw_background(SPACE, BITS),

@@ -6,18 +6,13 @@ import pytest
 import torch
 
 from pyro_rm import StateSpace, estimate, estimate_terms, objectives, proposals
-from pyro_rm.designs import (
-    Unweighted,
-    WithReplacement,
-    as_design,
-    inclusion_probabilities,
-    systematic_draw,
-)
+from pyro_rm.designs import Unweighted, WithReplacement, as_design
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
+from pyro_rm.systematic_sampling import inclusion_probabilities, systematic_draw
 from pyro_rm.target import Target
 
 pytestmark = pytest.mark.usefixtures("float64")

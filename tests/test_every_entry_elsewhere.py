@@ -235,6 +235,16 @@ FAR_ENTRIES = {
         .fit(BLANKS.repeat(9, 1))
         .energy_.weight.detach()
     ),
+    "OrdinalNetwork": lambda: (
+        networks.OrdinalNetwork(device=FAR, selection=None, kinds={0: "nominal"}, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)).double().masked_fill(torch.rand(60, 4) < 0.2, torch.nan))
+        .energy_.weight.detach()
+    ),
+    "OrdinalNetwork of selected edges": lambda: (
+        networks.OrdinalNetwork(device=FAR, num_rounds=2)
+        .fit(torch.randint(3, (60, 4)))
+        .energy_.weight.detach()
+    ),
     "PottsNetwork": lambda: (
         networks.PottsNetwork(device=FAR, max_steps=2)
         .fit(torch.randint(3, (50, 4)))
@@ -260,9 +270,7 @@ FAR_ENTRIES = {
     ),
 }
 NOT_MOVED = {
-    "results": {"AISEstimate", "CalibratedPosterior", "ChainState", "GraphBatch", "NetworkFit",
-                "FitCheck", "Comparison", "EdgeEvidence", "LogLikelihood", "ReadOff", "Resamples",
-                "Terms", "TrainingResult", "Alignment", "CsvTable"},
+    "results": {"Terms"},
     "errors": {"EnergyError", "IntractableLikelihoodError", "TooManyStatesError"},
     "of numbers, names or files alone": {
         "Context", "Energy", "StateSpace", "default_step", "warmup_cosine", "ego_small",
@@ -273,11 +281,11 @@ NOT_MOVED = {
         "GRAPH_TERMS", "GraphGenerator", "GraphTerm", "RandomGraphModel", "graph_term",
         "community_graphs", "decode_graphs", "dominated_share", "encode_graphs", "graph_mmd",
         "graph_mmd_floor", "novelty", "orbit_counts", "size_buckets", "uniqueness",
-        "erdos_renyi", "lattice", "random_regular", "spin_glass", "with_couplings",
+        "lattice", "with_couplings",
         "coupling_matrix", "simulate_ising"},
     "of tensors that they only compare or index": {
         "active_pairs", "contact_precision", "negative_log_error", "support_f1", "sample_quality"},
-    "draw on the host": {"GrayCodedDensity", "PlaneDensity", "synthetic_density"},
+    "draw on the host": {"synthetic_density"},
     "abstract": {"MarkovStep", "SiteLoss"},
 }  # fmt: skip
 CHECKED_BY_TESTING = {"energies", "objectives", "designs", "proposals", "testing"}
@@ -299,8 +307,9 @@ def test_no_public_name_is_forgotten():
     }  # fmt: skip
     entries = {name.split(" ")[0] for name in FAR_ENTRIES}  # "check_fit by chains"
     listed = entries | set().union(*NOT_MOVED.values())
+    results = {"GrayCode"}  # made by what is public, but moved data pass through it
     assert public - listed == set()
-    assert listed - public == set()
+    assert listed - public == results
 
 
 @pytest.mark.parametrize("name", list(FAR_ENTRIES))

@@ -1,6 +1,7 @@
 """Pairs of a datum and a level of noise: their objective against sums over all pairs."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyro
@@ -122,10 +123,12 @@ def test_the_optimum_is_the_joint_and_its_constant_is_read_off(space, background
     assert found.standard_error < 1e-4
 
 
+@pytest.mark.parametrize("noise_weight", [None, 0.4])
 @pytest.mark.parametrize("space", [BITS, CODES])
-def test_an_estimate_is_unbiased_over_levels_noise_and_sites(space):
+def test_an_estimate_is_unbiased_over_levels_noise_and_sites(space, noise_weight):
     """Fails with probability below 1e-7: six standard errors on 40 000 draws."""
     levels, n = levels_of(space, background=True), 40_000
+    levels = replace(levels, noise_weight=noise_weight)
     energy = LevelTable(space, torch.randn(3, space.num_states))
     x = every_state(space)[1]
     noisy = torch.stack(
@@ -136,11 +139,25 @@ def test_an_estimate_is_unbiased_over_levels_noise_and_sites(space):
     )
     exact = pair_objective(space, energy.values.detach(), shares_of(levels))
     expected = (shares_of(levels)[:, None] * noisy * exact).sum()
+    if noise_weight is not None:
+        own = site_terms(space, -energy.values.detach()[:1])[0, 1]
+        expected = own + noise_weight * expected
     for num_neighbors in ("all", 1):
         found = pyro_rm.estimate(
             energy, x.expand(n, -1), levels=levels, num_neighbors=num_neighbors
         ).detach()
         assert abs(found.mean() - expected) < 6 * found.std() / n**0.5
+
+
+@pytest.mark.parametrize(("asked", "visited"), [(2, 2 + 1 + 1), (6, 6 + 2 + 1), ("all", 17)])
+def test_pairs_beside_data_visit_a_third_of_the_neighbors(asked, visited):
+    levels = NoiseLevels((0.0, 0.5, 1.0), noise_weight=0.3)
+    energy, x = MLPEnergy(8, (5,), num_levels=3), torch.zeros(4, 8)
+    for options in ({}, {"control_variate": True}):
+        found = pyro_rm.estimate_terms(energy, x, levels=levels, num_neighbors=asked, **options)
+        assert found.contributions.shape == found.weights.shape == (visited, 4)
+        assert torch.equal(found.weights[-1], torch.full((4,), 0.3))
+        assert (found.correction is not None) == (asked != "all" and bool(options))
 
 
 def test_sampled_sites_and_the_level_term_agree_in_expectation():
@@ -280,9 +297,10 @@ def test_predictive_draws_from_the_data_level():
     assert ((frequency - p).abs() < 6 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_blanks_are_filled_at_the_data_level_then_noisy_and_not_scored():
+@pytest.mark.parametrize("weight", [None, 0.4])
+def test_blanks_are_filled_at_the_data_level_then_noisy_and_not_scored(weight):
     """Fails with probability below 1e-7: six standard errors on 20 000 rows."""
-    space, levels, n = StateSpace(2), NoiseLevels((0.0, 1.0)), 20_000
+    space, levels, n = StateSpace(2), NoiseLevels((0.0, 1.0), noise_weight=weight), 20_000
     p = torch.tensor([0.55, 0.05, 0.1, 0.3])  # of 00, 01, 10, 11
     exact = level_marginals(levels, space, p)
     energy = LevelTable(space, -exact.log())
@@ -299,6 +317,8 @@ def test_blanks_are_filled_at_the_data_level_then_noisy_and_not_scored():
     rows = torch.tensor([0.0, 0.0, 1 - on, on])
     noisy = torch.stack([rows, torch.full((4,), 0.25)])
     expected = (0.5 * noisy * (level_term + site_term)).sum()
+    if weight is not None:
+        expected = (rows * site_term[0]).sum() + weight * expected
     assert abs(found.mean() - expected) < 6 * found.std() / n**0.5
 
 

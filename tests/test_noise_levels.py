@@ -86,9 +86,17 @@ def test_shares_are_normalized_and_follow_the_levels():
     assert levels.shares == (0.25, 0.25, 0.5)
     assert levels.first(2).probabilities == (0.0, 0.3)
     assert levels.first(2).shares == (0.5, 0.5)
-    assert NoiseLevels((0.0, 1.0)).first(1).shares is None
+    assert NoiseLevels((0.0, 1.0), noise_weight=0.2).first(1) == NoiseLevels(
+        (0.0,), None, None, 0.2
+    )
     like = torch.zeros((), dtype=torch.float64)
     assert NoiseLevels((0.0, 1.0)).log_shares(like).tolist() == [math.log(0.5)] * 2
+
+
+def test_a_weight_of_noise_is_positive():
+    for weight in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="Expected a positive noise_weight, but got"):
+            NoiseLevels((0.0, 1.0), noise_weight=weight)
 
 
 @pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.0), (1.0, -1.0), (0.2, 0.3, 0.5)])

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction, PottsEnergy, RBMEnergy
+from pyro_rm.energies import (
+    IsingEnergy,
+    MLPEnergy,
+    OrdinalEnergy,
+    PairwiseFunction,
+    PottsEnergy,
+    RBMEnergy,
+)
 from pyro_rm.enumeration import states_at
 from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
@@ -20,6 +27,8 @@ ENERGIES = {
     "ising": lambda: IsingEnergy(5, states=(-1, 1)),
     "batched ising": batched_ising,
     "potts": lambda: PottsEnergy(4, (2, 3, 4, 2)),
+    "ordinal": lambda: OrdinalEnergy([(-0.5, 0.5), (-0.5, 0.0, 0.5), 4, (0, 1)]),
+    "tempered ordinal": lambda: 0.3 * OrdinalEnergy([(0, 1, 2), 3, (0, 1), (0, 2, 3)]),
     "rbm": lambda: RBMEnergy(5, 3, states=(-1, 1)),
     "categorical rbm": lambda: RBMEnergy(4, 3, num_categories=(2, 3, 4, 2)),
     "mlp": lambda: MLPEnergy(5, (6, 4)),

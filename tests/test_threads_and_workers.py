@@ -140,7 +140,7 @@ class Draws(IterableDataset):
         for _ in range(2):
             bits = torch.bernoulli(torch.full((9, 6), 0.5))
             graph = graphs.community_graphs(1, sizes=(12,))[0]
-            glass = datasets.spin_glass(nx.path_graph(9), scale=1.0)
+            glass = datasets.with_couplings(nx.path_graph(9), torch.randn(8))
             generated = graphs.generate_graphs(
                 RandomGraphEnergy(6), torch.tensor([6]), progress=False
             )
@@ -149,9 +149,6 @@ class Draws(IterableDataset):
                 datasets.synthetic_density("moons").sample(2).flatten(),
                 graphs.encode_graphs([graph]).pairs.flatten(),
                 datasets.coupling_matrix(glass).flatten(),
-                datasets.coupling_matrix(
-                    datasets.erdos_renyi(9, 3.0, coupling=1.0)
-                ).flatten(),
                 graphs.encode_graphs(generated).pairs.flatten(),
                 infer.NoiseLevels((0.5, 1.0)).corrupt(SPACE, bits, torch.tensor(0)).flatten(),
                 pyro_rm.MarkovSampler(2)(ENERGY_OF_DRAWS, SPACE, torch.Size([4])).flatten(),

@@ -31,15 +31,24 @@ def public_modules() -> list[str]:
 
 
 def public_names(module: str) -> list[str]:
-    """What a module offers: its ``__all__``, or what it defines without an underscore."""
+    """What a module offers: its ``__all__`` and the results that it imports beside it, or what it
+    defines without an underscore.
+    """
     loaded = importlib.import_module(module)
     if hasattr(loaded, "__all__"):
-        return list(loaded.__all__)
+        offers = hasattr(loaded, "__path__") or module == "pyro_rm.infer"
+        results = {name for name, value in vars(loaded).items() if offers and _is_ours(value)}
+        return sorted({*loaded.__all__, *results})
     return [
         name
         for name, value in vars(loaded).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module
     ]
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether something is a class of this package."""
+    return isinstance(value, type) and value.__module__.startswith("pyro_rm.")
 
 
 def documented_name(target: str) -> str | None:
@@ -105,9 +114,16 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
                 logger.warning("the API reference lacks %s.%s", module, name)
 
 
+def leave_out_builtins(app: Sphinx) -> tuple[()]:
+    """Names of types, such as ``Context``, have no source that the index of sources can show."""
+    getattr(app.env, "_viewcode_modules", {}).pop("builtins", None)
+    return ()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register."""
     app.connect("autodoc-process-docstring", separate_references)
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check)
+    app.connect("html-collect-pages", leave_out_builtins, priority=1)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

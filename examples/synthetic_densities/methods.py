@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import pyro_rm
 from pyro_rm.datasets import GrayCodedDensity
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.infer import train, warmup_cosine
+from pyro_rm.infer import NoiseLevels, train, warmup_cosine
 
 NUM_NEIGHBORS, BATCH_SIZE = 10, 128
 
@@ -28,6 +28,7 @@ class Method:
     ``kappa`` is the temperature at which it learns the data, None if none is known. A share
     ``uniform`` of the data is replaced by uniform states: single flips of data never come near
     most of the space, where the energy of a long run may otherwise fall to any depth unseen.
+    ``noise_weight`` is that of pairs of noisy data and their level, None for no levels.
     """
 
     loss: Callable[[], ELBO]
@@ -35,10 +36,24 @@ class Method:
     num_steps: int = 6000
     rate: float = 3e-3
     uniform: float = 0.0
+    noise_weight: float | None = None
+
+    def levels(self, num_bits: int) -> NoiseLevels | None:
+        """Levels of noise, from the data to uniform bits."""
+        if self.noise_weight is None:
+            return None
+        return NoiseLevels.fit(
+            torch.zeros(1, num_bits),
+            pyro_rm.StateSpace(num_bits),
+            noise_weight=self.noise_weight,
+        )
 
 
 METHODS = {
     "pyro_rm": Method(lambda: pyro_rm.RatioMatchingLoss(num_neighbors=NUM_NEIGHBORS)),
+    "joint_levels": Method(
+        lambda: pyro_rm.RatioMatchingLoss(num_neighbors=NUM_NEIGHBORS), noise_weight=0.3
+    ),
     "full_ratio_matching": Method(pyro_rm.full_ratio_matching),
     "full_squared_ratio": Method(pyro_rm.full_squared_ratio, kappa=4.0),
     "rmwggis": Method(lambda: pyro_rm.rmwggis(NUM_NEIGHBORS), kappa=4.0),
@@ -102,11 +117,12 @@ def fit(
     """
     pyro.clear_param_store()
     space = energy.state_space
+    levels = method.levels(space.num_sites)
 
     def model(x: Tensor) -> None:
         pyro.module("energy", energy)
         with pyro.plate("data", len(x)):
-            pyro.sample("x", EnergyModel(energy, state_space=space), obs=x)
+            pyro.sample("x", EnergyModel(energy, state_space=space, levels=levels), obs=x)
 
     def guide(x: Tensor) -> None:
         pass

@@ -210,11 +210,8 @@ def _mention_text(text: list[str], numbers: Collection[str], path: Path, separat
 
 def _mention_codes(name: str, column: list[float], codes: Mapping[str | float, float]) -> None:
     """Warn of numbers that lie apart from the others and that many surveys give to blanks."""
-    values = {number for number in set(column) if not math.isnan(number)}
-    odd = {number for number in values if abs(number) in _OFTEN_BLANK or number in (-7, -8)}
-    rest = values - odd
-    odd -= set(codes.values())
-    if not odd or len(rest) < 2 or max(map(abs, rest)) >= 0.8 * min(map(abs, odd)):
+    odd, rest = odd_codes({n for n in set(column) if not math.isnan(n)}, codes.values())
+    if not odd:
         return
     given = ", ".join(f"{number:g}" for number in sorted(odd))
     key = f"{min(odd):g}"
@@ -224,3 +221,24 @@ def _mention_codes(name: str, column: list[float], codes: Mapping[str | float, f
         f"{{{name!r}: {{{key!r}: {key}}}}}.",
         stacklevel=3,
     )
+
+
+def odd_codes(
+    values: Collection[float], known: Collection[float] = ()
+) -> tuple[set[float], set[float]]:
+    """Numbers that lie apart from the others and that many surveys give to blanks.
+
+    :param values: The different numbers of a column.
+    :param known: Those of which it was said what they are.
+    :returns: These numbers, if any, and the others.
+
+    Example:
+
+        >>> odd_codes({1.0, 2.0, 3.0, 99.0})[0]
+        {99.0}
+    """
+    odd = {number for number in values if abs(number) in _OFTEN_BLANK or number in (-7, -8)}
+    rest = set(values) - odd
+    odd -= set(known)
+    apart = odd and len(rest) > 1 and max(map(abs, rest)) < 0.8 * min(map(abs, odd))
+    return odd if apart else set(), rest

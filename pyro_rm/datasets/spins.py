@@ -1,4 +1,4 @@
-"""Graphs with couplings: lattices, random graphs and spin glasses."""
+"""Graphs with couplings."""
 
 from __future__ import annotations
 
@@ -33,83 +33,6 @@ def lattice(*sizes: int, coupling: float, periodic: bool = True) -> nx.Graph:
     check_counts(**{f"size {number}": size for number, size in enumerate(sizes)})
     graph = nx.grid_graph(sizes, periodic=periodic)
     return with_couplings(nx.convert_node_labels_to_integers(graph), coupling)
-
-
-def random_regular(num_sites: int, degree: int, *, coupling: float) -> nx.Graph:
-    """A random graph in which all sites have the same number of neighbors, by the algorithm of [1].
-
-    :param num_sites: Number of sites.
-    :param degree: Neighbors a site.
-    :param coupling: See :func:`lattice`.
-    :returns: As :func:`lattice`.
-    :raises ValueError: If there is no such graph.
-
-    **References**
-
-    [1] Angelika Steger, Nicholas Wormald (1999) "Generating random regular graphs quickly",
-        Combinatorics, Probability and Computing 8(4).
-    """
-    check_counts(num_sites=num_sites, degree=degree)
-    if degree >= num_sites or degree * num_sites % 2:
-        raise ValueError(
-            f"Expected degree below num_sites with an even product, but got {degree} and "
-            f"{num_sites}: no such graph exists."
-        )
-    return with_couplings(nx.random_regular_graph(degree, num_sites, seed=_seed()), coupling)
-
-
-def erdos_renyi(num_sites: int, mean_degree: float, *, coupling: float) -> nx.Graph:
-    """A random graph in which each pair is connected with the same probability, independently [1].
-
-    :param num_sites: Number of sites.
-    :param mean_degree: Expected neighbors a site.
-    :param coupling: See :func:`lattice`.
-    :returns: As :func:`lattice`.
-    :raises ValueError: If there are fewer than two sites, or the degree is out of range.
-
-    **References**
-
-    [1] Edgar Gilbert (1959) "Random graphs", The Annals of Mathematical Statistics 30(4).
-    """
-    check_counts(2, num_sites=num_sites)
-    if not 0 <= mean_degree <= num_sites - 1:
-        raise ValueError(
-            f"Expected mean_degree from 0 to num_sites - 1 = {num_sites - 1}, but got "
-            f"{mean_degree}."
-        )
-    graph = nx.fast_gnp_random_graph(num_sites, mean_degree / (num_sites - 1), seed=_seed())
-    return with_couplings(graph, coupling)
-
-
-def spin_glass(graph: nx.Graph, *, scale: float, gaussian: bool = False) -> nx.Graph:
-    """Random couplings on any graph: Edwards-Anderson on lattices [1],
-    Sherrington-Kirkpatrick on complete graphs [2].
-
-    :param graph: Any undirected graph; its nodes keep their names.
-    :param scale: Size of the couplings.
-    :param gaussian: Normal couplings with this standard deviation, instead of either sign.
-    :returns: A copy with the edge attribute ``weight``.
-    :raises TypeError: If it is not a graph, directed, or a multigraph.
-    :raises ValueError: If it has self-loops.
-
-    Example:
-
-        >>> glass = spin_glass(nx.path_graph(["a", "b", "c"]), scale=0.5)
-        >>> abs(glass["a"]["b"]["weight"])
-        0.5
-
-    **References**
-
-    [1] Samuel Edwards, Philip Anderson (1975) "Theory of spin glasses", Journal of Physics F:
-        Metal Physics 5(5).
-
-    [2] David Sherrington, Scott Kirkpatrick (1975) "Solvable model of a spin-glass", Physical
-        Review Letters 35(26).
-    """
-    check_graph(graph)
-    count = graph.number_of_edges()
-    draws = torch.randn(count) if gaussian else 2.0 * torch.randint(2, (count,)) - 1
-    return with_couplings(graph, (scale * draws).tolist())
 
 
 def with_couplings(graph: nx.Graph, coupling: Any) -> nx.Graph:
@@ -219,8 +142,3 @@ def _coupling(value: Any, edge: Any, way_out: str) -> float:
             f"Expected a finite number as the coupling of edge {edge}, but got {given}. {way_out}"
         )
     return float(value)
-
-
-def _seed() -> int:
-    """A seed from torch's generator, for generators that are not torch's."""
-    return int(torch.randint(2**31 - 1, ()))

@@ -57,7 +57,7 @@ class SparseIsingEnergy(SpacedEnergy):
         self, num_sites: int, edges: Tensor, *, states: tuple[float, float] = (0, 1)
     ) -> None:
         super().__init__(StateSpace(num_sites, states=states))
-        edges = _checked_edges(edges, num_sites)
+        edges = checked_edges(edges, num_sites)
         ends = torch.cat([edges, edges.flip(1)])
         order = ends[:, 0].argsort(stable=True)
         degrees = torch.bincount(ends[:, 0], minlength=num_sites)
@@ -129,7 +129,8 @@ class SparseIsingEnergy(SpacedEnergy):
         )
 
 
-def _checked_edges(edges: Tensor, num_sites: int) -> Tensor:
+def checked_edges(edges: Tensor, num_sites: int) -> Tensor:
+    """Pairs of different sites, each once, ``(E, 2)``."""
     edges = torch.as_tensor(edges)
     if edges.numel() == 0:
         return torch.zeros(0, 2, dtype=torch.long)

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyro_rm.energies.sum_walk import SumWalk, total
 from pyro_rm.energies.weighted_terms import LEVEL_ONLY, Term, Weight
 from pyro_rm.energy_protocol import Context, Energy, fast_path, known_dtype, space_of
 from pyro_rm.energy_protocol import energy_device as known_device
 from pyro_rm.enumeration import outer_energies
 from pyro_rm.generic_paths import LeveledAt, evaluated_levels
 from pyro_rm.neighborhoods import Neighbors
-from pyro_rm.objectives import Objective, as_objective
-from pyro_rm.site_walks import Block, SiteWalk
+from pyro_rm.site_walks import SiteWalk
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -139,16 +139,16 @@ class SumEnergy(Summable, nn.Module):
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""
-        return _total(w * part(x) for w, part in self._parts(context))
+        return total(w * part(x) for w, part in self._parts(context))
 
     def gap_table(self, x: Tensor, *context: Tensor) -> Tensor:
         """Gaps to all flips or categories, like ``x``."""
         parts = self._parts(context)
-        return _total(self._on_sites(w) * part.gap_table(x) for w, part in parts)
+        return total(self._on_sites(w) * part.gap_table(x) for w, part in parts)
 
     def energy_gaps(self, x: Tensor, neighbors: Neighbors, *context: Tensor) -> Tensor:
         """Gaps to given neighbors, ``neighbors + batch_shape``."""
-        return _total(w * part.gaps(x, neighbors) for w, part in self._parts(context))
+        return total(w * part.gaps(x, neighbors) for w, part in self._parts(context))
 
     def energy_and_gradient(
         self, x: Tensor, *context: Tensor, differentiable: bool = False
@@ -159,8 +159,8 @@ class SumEnergy(Summable, nn.Module):
             value, gradient = part.energy_and_gradient(x, differentiable=differentiable)
             values.append(weight * value)
             gradients.append(self._on_sites(weight) * gradient)
-        gradient = _total(iter(gradients))
-        return _total(iter(values)).detach(), gradient if differentiable else gradient.detach()
+        gradient = total(iter(gradients))
+        return total(iter(values)).detach(), gradient if differentiable else gradient.detach()
 
     def prepared_at(self, x: Tensor, *context: Tensor) -> SumEnergy:
         """This sum with what its terms need of given data computed once."""
@@ -182,7 +182,7 @@ class SumEnergy(Summable, nn.Module):
         if any(term.asks_for_level for term in self.terms):
             count = self.num_levels or 1
             return evaluated_levels(lambda x, c: self(x, *c), self.state_space, x, count, context)
-        return _total(term.level_energies(self.state_space, x, context) for term in self.terms)
+        return total(term.level_energies(self.state_space, x, context) for term in self.terms)
 
     def at_level(self, position: float) -> Energy:
         """The sum at a level of noise, or between two."""
@@ -216,7 +216,7 @@ class SumEnergy(Summable, nn.Module):
 
     def outer_energies(self, left: Tensor, right: Tensor) -> Tensor:
         """Energies of all sums of partial states, ``(L, R)``."""
-        return _total(w * outer_energies(part, left, right) for w, part in self._parts())
+        return total(w * outer_energies(part, left, right) for w, part in self._parts())
 
     def pairwise(self) -> Any:
         """One function of merged couplings and fields, if all terms are pairwise; else None."""
@@ -267,67 +267,9 @@ class SumEnergy(Summable, nn.Module):
         return SumEnergy(*((w, energy.resized(max_nodes), c) for w, energy, c in resized))
 
 
-class SumWalk(SiteWalk):
-    """A walk along several, whose gaps add up.
-
-    :param walks: One for each term, from the same chains.
-    """
-
-    def __init__(self, walks: list[SiteWalk]) -> None:
-        self.target, self.space, self.walks = walks[0].target, walks[0].space, walks
-        self.encoded = walks[0].encoded  # the same tensor: moves are in place
-
-    def gaps(self, block: Block) -> Tensor:
-        """Gaps to the values of some sites."""
-        return _total(walk.gaps(block) for walk in self.walks)
-
-    def move(self, block: Block, values: Tensor) -> None:
-        """Give some sites new encoded values."""
-        for walk in self.walks:
-            walk.move(block, values)
-
-
-def restore_temperature(
-    energy: Energy, objective: str | Objective, *, state_space: StateSpace | None = None
-) -> Energy:
-    r"""Bring an energy that was fitted under :math:`\kappa \ne 1` to the data's temperature.
-
-    The population optimum of an objective is :math:`E_\text{true} / \kappa`; this
-    multiplies by :math:`\kappa`. Consistent objectives leave an energy that says its space as it
-    is.
-
-    :param energy: The fitted energy.
-    :param objective: The objective that it was fitted by, or its name.
-    :param state_space: The space, where the energy does not say it.
-    :returns: The energy to sample and to evaluate.
-
-    Example:
-
-        >>> restored = restore_temperature(lambda x: x.sum(-1), "squared_ratio",
-        ...                                state_space=StateSpace(3))
-        >>> restored(torch.ones(3))
-        tensor(12.)
-
-    .. note:: Costs what the energy costs. Exact at the objective's optimum over all functions.
-    """
-    kappa = as_objective(objective).kappa
-    if kappa == 1 and hasattr(energy, "state_space"):
-        space_of(energy, state_space)
-        return energy
-    return SumEnergy((kappa, energy), state_space=state_space)
-
-
 def _known_levels(terms: Sequence[Term]) -> set[int]:
     """How many levels of noise terms know."""
     return {count for term in terms if (count := term.num_levels) is not None}
-
-
-def _total(terms: Iterator[Any]) -> Tensor:
-    """The sum, without a zero to begin with."""
-    total = next(terms)
-    for term in terms:
-        total = total + term
-    return total
 
 
 def _flattened(weight: Weight, energy: Energy, context: slice | None = None) -> Iterator[Term]:

@@ -88,9 +88,13 @@ class IndependentSites(Summable):
 
     def __call__(self, encoded: Tensor) -> Tensor:
         """Energies, here ``-log p``, of encoded data; ``batch_shape``."""
+        return self.site_energies(encoded).sum(-1)
+
+    def site_energies(self, encoded: Tensor) -> Tensor:
+        """What each site adds to the energy, ``batch_shape + (D,)``."""
         if not self.state_space.is_binary:
-            return -(encoded * self.logits).sum((-2, -1))
-        return (self._constants() - encoded * self.fields).sum(-1)
+            return -(encoded * self.logits).sum(-1)
+        return self._constants() - encoded * self.fields
 
     def _constants(self) -> Tensor:
         """What normalizes each binary site."""

@@ -1,7 +1,9 @@
 """Graphs: one network explained, many encoded, generated from energies and compared."""
 
 from pyro_rm.graphs.codec import (
-    GraphBatch,
+    GraphBatch as GraphBatch,
+)
+from pyro_rm.graphs.codec import (
     active_pairs,
     decode_graphs,
     encode_graphs,
@@ -24,7 +26,6 @@ from pyro_rm.graphs.terms import GRAPH_TERMS, graph_term
 
 __all__ = [
     "GRAPH_TERMS",
-    "GraphBatch",
     "GraphEnergy",
     "GraphGenerator",
     "GraphTerm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_graphs
 from pyro_rm.energies import RelationalGraphEnergy
-from pyro_rm.estimators import estimate
+from pyro_rm.estimators import Estimator, NumNeighbors
+from pyro_rm.evaluation import IndependentSites
 from pyro_rm.graphs.codec import GraphBatch, active_pairs, encode_graphs, size_buckets
 from pyro_rm.graphs.generation import generate_graphs
 from pyro_rm.graphs.isomorphism_classes import class_log_likelihoods
 from pyro_rm.noise_levels import NoiseLevels
+from pyro_rm.read_off import read_off
+from pyro_rm.target import Target
 from pyro_rm.training.loop import train
 from pyro_rm.training.schedules import warmup_cosine
 
@@ -25,9 +29,11 @@ _NUM_BUCKETS = 4
 
 
 class GraphGenerator:
-    """Learns an energy of graphs at several levels of noise, and draws graphs of the kind.
+    """Learns an energy of graphs and their levels of noise, and draws graphs of the kind.
 
-    A fit to a list of graphs, undirected or directed, of one size or of several [1]. For
+    A fit to a list of graphs, undirected or directed, of one size or of several, at several levels
+    of noise [1]. The level of each graph is learned, too, as one more site
+    (:class:`~pyro_rm.infer.NoiseLevels`), so that log probabilities are read off. For
     one network and the question why it is as it is, see
     :class:`~pyro_rm.graphs.RandomGraphModel`.
 
@@ -55,8 +61,8 @@ class GraphGenerator:
         >>> [graph.is_directed() for graph in generator.sample(2)]
         [False, False]
 
-    .. note:: A step of training costs ``num_neighbors + 1`` energies of a quarter of the graphs;
-        a drawn graph ``num_sweeps`` sweeps. Randomness is torch's.
+    .. note:: A step of training costs ``num_neighbors + 1`` energies of a quarter of the graphs,
+        and one a level; a drawn graph ``num_sweeps`` sweeps. Randomness is torch's.
 
     **References**
 
@@ -71,7 +77,7 @@ class GraphGenerator:
         *,
         num_steps: int = 700,
         num_walks: int = 0,
-        num_neighbors: int | str = 8,
+        num_neighbors: NumNeighbors = 8,
         learning_rate: float = 2e-3,
         weight_decay: float = 0.3,
         num_sweeps: int = 16,
@@ -158,8 +164,9 @@ class GraphGenerator:
         noisy = self.levels_.corrupt(
             model.state_space, pairs, level, background=background, active=active
         )
-        options: dict[str, Any] = {"num_neighbors": self.num_neighbors}
-        return estimate(model, noisy, context=(num_nodes, level), active=active, **options).mean()
+        target = Target(model, model.state_space, (num_nodes,), active, self.levels_)
+        estimator = Estimator(num_neighbors=self.num_neighbors)
+        return estimator.joint_terms(target, level, target.on(level).bind(noisy)).value.mean()
 
     def sample(self, n: int = 1) -> list[nx.Graph]:
         """Draw graphs, of sizes like those of the training graphs.
@@ -192,12 +199,68 @@ class GraphGenerator:
             lambda pairs, sizes: self.energy_(pairs, sizes, torch.zeros_like(sizes)), graphs
         )
 
+    def log_prob(self, graphs: Sequence[nx.Graph]) -> Tensor:
+        """Log probabilities of graphs as their nodes are numbered, given their sizes.
+
+        Read off the levels of noise (:func:`~pyro_rm.evaluation.read_off`): no sum over graphs and
+        no chain, for graphs of any size. The probability of an isomorphism class is that of one of
+        its graphs times the number of different ways to number the nodes.
+
+        :param graphs: Graphs of the kind that was fitted.
+        :returns: Shape ``(N,)``; the same at each call.
+        :raises TypeError: As :func:`~pyro_rm.graphs.encode_graphs`.
+        :raises ValueError: As :func:`~pyro_rm.graphs.encode_graphs`, if nothing was fitted, a
+            graph is larger than all that were, or the levels do not go from 0 to 1.
+
+        .. note:: Costs an energy a graph, and 4096 a size.
+        """
+        self._check_fitted()
+        check_graphs(graphs, directed=self.directed_)
+        result = torch.zeros(len(graphs))  # a single node has one graph
+        with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(0)
+            for size in sorted({len(graph) for graph in graphs} - {1}):
+                rows = [row for row, graph in enumerate(graphs) if len(graph) == size]
+                target = self._target_of(size)
+                found = read_off(target)
+                x = target.encode(encode_graphs([graphs[row] for row in rows]).pairs)
+                result[rows] = (-target(x) - found.log_partition).to(result)
+        return result
+
+    def _target_of(self, size: int) -> Target:
+        """The model of graphs of one size, with its levels."""
+        if size >= len(self.densities_):
+            raise ValueError(
+                f"Expected graphs of at most {len(self.densities_) - 1} nodes, as the largest that "
+                f"was fitted, but got one of {size}."
+            )
+        energy = _OfSize(self.energy_.resized(size), size)
+        logit = self.densities_[size].logit().expand(energy.state_space.num_sites)
+        background = IndependentSites(logit, energy.state_space)
+        levels = replace(self.levels_, background=background)
+        return Target(energy, energy.state_space, levels=levels)
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "training_"):
             raise ValueError("Expected a fitted GraphGenerator, but it has seen no graphs.")
 
     def __repr__(self) -> str:
         return f"GraphGenerator({self.energy!r})"
+
+
+class _OfSize:
+    """An energy of graphs of one size, at level 0 unless another is given."""
+
+    def __init__(self, energy: Any, size: int) -> None:
+        self.energy, self.size = energy, size
+        self.state_space, self.num_levels = energy.state_space, energy.num_levels
+
+    def __call__(self, pairs: Tensor, level: Tensor | None = None) -> Tensor:
+        sizes = torch.full(pairs.shape[:-1], self.size, device=pairs.device)
+        energies: Tensor = self.energy(
+            pairs, sizes, torch.zeros_like(sizes) if level is None else level
+        )
+        return energies
 
 
 def _levels(count: int) -> NoiseLevels:

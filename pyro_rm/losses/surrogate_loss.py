@@ -15,9 +15,10 @@ from pyro.infer.elbo import ELBOModule
 from pyro.poutine import trace
 from torch import Tensor, nn
 
-from pyro_rm.energy_protocol import EnergyError, is_validating
+from pyro_rm.distributions import EnergyModel
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine import SiteLoss
-from pyro_rm.poutine.handlers import handle
 from pyro_rm.poutine.messenger import RatioMatchingMessenger
 
 NONLINEAR = (RenyiELBO, ReweightedWakeSleep, TraceTMC_ELBO)
@@ -57,20 +58,12 @@ class SurrogateLoss(ELBO):
         """The loss of a model and a guide as a module, to train by any torch optimizer."""
         return _LossModule(model, guide, self)
 
-    def _handled(self, model: Any, used: list[RatioMatchingMessenger] | None = None) -> Any:
-        def make() -> RatioMatchingMessenger:
-            messenger = RatioMatchingMessenger(
-                self._loss_at,
-                self.weight,
-                stochastic=True,
-                strict=True,
-                linear=not isinstance(self.elbo, NONLINEAR),
-            )
-            if used is not None:
-                used.append(messenger)
-            return messenger
-
-        return handle(model, make)
+    def _messenger(self) -> RatioMatchingMessenger:
+        """A handler for one evaluation, which remembers the models that it met."""
+        linear = not isinstance(self.elbo, NONLINEAR)
+        return RatioMatchingMessenger(
+            self._loss_at, self.weight, stochastic=True, strict=True, linear=linear
+        )
 
     @contextmanager
     def _step(self) -> Iterator[None]:
@@ -82,31 +75,31 @@ class SurrogateLoss(ELBO):
             raise EnergyError(f"At step {self.steps_taken}: {error}") from error
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        return self.elbo._get_trace(self._handled(model), guide, args, kwargs)
+        return self.elbo._get_trace(self._messenger()(model), guide, args, kwargs)
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss, as a number."""
-        used: list[RatioMatchingMessenger] = []
+        messenger = self._messenger()
         with trace(param_only=True) as captured:
-            result = self.elbo.loss(self._handled(model, used), guide, *args, **kwargs)
+            result = self.elbo.loss(messenger(model), guide, *args, **kwargs)
         if is_validating():
-            _warn_of_other_parameters(used, captured.trace.nodes)
+            _warn_of_other_parameters(messenger.models, captured.trace.nodes)
         return result
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The loss, as a tensor to differentiate."""
         with self._step():
-            return self.elbo.differentiable_loss(self._handled(model), guide, *args, **kwargs)
+            return self.elbo.differentiable_loss(self._messenger()(model), guide, *args, **kwargs)
 
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Any:
         """The loss, as a number; gradients are left in the parameters."""
-        used: list[RatioMatchingMessenger] = []
+        messenger = self._messenger()
         # param sites are what SVI hands to its optimizer
         with self._step(), trace(param_only=True) as captured:
-            result = self.elbo.loss_and_grads(self._handled(model, used), guide, *args, **kwargs)
+            result = self.elbo.loss_and_grads(messenger(model), guide, *args, **kwargs)
         if is_validating():
             sites = captured.trace.nodes.values()
-            _check_trained(used, {id(site["value"].unconstrained()) for site in sites})
+            _check_trained(messenger.models, {id(site["value"].unconstrained()) for site in sites})
         return result
 
 
@@ -115,22 +108,21 @@ class _LossModule(ELBOModule):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The loss, as a tensor to differentiate."""
-        used: list[RatioMatchingMessenger] = []
         loss: SurrogateLoss = self.elbo
+        messenger = loss._messenger()
         with loss._step():
             result = loss.elbo.differentiable_loss(
-                loss._handled(self.model, used), self.guide, *args, **kwargs
+                messenger(self.model), self.guide, *args, **kwargs
             )
         if is_validating() and torch.is_grad_enabled():
             stored = pyro.get_param_store()._params.values()
-            _check_trained(used, {id(p) for p in (*self.parameters(), *stored)})
+            _check_trained(messenger.models, {id(p) for p in (*self.parameters(), *stored)})
         return result
 
 
-def _check_trained(messengers: list[RatioMatchingMessenger], seen: set[int]) -> None:
+def _check_trained(models: Mapping[str, EnergyModel], seen: set[int]) -> None:
     """Refuse energies whose parameters no optimizer would see."""
-    models = [pair for messenger in messengers for pair in messenger.models.items()]
-    for site, model in models:
+    for site, model in models.items():
         if not isinstance(model.energy, nn.Module):
             continue
         for name, parameter in model.energy.named_parameters():
@@ -147,13 +139,10 @@ def _check_trained(messengers: list[RatioMatchingMessenger], seen: set[int]) -> 
                 )
 
 
-def _warn_of_other_parameters(
-    messengers: list[RatioMatchingMessenger], sites: Mapping[str, Any]
-) -> None:
+def _warn_of_other_parameters(models: Mapping[str, EnergyModel], sites: Mapping[str, Any]) -> None:
     """Say where an energy scored by its own parameters although others are stored for it."""
     stored = {name: site["value"].unconstrained() for name, site in sites.items()}
-    models = [pair for messenger in messengers for pair in messenger.models.items()]
-    for site, model in models:
+    for site, model in models.items():
         if not isinstance(model.energy, nn.Module):
             continue
         for name, parameter in model.energy.named_parameters():

@@ -10,11 +10,11 @@ from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
 from pyro_rm.markov_steps.simulated_tempering import SimulatedTempering
-from pyro_rm.markov_steps.transition import ChainState, MarkovStep
+from pyro_rm.markov_steps.transition import ChainState as ChainState
+from pyro_rm.markov_steps.transition import MarkovStep
 
 __all__ = [
     "BlockGibbs",
-    "ChainState",
     "Chains",
     "ColoredGibbs",
     "DiscreteLangevin",

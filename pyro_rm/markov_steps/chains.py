@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_real
-from pyro_rm.energy_protocol import EnergyError, energy_dtype, energy_of, fast_path, is_validating
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import EnergyError, energy_dtype, energy_of, fast_path
 from pyro_rm.markov_steps.block_gibbs import BlockGibbs, has_hidden_units
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import EnergyError, is_validating
+from pyro_rm.energy_checks import is_validating
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 from pyro_rm.site_walks import Block, SiteWalk

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pyro_rm.energy_protocol import is_validating
+from pyro_rm.energy_checks import is_validating
 from pyro_rm.markov_steps import randomness
 from pyro_rm.markov_steps.transition import ChainState, MarkovStep
 from pyro_rm.target import Target

@@ -78,8 +78,9 @@ class GibbsFill:
                 value = self.filled(target, value, missing)
                 if target.levels is not None:  # fills are noisy, too, but not scored
                     drawn = replace(target, active=target.active | missing)
-                    noise = drawn_noise(drawn, drawn.bind(value))
-                    return self.estimator.joint_terms(target, *noise).value
+                    encoded = drawn.bind(value)
+                    noise = drawn_noise(drawn, encoded)
+                    return self.estimator.leveled_terms(target, encoded, *noise).value
         return self.estimator(target, value)
 
     def filled(self, model: Any, value: Tensor, missing: Tensor | None = None) -> Tensor:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_rm.energies import OrdinalEnergy, PottsEnergy
 from pyro_rm.networks.binary_fits import BinaryFits, couplings
 from pyro_rm.networks.fitter import SEPARATION_RIDGE
 from pyro_rm.networks.imputation import filled
 from pyro_rm.networks.observations import Observations
+from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.networks.randomness import seeded
-from pyro_rm.networks.sandwich import LEAST_INFORMATION
+from pyro_rm.networks.sandwich import LEAST_INFORMATION, scores_and_curvature
+from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Pseudolikelihood, as_objective
 
 _ENTRIES_AT_ONCE = 2**22
@@ -21,12 +25,16 @@ _RIDGE = 1e-4  # on squared log odds, where a weighting leaves nothing to learn 
 _STEPS, _MOST_ROUNDS = 100, 20
 _TOLERANCE = 1e-6  # of the mean gradient
 _LEAST_MOVE = 1e-4  # of a log odds
+_LARGEST_STEP = 3.0  # of a log odds
+_ORDINAL_STEPS, _MORE_STEPS = 40, 15
+_ORDINAL_TOLERANCE = 1e-5
+_GOOD = 0.5  # of a step after the one before: the curvature still serves
 
 
 def can_be_batched(network: Any) -> bool:
-    """Whether a network is one that :class:`BatchedFits` fits: Ising, by pseudolikelihood."""
+    """Whether :class:`BatchedFits` fits a network: Ising or ordinal, by pseudolikelihood."""
     is_known = isinstance(as_objective(network.objective), Pseudolikelihood)
-    return is_known and bool(network.energy_.state_space.is_binary)
+    return is_known and not isinstance(network.energy_, PottsEnergy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +46,7 @@ class BatchedFits:
     Separated couplings get the ridge that the network's own would get, so that a column that
     is constant in a sample is no error.
 
-    :param network: A fitted Ising network.
+    :param network: A fitted Ising or ordinal network.
     :param observations: The rows, with fills.
     """
 
@@ -60,18 +68,97 @@ class BatchedFits:
         """Fit.
 
         :param weights: Weights of the rows, ``(B, N)``, counts for instance.
-        :returns: Couplings, ``(B, E)``, and fields, ``(B, D)``.
+        :returns: Couplings, ``(B, E)``, and fields, ``(B, D)``; of an ordinal network those that
+            its energy has, ``(B, E m m)`` and ``(B, D f)``.
 
         .. note:: A step costs :math:`4 B R D^2` operations for :math:`R` rows and fills; the
             Hessian, which says what is separated, the third power of the number of parameters.
+            Ordinal fits come one after the other.
         """
         energy, rows = self.network.energy_, len(self.observations.encoded)
+        if isinstance(energy, OrdinalEnergy):
+            each = _OneByOne(self)
+            fits = torch.stack([each.run(own) for own in weights.to(energy.fields)])
+            return fits[:, : energy.weight.numel()], fits[:, energy.weight.numel() :]
         num_parameters = sum(parameter.numel() for parameter in energy.parameters())
         entries = 4 * rows * self.network.n_features_in_ + num_parameters**2
         parts = weights.to(energy.fields).split(max(1, _ENTRIES_AT_ONCE // entries))
         fits = torch.cat([_Fit(self, part).run() for part in parts])
         count = len(self.network.edges_)
         return fits[:, :count], fits[:, count:]
+
+
+def _row_weights(
+    observations: Observations, weights: Tensor, logits: Tensor, proposal: Tensor
+) -> Tensor:
+    """Weights of rows, ``(B, R)``: those of the data, ``(B, N)``, shared among fills.
+
+    In proportion to the probabilities of the fits, ``(B, R)``, over those that draws came from.
+    """
+    datum, drawn = observations.datum, observations.drawn
+    assert datum is not None
+    assert drawn is not None
+    logits = logits - torch.where(drawn, proposal, 0.0)
+    index = datum.expand(len(logits), -1)
+    largest = torch.full_like(weights, -torch.inf).scatter_reduce(1, index, logits, "amax")
+    odds = (logits - largest[:, datum]).exp()
+    totals = torch.zeros_like(weights).scatter_add_(1, index, odds)
+    return weights[:, datum] * odds / totals[:, datum]
+
+
+class _OneByOne:
+    """Newton steps from an ordinal network's own estimate, for a weighting after the other."""
+
+    def __init__(self, fits: BatchedFits) -> None:
+        own = fits.network._model
+        self.energy, self.observations = copy.deepcopy(own.energy), fits.observations
+        self.regressions = SiteRegressions(PairwiseModel(self.energy, own.edges), fits.observations)
+        self.start = self.regressions.parameters().clone()
+        self.paired = own.paired.flatten()
+        self.ridge = torch.full_like(self.start, _RIDGE)
+        self.ridge[: len(self.paired)] += fits.network.ridge
+        self.proposal = -self.energy(self.observations.encoded)
+        objective, model = as_objective(fits.network.objective), self.regressions.model
+        self.curvature = scores_and_curvature(model, fits.observations, objective)[1]
+        self.lost = self.curvature - self.regressions.hessian()
+
+    def run(self, weights: Tensor) -> Tensor:
+        """Parameters, couplings first, ``(p,)``, for weights ``(N,)``."""
+        point, count = self.start.clone(), len(self.paired)
+        hessian = self._steps(point, weights, self.ridge, _ORDINAL_STEPS)
+        variances = torch.linalg.inv(hessian).diagonal()[:count]
+        separated = (variances > LEAST_INFORMATION) & self.paired
+        if separated.any():
+            ridge = self.ridge.clone()
+            ridge[:count] += SEPARATION_RIDGE * separated
+            self._steps(point, weights, ridge, _MORE_STEPS)
+        return point
+
+    def _steps(self, point: Tensor, weights: Tensor, ridge: Tensor, num_steps: int) -> Tensor:
+        bent, total, before = torch.diag(2 * ridge), weights.sum(), torch.inf
+        hessian: Tensor | None = self.curvature * total + bent
+        for _ in range(num_steps):
+            self.energy.weight.copy_(point[: len(self.paired)].view_as(self.energy.weight))
+            self.energy.fields.copy_(point[len(self.paired) :].view_as(self.energy.fields))
+            self.regressions.reweigh(self._of_rows(weights))
+            if hessian is None:
+                hessian = self.regressions.hessian() + self.lost * total + bent
+            slope = self.regressions.look()[1] + 2 * ridge * point
+            step = torch.linalg.solve(hessian, slope)
+            size = float(step.abs().max())
+            point -= step * min(1.0, _LARGEST_STEP / size if size else 1.0)
+            if size < _ORDINAL_TOLERANCE:
+                break
+            if size > _GOOD * before or size > 1:
+                hessian = None
+            before = size
+        return self.regressions.hessian() + self.lost * total + bent
+
+    def _of_rows(self, weights: Tensor) -> Tensor:
+        if self.observations.datum is None:
+            return weights
+        logits = -self.energy(self.observations.encoded)
+        return _row_weights(self.observations, weights[None], logits[None], self.proposal)[0]
 
 
 class _Fit:
@@ -128,13 +215,7 @@ class _Fit:
 
     def _row_weights(self) -> Tensor:
         """Weights of rows, ``(B, R)``: those of the data, shared among fills."""
-        datum, drawn = self.observations.datum, self.observations.drawn
-        if datum is None:
+        if self.observations.datum is None:
             return self.weights
-        assert drawn is not None
-        logits = self._log_weights(self.point) - torch.where(drawn, self.proposal, 0.0)
-        index = datum.expand(len(logits), -1)
-        largest = torch.full_like(self.weights, -torch.inf).scatter_reduce(1, index, logits, "amax")
-        odds = (logits - largest[:, datum]).exp()
-        totals = torch.zeros_like(self.weights).scatter_add_(1, index, odds)
-        return self.weights[:, datum] * odds / totals[:, datum]
+        logits = self._log_weights(self.point)
+        return _row_weights(self.observations, self.weights, logits, self.proposal)

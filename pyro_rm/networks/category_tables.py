@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.datasets.csv_tables import odd_codes
 from pyro_rm.networks.columns import (
     Table,
+    cells_like,
     check_constant,
     counted_rows,
-    read_columns,
-    read_columns_like,
+    numbers,
+    read_cells,
     row_weights,
     some_columns,
 )
+from pyro_rm.networks.words import Labels, category_words
 from pyro_rm.state_space import StateSpace
 
 
@@ -26,10 +30,12 @@ def read_categories(
     num_categories: int | tuple[int, ...] | None = None,
     sample_weight: Any = None,
 ) -> Table:
-    """A table of integer codes, or an alignment, checked; rows that say nothing are left out.
+    """A table of codes or words, or an alignment, checked; rows that say nothing are left out.
 
-    :param table: See :func:`read_columns`; or an :class:`~pyro_rm.datasets.Alignment`, whose
-        letters are the categories of every position, conserved or not.
+    :param table: See :func:`read_cells`; with columns of text, each has categories of its own, see
+        :func:`~pyro_rm.networks.words.category_words`. Or an
+        :class:`~pyro_rm.datasets.Alignment`, whose letters are the categories of every position,
+        conserved or not.
     :param num_categories: See :class:`~pyro_rm.StateSpace`, for codes from 0. None: codes are
         those that some column holds, in their order, and each column has as many as up to its
         largest one.
@@ -53,14 +59,22 @@ def read_categories(
             "Expected codes with NaN where blank, but got a masked array. Say "
             "x.astype(float).filled(numpy.nan)."
         )
-    values, names = read_columns(table)
-    weights = row_weights(sample_weight, len(values))
+    cells, names = read_cells(table)
+    weights = row_weights(sample_weight, len(cells))
+    weighty = slice(None) if weights is None else (weights > 0).numpy()
+    labels = category_words(table, cells[weighty], names)
+    values = numbers(cells, names, labels)
     counted, num_blank = counted_rows(values, weights), int(values.isnan().sum())
     values, weights = values[counted], None if weights is None else weights[counted]
     blank = values.isnan()
-    _check_codes(values, names)
+    if labels is not None and num_categories is None:
+        num_categories = tuple(max(1, len(own or ())) for own in labels)
+        check_constant(values, names)
+    elif labels is None:
+        _check_codes(values, names)
     if num_categories is None:
         check_constant(values, names)
+        _mention_codes(values, names)
         found = values[~blank].unique()
         values = torch.searchsorted(found, values).double().masked_fill(blank, torch.nan)
         categories = found.long().tolist()
@@ -75,11 +89,15 @@ def read_categories(
             f"up to {values[:, above].nan_to_num(0).max():g}."
         )
     known = categories or list(range(space.max_categories))
-    return Table(values, names, space, known, weights, num_blank)
+    return Table(values, names, space, known, weights, num_blank, labels)
 
 
 def read_categories_like(
-    table: Any, categories: Sequence[Any], space: StateSpace, known: Sequence[Any]
+    table: Any,
+    categories: Sequence[Any],
+    space: StateSpace,
+    known: Sequence[Any],
+    labels: Labels | None = None,
 ) -> Tensor:
     """New rows in codes and an order of columns that are known already.
 
@@ -87,8 +105,9 @@ def read_categories_like(
     :param categories: What the codes stand for.
     :param space: The state space.
     :param known: Names of the columns.
+    :param labels: The answers of each column, where there was text.
     :returns: Codes from 0, ``(N, D)``, NaN where blank.
-    :raises ValueError: If the columns differ, or a code is not one of a column.
+    :raises ValueError: If the columns differ, or a code or answer is not one of a column.
     """
     letters = isinstance(categories[0], str)
     if is_alignment(table):
@@ -101,9 +120,11 @@ def read_categories_like(
     elif letters and np.asarray(table).dtype.kind == "U":
         places = {letter: float(code) for code, letter in enumerate(categories)}
         table = np.vectorize(lambda letter: places.get(letter, -1.0))(table)
-    values = read_columns_like(table, known)
-    numbers = range(len(categories)) if letters else categories
-    codes_of = torch.as_tensor(list(numbers), dtype=values.dtype)
+    cells = cells_like(table, known)
+    if labels is not None:
+        return numbers(cells, known, labels)
+    values = numbers(cells, known)
+    codes_of = torch.as_tensor(range(len(categories)) if letters else categories).to(values)
     codes = torch.searchsorted(codes_of, values.nan_to_num(0)).clamp(max=len(codes_of) - 1)
     blank = values.isnan()
     new = (codes_of[codes] != values) & ~blank | (codes >= torch.tensor(space.categories))
@@ -123,7 +144,23 @@ def is_alignment(table: Any) -> bool:
 def _check_codes(values: Tensor, names: Sequence[Any]) -> None:
     wrong = ~values.isnan() & ((values != values.round()) | (values < 0) | values.isinf())
     if wrong.any():
+        code = values[wrong][0].item()
+        blank = f" If that stands for a blank, say table.replace({code:g}, float('nan'))."
         raise ValueError(
             f"Expected integer codes from 0, but {some_columns(names, wrong.any(0))} hold "
-            f"{values[wrong][0].item():g}."
+            f"{code:g}.{blank if code < 0 else ''}"
         )
+
+
+def _mention_codes(values: Tensor, names: Sequence[Any]) -> None:
+    """Warn of codes that lie apart from the others and that many surveys give to blanks."""
+    for column, name in zip(values.mT, names, strict=True):
+        odd, rest = odd_codes(set(column[~column.isnan()].tolist()))
+        if odd:
+            warnings.warn(
+                f"Column {name!r} holds {min(odd):g} beside codes from {min(rest):g} to "
+                f"{max(rest):g}, as a category. If that stands for a blank, say "
+                f"table.replace({min(odd):g}, float('nan')).",
+                stacklevel=5,
+            )
+            break

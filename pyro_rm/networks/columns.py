@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyro_rm.datasets.csv_tables import BLANKS
+from pyro_rm.networks.words import TRUTH, Labels, coded, is_number, plain
 from pyro_rm.state_space import StateSpace
-
-_WORDS = {"no": 0.0, "yes": 1.0, "false": 0.0, "true": 1.0, "n": 0.0, "y": 1.0}
 
 
 class Table(NamedTuple):
@@ -22,9 +22,11 @@ class Table(NamedTuple):
     :param values: Values in the state space, NaN where blank, ``(N, D)``.
     :param names: Names of the columns.
     :param space: The state space.
-    :param categories: What the values stand for in the table, from the first one.
+    :param categories: What the values stand for in the table, from the first one; a list of these
+        for each column if they differ.
     :param weights: Weights of the rows, ``(N,)``, or None.
     :param num_blank: Blanks, those of rows that were left out included.
+    :param labels: The answers of columns of text, from category 0; None if there are none.
     """
 
     values: Tensor
@@ -33,15 +35,25 @@ class Table(NamedTuple):
     categories: list[Any]
     weights: Tensor | None
     num_blank: int
+    labels: Labels | None = None
+
+    def label(self, column: int, value: float) -> Any:
+        """What a value of a column stands for."""
+        low, high = self.space.states
+        code, own = int((value - low) / (high - low)), self.labels and self.labels[column]
+        if own is None:
+            each = isinstance(self.categories[0], list)
+            own = self.categories[column] if each else self.categories
+        return own[code]
 
 
-def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
-    """Numbers and column names of an array, a tensor or a data frame.
+def read_cells(table: Any, *, min_rows: int = 2) -> tuple[Any, list[Any]]:
+    """Cells and column names of an array, a tensor, a sparse matrix or a data frame.
 
-    :param table: Anything of shape ``(N, D)`` that NumPy can read; blanks are NaN or None.
+    :param table: Anything of shape ``(N, D)`` that NumPy can read.
     :param min_rows: How many rows it needs.
-    :returns: Values, ``(N, D)``, and names (0, 1, ... where there are none).
-    :raises TypeError: If it is a path, or a column does not hold numbers.
+    :returns: The cells, ``(N, D)``, and names (0, 1, ... where there are none).
+    :raises TypeError: If it is a path, or holds complex numbers or dates.
     :raises ValueError: If it is not a matrix, has too few rows or columns, or a name twice.
     """
     if isinstance(table, (str, Path)):
@@ -49,7 +61,14 @@ def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
             f"Expected a table, but got the path {str(table)!r}. Read it by "
             "pyro_rm.datasets.read_csv_table or pandas.read_csv."
         )
-    names = list(table.columns) if hasattr(table, "columns") else None
+    lazy = not hasattr(table, "to_numpy") and hasattr(table, "collect")
+    if lazy or isinstance(table, dict) or hasattr(table, "column_names"):
+        way_out = "table.collect()" if lazy else "pandas.DataFrame(table)"
+        way_out = "table.to_pandas()" if hasattr(table, "to_pandas") else way_out
+        raise TypeError(
+            f"Expected a table, but got a {type(table).__name__}. Pass {way_out} instead."
+        )
+    names = list(table.columns) if _has_names(table) else None
     array = _as_array(table)
     if array.ndim != 2:
         raise ValueError(f"Expected a table of rows and columns, but got shape {array.shape}.")
@@ -64,8 +83,30 @@ def read_columns(table: Any, *, min_rows: int = 2) -> tuple[Tensor, list[Any]]:
         raise ValueError(
             f"Expected different column names, but got {twice[0]!r} more than once. Rename one."
         )
-    columns = [_numbers(column, name) for column, name in zip(array.T, names, strict=True)]
-    return torch.from_numpy(np.stack(columns, 1)), names
+    kinds = [getattr(kind, "kind", None) for kind in (array.dtype, *getattr(table, "dtypes", []))]
+    if {"c", "m", "M"} & {kind for kind in kinds if isinstance(kind, str)}:
+        raise TypeError(
+            "Expected real numbers or blanks in columns, but got complex numbers, dates or times."
+        )
+    return array, names
+
+
+def numbers(cells: Any, names: Sequence[Any], labels: Labels | None = None) -> Tensor:
+    """Cells as numbers.
+
+    :param cells: The cells, ``(N, D)``; blanks are NaN or None.
+    :param names: Names of the columns.
+    :param labels: Answers of columns of text.
+    :returns: Values, ``(N, D)``, NaN where blank.
+    :raises TypeError: If a column does not hold numbers.
+    :raises ValueError: If a cell is not one of the answers.
+    """
+    known = labels or [None] * len(names)
+    columns = [
+        _numbers(column, name) if own is None else coded(column, name, own)
+        for column, name, own in zip(cells.T, names, known, strict=True)
+    ]
+    return torch.from_numpy(np.stack(columns, 1))
 
 
 def row_weights(given: Any, num_rows: int) -> Tensor | None:
@@ -80,7 +121,9 @@ def row_weights(given: Any, num_rows: int) -> Tensor | None:
     if given is None:
         return None
     try:
-        weights = torch.as_tensor(np.asarray(given, dtype=np.float64))
+        masked = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else False
+        numbers = np.asarray(given, dtype=np.float64)
+        weights = torch.from_numpy(np.where(masked, np.nan, numbers))
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected sample_weight as numbers, but got others: {error}.") from error
     if weights.shape != (num_rows,):
@@ -98,11 +141,16 @@ def counted_rows(values: Tensor, weights: Tensor | None) -> Tensor:
     return counted if weights is None else counted & (weights > 0)
 
 
+def _has_names(table: Any) -> bool:
+    """Whether columns have names: data frames, and tables that were read from files."""
+    return hasattr(table, "columns")
+
+
 def _as_array(table: Any) -> Any:
     """A table as NumPy has it: masked cells are blank, sparse ones are zero."""
     if isinstance(table, Tensor):
         table = table.detach().cpu()
-        table = table.to_dense() if table.is_sparse else table
+        table = table if table.layout == torch.strided else table.to_dense()
         return (table.float() if table.dtype == torch.bfloat16 else table).numpy()
     if hasattr(table, "toarray"):  # scipy.sparse
         return table.toarray()
@@ -114,23 +162,18 @@ def _as_array(table: Any) -> Any:
 
 
 def _numbers(column: Any, name: Any) -> Any:
-    if np.iscomplexobj(column):
-        raise TypeError(f"Expected real numbers or blanks in column {name!r}, but got complex.")
-    if column.dtype == object:  # pandas' missing values are not floats
-        column = np.array([None if type(v).__name__ == "NAType" else v for v in column], object)
-    try:
-        return column.astype(np.float64)
-    except (TypeError, ValueError):
-        pass
-    answers = {str(v).strip().lower() for v in column if not (v is None or v != v)}
-    if answers <= _WORDS.keys():
-        words = [v if v is None or v != v else _WORDS[str(v).strip().lower()] for v in column]
-        return np.array(words, dtype=np.float64)
-    some = sorted(answers)[:3]
+    if is_number(column):
+        if column.dtype.kind in "biuf":
+            return column.astype(np.float64)
+        return np.array([plain(cell) for cell in column], dtype=object).astype(np.float64)
+    cells = [plain(cell) for cell in column]
+    words = [cell if cell is None else str(cell).lower() for cell in cells]
+    if set(words) - {None} - BLANKS <= TRUTH.keys():
+        return np.array([TRUTH.get(str(word), np.nan) for word in words])
+    some = sorted({str(cell) for cell in cells if cell is not None})[:3]
     raise TypeError(
         f"Expected numbers, blanks, or yes and no in column {name!r}, but got text such as {some}. "
-        f"Say for all columns alike which answer is 1, as by (table == {some[0]!r}).where("
-        "table.notna()), or drop the column."
+        "Say what the words stand for, or drop the column."
     )
 
 
@@ -141,26 +184,26 @@ def some_columns(names: Sequence[Any], which: Tensor) -> str:
     return f"columns {chosen[:5]}{more}"
 
 
-def read_columns_like(table: Any, known: Sequence[Any]) -> Tensor:
+def cells_like(table: Any, known: Sequence[Any]) -> Any:
     """New rows in the order of columns that are known already.
 
-    :param table: See :func:`read_columns`. Columns with names are put in the known order.
+    :param table: See :func:`read_cells`. Columns with names are put in the known order.
     :param known: Names of the columns that a network was fitted to.
-    :returns: Values, ``(N, D)``.
+    :returns: Cells, ``(N, D)``.
     :raises ValueError: If the number of columns differs, or their names do.
     """
-    values, names = read_columns(table, min_rows=1)
+    cells, names = read_cells(table, min_rows=1)
     if len(names) != len(known):
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
-    if not hasattr(table, "columns") or list(known) == list(range(len(known))):
-        return values  # one of them has no names: in the order that they are in
+    if set(names) == set(known):
+        return cells[:, [names.index(name) for name in known]]
+    if not _has_names(table) or list(known) == list(range(len(known))):
+        return cells  # one of them has no names: in the order that they are in
     other = [name for name in names if name not in known]
-    if other:
-        raise ValueError(
-            f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "
-            f"{other[:5]}. Rename them, or pass an array to go by their order."
-        )
-    return values[:, [names.index(name) for name in known]]
+    raise ValueError(
+        f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "
+        f"{other[:5]}. Rename them, or pass an array to go by their order."
+    )
 
 
 def check_constant(values: Tensor, names: Sequence[Any]) -> None:

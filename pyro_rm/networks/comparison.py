@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.networks.batched_fits import BatchedFits, can_be_batched
 from pyro_rm.networks.columns import row_weights
+from pyro_rm.networks.intervals import chi_square_tail
 from pyro_rm.networks.table_kinds import frame
 
 _DRAWS = 4000
@@ -45,7 +46,8 @@ class Comparison:
 
     :param names: Names of the columns.
     :param edges: Pairs of column numbers, ``(E, 2)``.
-    :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate.
+    :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate, or a
+        column is nominal: of matrices there are tests by permutation only, of their norms.
     :param covariance: Of the differences, ``(E, E)``.
     :param global_strength: Wald's test of the sums of absolute couplings, with the variance that
         absolute values have. It errs towards no difference where many couplings are zero.
@@ -117,7 +119,7 @@ def compare(
     level: float = 0.9,
     random_state: int = 0,
 ) -> Comparison:
-    """Compare the Ising networks of two groups by Wald tests and by permutation [1].
+    """Compare the Ising or ordinal networks of two groups by Wald tests and by permutation [1].
 
     Both need the same columns, in the same coding, and the same pairs: all of them, by
     ``selection=None``, or those of a given graph. No row is dropped for its blanks.
@@ -156,11 +158,10 @@ def compare(
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
     _check_alike(a, b)
-    differences = a.weights_ - b.weights_
+    differences = a._scalar_couplings() - b._scalar_couplings()
     for network in (a, b):
         differences[(network.edges_[:, None] == network.separated_).all(2).any(1)] = np.nan
-    count = len(differences)
-    spreads = [network._model_covariance()[:count, :count] for network in (a, b)]
+    spreads = [network._weight_covariance() for network in (a, b)]
     permuted: dict[str, Any] = {}
     if data is not None:
         check_counts(num_permutations=num_permutations)
@@ -179,19 +180,20 @@ def _check_alike(a: Any, b: Any) -> None:
         network._check_fitted()
         if not can_be_batched(network):
             raise ValueError(
-                f"Expected Ising networks fitted by the pseudolikelihood, but got {network!r}."
+                "Expected Ising or ordinal networks fitted by the pseudolikelihood, but got "
+                f"{network!r}."
             )
         network._check_given_edges()
     alike = {
         "columns": a._columns == b._columns,
-        "codings": a.states_ == b.states_,
+        "codings": a._coding == b._coding,
         "edges": np.array_equal(a.edges_, b.edges_),
     }
     for what, same in alike.items():
         if not same:
             raise ValueError(
                 f"Expected two networks of the same {what}, but these differ. Fit both with the "
-                "same columns, states= and graph=."
+                "same columns, states= and graph=; merge answers that only one group gives."
             )
 
 
@@ -222,8 +224,7 @@ def _all_edges(differences: Any, covariance: Any) -> GroupTest:
     known = np.isfinite(differences)
     solved = np.linalg.solve(covariance[known][:, known], differences[known])
     square, freedom = float(differences[known] @ solved), int(known.sum())
-    halves = torch.tensor([freedom / 2, square / 2], dtype=torch.float64)
-    tail = float(torch.special.gammaincc(halves[0], halves[1])) if freedom else 1.0
+    tail = float(chi_square_tail(torch.tensor(square), torch.tensor(freedom))) if freedom else 1.0
     return GroupTest(square, tail, degrees_of_freedom=freedom)
 
 
@@ -255,7 +256,8 @@ def _permuted(
         shuffled = given[draws.argsort(1)]
     member = torch.cat([given[None], shuffled])
     fits = BatchedFits.of(network, torch.cat(groups))
-    couplings = [fits(torch.cat(weights) * side)[0].cpu() for side in (member, ~member)]
+    found = [fits(torch.cat(weights) * side)[0] for side in (member, ~member)]
+    couplings = [network._weights_of(raw).cpu() for raw in found]
     gaps = couplings[0] - couplings[1]
     strengths = couplings[0].abs().sum(1) - couplings[1].abs().sum(1)
     largest = gaps.abs().amax(1)

@@ -39,10 +39,3 @@ def existing(space: StateSpace, device: torch.device) -> Tensor:
     if space.is_binary:
         return torch.ones(space.num_sites, 1, dtype=torch.bool, device=device)
     return space.category_mask(device)[:, 1:]
-
-
-def coordinates(encoded: Tensor, space: StateSpace) -> Tensor:
-    """Encoded data in these coordinates, ``(R, D, m)``."""
-    if space.is_binary:
-        return encoded[..., None]
-    return encoded @ contrasts(space, encoded)

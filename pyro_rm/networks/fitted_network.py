@@ -16,6 +16,7 @@ from pyro_rm.checks import check_counts
 from pyro_rm.estimators import Estimator
 from pyro_rm.evaluation import FitCheck, check_fit
 from pyro_rm.markov_steps import MarkovSampler
+from pyro_rm.networks.columns import row_weights
 from pyro_rm.networks.imputation import cell_probabilities, filled
 from pyro_rm.networks.intervals import couplings_of
 from pyro_rm.networks.observations import data_objectives
@@ -24,7 +25,8 @@ from pyro_rm.networks.plots import plot_intervals, plot_network
 from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.sample_rates import rates_warning
 from pyro_rm.networks.saving import Saved
-from pyro_rm.networks.table_kinds import completed, frame, kind_of
+from pyro_rm.networks.table_kinds import completed, frame, kind_of, labeled, labels_of
+from pyro_rm.networks.words import Labels
 
 _ROWS_AT_ONCE = 1024
 
@@ -33,6 +35,7 @@ class FittedNetwork(Saved):
     """The part of a network that needs a fit, and none of the data that it was fitted to."""
 
     objective: Any
+    generative: bool
     num_fills: int
     random_state: Any
     categories_: Any
@@ -43,6 +46,7 @@ class FittedNetwork(Saved):
     pattern_shares_: Any
     profiles_: list[Any]
     labels_: list[list[Any]] | None
+    words_: Labels | None = None
     rates_: Any
     effective_size_: float
 
@@ -99,14 +103,14 @@ class FittedNetwork(Saved):
         :param y: Ignored.
         :param sample_weight: Weights of the rows, ``(N,)``.
         :returns: The mean log pseudolikelihood of a row under the default objective.
-        :raises ValueError: If nothing is answered.
+        :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
         scores = self.score_samples(X)
-        answered = ~np.isnan(scores)
-        if not answered.any():
+        answered, weights = ~np.isnan(scores), row_weights(sample_weight, len(scores))
+        shares = answered * (1.0 if weights is None else weights.numpy())
+        if not shares.any():
             raise ValueError("Expected rows with answers, but all cells are blank.")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[answered]
-        return float(np.average(scores[answered], weights=weights))
+        return float(np.average(scores[answered], weights=shares[answered]))
 
     def predict_proba(self, X: Any, site: Any = None) -> Any:
         """Probabilities of a column's categories, given the others; blanks are averaged out.
@@ -114,7 +118,8 @@ class FittedNetwork(Saved):
         :param X: Data with the columns that the network was fitted to.
         :param site: Name of the column, whose own cells are not looked at; None: each column in
             turn.
-        :returns: Shape ``(N, K)``, in the order of ``categories_``; ``(N, D, K)`` of all columns.
+        :returns: Shape ``(N, K)``, in the order of ``categories_``, or of the column's ``labels_``
+            where it is of text; ``(N, D, K)`` of all columns.
         :raises ValueError: If there is no such column.
         """
         model, values = self._model, self._read_like(X)
@@ -149,9 +154,10 @@ class FittedNetwork(Saved):
         blank, best = values.isnan().numpy(), chances.argmax(-1)
         if kind_of(X) == "array":
             known = np.nan_to_num(self._codes(values).numpy()).astype(int)
-            result = self.categories_[np.where(blank, best, known)]
+            result = self._as_given(np.where(blank, best, known))
             return torch.as_tensor(result) if isinstance(X, Tensor) else result
-        return completed(X, self._columns, blank, self._labeled(best))
+        labels = labels_of(X, self._columns, self._codes(values), self._known_labels())
+        return completed(X, self._columns, blank, labeled(best, labels))
 
     def _chances(self, model: PairwiseModel, values: Tensor) -> Any:
         return self._by_parts(lambda part: cell_probabilities(model, part, self.num_fills), values)
@@ -162,24 +168,33 @@ class FittedNetwork(Saved):
             parts = [function(part) for part in self._placed(values).split(_ROWS_AT_ONCE)]
         return torch.cat(parts).cpu().numpy()
 
-    def _labeled(self, codes: Any) -> list[list[Any]]:
-        """Numbers of categories, ``(N, D)``, as columns of what the data have for them."""
-        labels = self.labels_ or [self.categories_.tolist()] * codes.shape[1]
-        return [[own[c] for c in column] for own, column in zip(labels, codes.T, strict=True)]
+    def _known_labels(self) -> list[list[Any]]:
+        """What each column has for categories 0, 1, ...."""
+        usual, words = self.categories_.tolist(), self.words_ or [None] * self.n_features_in_
+        return [list(usual if own is None else own) for own in words]
 
-    def sample(self, num_samples: int = 1, *, num_steps: int = 200) -> Any:
+    def _as_given(self, codes: Any) -> Any:
+        """Numbers of categories, ``(N, D)``, as an array of what arrays of data have for them."""
+        if self.words_ is None:
+            return self.categories_[codes]
+        return np.array(labeled(codes, self._known_labels()), dtype=object).T
+
+    def sample(self, num_samples: int = 1, *, num_steps: int | None = None) -> Any:
         """Draw rows from the fitted model by Gibbs sweeps from random starts.
 
         Warns where draws have other rates than the data, far beyond sampling error: a model can
         be right at each column given the others, and have probability where no datum is.
 
         :param num_samples: Independent rows.
-        :param num_steps: Sweeps; more where couplings are strong.
+        :param num_steps: Sweeps; more where couplings are strong. None: 200, or 1000 if generative,
+            as such models have the data's correlations only once chains have forgotten the noise.
         :returns: A frame with the names and the labels of the data if a frame came in, else an
             array in the coding of the data, ``(num_samples, D)``.
         """
         model = self._model
         check_counts(0, num_samples=num_samples)
+        if num_steps is None:
+            num_steps = 1000 if self.generative else 200
         sampler = MarkovSampler(num_steps, sweep_of(model))
         with seeded(self.random_state):
             draws = sampler(self.energy_, sample_shape=(num_samples,))
@@ -189,9 +204,11 @@ class FittedNetwork(Saved):
         if words is not None:
             warnings.warn(words, stacklevel=2)
         codes = known.numpy()
-        if self.kind_ == "array":
-            return self.categories_[codes]
-        return frame(self.kind_, self._columns, self._labeled(codes))
+        return self._as_given(codes) if self.kind_ == "array" else self._framed(codes)
+
+    def _framed(self, codes: Any) -> Any:
+        """Numbers of categories as a frame of the kind of the data."""
+        return frame(self.kind_, self._columns, labeled(codes, self.labels_ or []))
 
     def check_fit(self, X: Any, *, num_samples: int = 1000, num_steps: int = 200) -> FitCheck:
         """Whether the model is right as a whole; see :func:`pyro_rm.evaluation.check_fit`.

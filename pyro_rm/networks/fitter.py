@@ -8,11 +8,12 @@ from dataclasses import KW_ONLY, dataclass, replace
 import torch
 from torch import Tensor
 
-from pyro_rm.energies import PottsEnergy, SparseIsingEnergy
+from pyro_rm.energies import OrdinalEnergy, PottsEnergy, SparseIsingEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.missing_cells import refill, with_means
 from pyro_rm.networks.observations import Observations
-from pyro_rm.networks.pairwise_models import PairwiseModel, independent_model
+from pyro_rm.networks.pairwise_models import PairwiseModel, Sites, independent_model
+from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.refit import refit
 from pyro_rm.networks.sandwich import Sandwich, sandwich
 from pyro_rm.objectives import as_objective
@@ -44,7 +45,7 @@ class NetworkFit:
     .. note:: Free: it holds what a fit has computed.
     """
 
-    energy: SparseIsingEnergy | PottsEnergy
+    energy: SparseIsingEnergy | PottsEnergy | OrdinalEnergy
     edges: Tensor
     sandwich: Sandwich | None
     objective: float
@@ -68,6 +69,7 @@ class Fitter:
         get one.
     :param field_ridge: The same on fields.
     :param max_steps: Bound on quasi-Newton iterations.
+    :param sites: What couples at ordinal sites; None: they are binary, or Potts.
     """
 
     estimator: Estimator
@@ -75,6 +77,7 @@ class Fitter:
     ridge: float | Tensor = 0.0
     field_ridge: float = 0.0
     max_steps: int = 500
+    sites: Sites | None = None
 
     def __call__(
         self,
@@ -89,13 +92,13 @@ class Fitter:
         :param observations: The data.
         :param edges: Pairs of sites, ``(E, 2)``.
         :param covariance: Whether to compute the sandwich.
-        :param start: A model on the same edges to start from.
+        :param start: A model to start from.
         :returns: The fit.
         """
         model = self._started(observations, edges, start)
         objective = self._refit(model, observations)
-        num_sites, width = observations.space.num_sites, observations.space.max_categories - 1
-        too_many = len(edges) * width**2 + num_sites * width > MAX_COVARIANCE[width == 1]
+        num_parameters = model.paired.numel() + model.exists.numel()
+        too_many = num_parameters > MAX_COVARIANCE[observations.space.is_binary]
         if not covariance or too_many:
             return NetworkFit(model.energy, model.edges, None, objective, ridge=self.ridge)
         spread = self._sandwich(model, observations)
@@ -128,7 +131,8 @@ class Fitter:
         for _ in range(2):  # fills, then the support, from better and better models
             data = with_means(data, fit.model)
             fit = select(data)
-        observations = refill(observations, fit.model, num_steps=5)
+        with seeded(0):  # the support is that of the data, whatever the user's seed
+            observations = refill(observations, fit.model, num_steps=5)
         fit = select(observations)
         fixed = replace(self, ridge=fit.ridge)
         parameters = list(fit.energy.parameters())
@@ -175,11 +179,11 @@ class Fitter:
         self, observations: Observations, edges: Tensor, start: PairwiseModel | None
     ) -> PairwiseModel:
         space, mean = observations.space, observations.encoded_mean()
-        model = PairwiseModel.on(space, edges, mean)
+        model = PairwiseModel.on(space, edges, mean, self.sites)
         if start is not None:
-            model.energy.load_state_dict(start.energy.state_dict())
+            model.start_from(start)
             return model
-        alone = independent_model(space, mean, observations.effective_size)
+        alone = independent_model(space, mean, observations.effective_size, self.sites)
         with torch.no_grad():
             model.energy.fields.copy_(alone.energy.fields)
         return model

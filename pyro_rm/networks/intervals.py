@@ -8,6 +8,8 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pyro_rm.networks.profiles import one_sided
 
@@ -46,6 +48,16 @@ def couplings_of(network: Any, level: float) -> list[dict[str, Any]]:
     return rows
 
 
+def chi_square_tail(squares: Tensor, freedom: Tensor) -> Tensor:
+    """Probabilities that chi-squares are larger.
+
+    :param squares: The chi-squares.
+    :param freedom: Their degrees of freedom, one or more.
+    :returns: Of the shape of both.
+    """
+    return torch.special.gammaincc(freedom.double() / 2, squares.double() / 2)
+
+
 def separation_warning(table: Any, first: int, second: int) -> str:
     """What is said of two columns whose coupling has no finite estimate.
 
@@ -59,8 +71,7 @@ def separation_warning(table: Any, first: int, second: int) -> str:
     pairs = pairs[~pairs.isnan().any(1)].unique(dim=0).tolist()
     own = [sorted({pair[side] for pair in pairs}) for side in range(2)]
     empty = [pair for pair in product(*own) if list(pair) not in pairs]
-    low, high = table.space.states
-    labels = [[table.categories[int((v - low) / (high - low))] for v in pair] for pair in empty]
+    labels = [[table.label(first, a), table.label(second, b)] for a, b in empty]
     words = [f"{names[0]!r} = {_said(a)} with {names[1]!r} = {_said(b)}" for a, b in labels]
     cells = ", as no row has " + " or ".join(words[:3]) if words else ", given the other columns"
     return (

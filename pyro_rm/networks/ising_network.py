@@ -9,24 +9,20 @@ import torch
 from torch import Tensor
 
 from pyro_rm.networks.columns import Table
-from pyro_rm.networks.edge_priors import EdgePrior
-from pyro_rm.networks.evidence import DEFAULT_SLAB, EdgeEvidence
+from pyro_rm.networks.coupled_network import CoupledNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
-from pyro_rm.networks.model_covariance import model_covariance
-from pyro_rm.networks.network import Network
-from pyro_rm.networks.profiles import normal_likelihood
-from pyro_rm.networks.randomness import seeded
 from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.tables import read_binary, read_binary_like
-from pyro_rm.objectives import as_objective
 
 
-class IsingNetwork(Network):
+class IsingNetwork(CoupledNetwork):
     r"""Couplings between binary variables, which of them are there, and how sure one can be.
 
     :math:`\log p(x) = \sum_{i<j} J_{ij} x_i x_j + \sum_i h_i x_i + \text{const}`; see
     :func:`~pyro_rm.networks.recode` for other conventions. No row is dropped: blank cells are
-    filled from the model's own conditionals, and only observed cells enter the objective.
+    filled from the model's own conditionals, and only observed cells enter the objective. Columns
+    may hold numbers, booleans, yes and no, two ordered categories, or, all of them the same, two
+    words, of which the first in the alphabet counts as 0: ``labels_`` says so.
 
     :param selection: How couplings are selected: a :class:`~pyro_rm.networks.Selection`, or
         ``"ebic"`` or ``"held_out"`` for one with defaults; None fits all pairs.
@@ -54,14 +50,15 @@ class IsingNetwork(Network):
     Fitted attributes: ``feature_names_in_``, ``n_features_in_``, ``states_``; ``edges_``
     (pairs of column numbers), ``weights_`` and ``standard_errors_`` of these edges (NaN in
     networks with more than 10000 parameters); ``covariance_`` of the weights, ``(E, E)``;
-    ``fields_`` and ``field_standard_errors_``; ``energy_``, a
+    ``fields_`` and ``field_standard_errors_``; ``joint_covariance_`` of the weights and then the
+    fields, ``(E + D, E + D)``; ``energy_``, a
     :class:`~pyro_rm.energies.SparseIsingEnergy`; ``categories_``, the two states, and
-    ``labels_``, what each column of a data frame has for them; ``penalty_`` and ``criterion_`` of
-    the selection; ``rates_``, shares of each column's states in the data, ``(D, 2)``;
-    ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in samples
-    with those in the data, if it is generative, else None; ``num_rows_``, ``effective_size_``,
-    ``num_missing_``; ``separated_``, the edges whose couplings have no finite estimate: their
-    weights come from a small ridge, and have no standard error.
+    ``labels_``, what each column of a data frame or of text has for them; ``penalty_`` and
+    ``criterion_`` of the selection; ``rates_``, shares of each column's states in the data,
+    ``(D, 2)``; ``pair_agreement_``, Pearson's correlation of the connected correlations of pairs in
+    samples with those in the data, if it is generative, else None; ``num_rows_``,
+    ``effective_size_``, ``num_missing_``; ``separated_``, the edges whose couplings have no finite
+    estimate: their weights come from a small ridge, and have no standard error.
 
     Example:
 
@@ -106,94 +103,6 @@ class IsingNetwork(Network):
         self.device = device
 
     @property
-    def couplings_(self) -> Any:
-        """The couplings as a symmetric matrix, ``(D, D)``, zero where there is no edge."""
-        self._check_fitted()
-        matrix = np.zeros((self.n_features_in_, self.n_features_in_))
-        first, second = self.edges_.T
-        matrix[first, second] = matrix[second, first] = self.weights_
-        return matrix
-
-    def edge_evidence(
-        self,
-        *,
-        prior: EdgePrior | float = 0.5,
-        slab_scale: float | None = None,
-        level: float = 0.9,
-        num_sweeps: int = 500,
-    ) -> EdgeEvidence:
-        r"""Bayes factors for and against each edge that was fitted, and couplings averaged over.
-
-        Fit all pairs, by ``selection=None``, or those of a given graph: edges that were selected
-        have no estimate under the networks without them.
-
-        :param prior: The prior probability of each edge, or another
-            :class:`~pyro_rm.networks.EdgePrior`.
-        :param slab_scale: Standard deviation of the couplings that are there; None: 1.6 for states
-            0 and 1, which is 0.4 for -1 and 1 and the same prior.
-        :param level: Nominal level of the intervals.
-        :param num_sweeps: Gibbs sweeps, for more than 12 edges.
-        :returns: The evidence. That of separated edges is from their profiles, the others fixed;
-            NaN under other objectives.
-        :raises ValueError: If edges were selected or have a ridge, or an option is out of range.
-
-        Example:
-
-            >>> x = torch.bernoulli(torch.full((500, 3), 0.5))
-            >>> x[:, 1] = torch.where(torch.rand(500) < 0.5, x[:, 0], x[:, 1])
-            >>> network = IsingNetwork(selection=None).fit(x)
-            >>> network.edge_evidence().verdicts(threshold=3)
-            ['present', 'absent', 'absent']
-        """
-        self._check_given_edges()
-        low, high = self.states_
-        slab = DEFAULT_SLAB / (high - low) ** 2 if slab_scale is None else slab_scale
-        estimate, size = self.weights_.astype(np.float64), len(self.weights_)
-        covariance = self._model_covariance()[:size, :size]
-        separated = (self.edges_[:, None] == self.separated_).all(2).any(1).nonzero()[0]
-        covariance[separated] = covariance[:, separated] = 0
-        profiles = self.profiles_ or [None] * len(separated)
-        for edge, profile in zip(separated, profiles, strict=True):
-            known = profile is not None
-            moments = normal_likelihood(profile, slab) if known else (np.nan, 1.0)
-            estimate[edge], covariance[edge, edge] = moments
-        return EdgeEvidence(
-            self._columns,
-            self.edges_,
-            estimate,
-            covariance,
-            slab_scale=slab,
-            prior=prior,
-            level=level,
-            num_sweeps=num_sweeps,
-            random_state=self._fixed_state,
-        )
-
-    def _check_given_edges(self) -> None:
-        """Refuse couplings that were selected or shrunk, whose errors are not those of tests."""
-        self._check_fitted()
-        if self._was_selected or self.ridge:
-            raise ValueError(
-                "Expected a network of all pairs or of a given graph without a ridge, but got "
-                f"{'selected edges' if self._was_selected else 'ridge=' + str(self.ridge)}. Fit it "
-                "by IsingNetwork(selection=None)."
-            )
-
-    def _model_covariance(self) -> Any:
-        """Covariance of couplings and fields if the model holds."""
-        patterns, shares = self.patterns_, self.pattern_shares_
-        with seeded(self._fixed_state):
-            covariance = model_covariance(
-                self._model,
-                as_objective(self.objective),
-                self.effective_size_,
-                patterns=None if patterns is None else torch.as_tensor(patterns),
-                shares=None if shares is None else torch.as_tensor(shares),
-                num_fills=self.num_fills,
-            )
-        return covariance.double().cpu().numpy()
-
-    @property
     def states_(self) -> tuple[float, float]:
         """The two states of the data."""
         self._check_fitted()
@@ -203,18 +112,37 @@ class IsingNetwork(Network):
         return read_binary(X, self.states, sample_weight)
 
     def _read_like(self, X: Any) -> Tensor:
-        return read_binary_like(X, self.states_, self._columns)
+        return read_binary_like(X, self.states_, self._columns, self.words_)
 
     def _fitter(self, num_sites: int) -> Fitter:
         return Fitter(self._estimator(), ridge=self.ridge)
 
-    def _publish_couplings(self, fit: NetworkFit) -> None:
-        num_edges = len(fit.edges)
-        errors, self.covariance_ = np.full(num_edges + self.n_features_in_, np.nan), None
-        if fit.sandwich is not None:
-            self.covariance_ = fit.sandwich.covariance[:num_edges, :num_edges].cpu().numpy()
-            errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
-            errors[list(fit.separated)] = np.nan
+    def _unit(self) -> float:
+        low, high = self.states_
+        return (high - low) ** 2
+
+    @property
+    def _coding(self) -> Any:
+        return self.states_
+
+    def _weights_of(self, couplings: Tensor) -> Tensor:
+        return couplings
+
+    def _publish_values(self) -> None:
         self.weights_ = self.energy_.weight.cpu().numpy()
         self.fields_ = self.energy_.fields.cpu().numpy()
-        self.standard_errors_, self.field_standard_errors_ = errors[:num_edges], errors[num_edges:]
+        self.standard_errors_ = np.full(len(self.weights_), np.nan)
+        self.field_standard_errors_ = np.full(len(self.fields_), np.nan)
+
+    def _of_weights(self, covariance: Tensor) -> Tensor:
+        return covariance[: len(self.edges_), : len(self.edges_)]
+
+    def _publish_couplings(self, fit: NetworkFit) -> None:
+        self._publish_values()
+        self.covariance_ = self.joint_covariance_ = None
+        if fit.sandwich is not None:
+            self.joint_covariance_ = fit.sandwich.covariance.cpu().numpy()
+            self.covariance_ = self._of_weights(fit.sandwich.covariance).cpu().numpy()
+            errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
+            errors[list(fit.separated)] = np.nan
+            self.standard_errors_, self.field_standard_errors_ = np.split(errors, [len(fit.edges)])

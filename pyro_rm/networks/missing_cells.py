@@ -7,9 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pyro_rm.energies import OrdinalEnergy
 from pyro_rm.markov_steps import Chains
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel, independent_model, sweep_of
+from pyro_rm.networks.site_regressions import redrawn
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -84,6 +86,7 @@ def _copies(sizes: Tensor, num_fills: int, bounded: bool) -> Tensor:
     return torch.where(drawn, float(draws), sizes).round().long()
 
 
+@torch.no_grad()
 def refill(observations: Observations, model: PairwiseModel, *, num_steps: int = 3) -> Observations:
     """Weigh or redraw the fills from a model, given the observed cells.
 
@@ -100,7 +103,11 @@ def refill(observations: Observations, model: PairwiseModel, *, num_steps: int =
     assert observations.datum is not None
     assert observations.drawn is not None
     encoded, weights, drawn = observations.encoded, observations.weights, observations.drawn
-    if drawn.any():
+    if drawn.any() and isinstance(model.energy, OrdinalEnergy):
+        encoded = encoded.clone()
+        blank = ~observations.active[drawn]
+        encoded[drawn] = redrawn(model, encoded[drawn], blank, num_steps)
+    elif drawn.any():
         target = Target.of(model.energy, active=~observations.active[drawn])
         chains = Chains.resumed(target, encoded[drawn], sweep_of(model)).run(num_steps)
         encoded = encoded.clone()

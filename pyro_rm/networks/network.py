@@ -74,12 +74,13 @@ class Network(FittedNetwork):
         table = self._read(X, sample_weight)
         given = self._given_edges(table.names)
         fitter = self._fitter(len(table.names))
-        with seeded(self.random_state):
+        with seeded(0):  # so that the support does not depend on these draws
             observations = with_fills(
                 self._placed(table.values), table.space, table.weights, self.num_fills,
                 frequencies=table.weights is not None and self.weighting == "frequency",
                 bounded=True,
             )  # fmt: skip
+        with seeded(self.random_state):
             select = partial(self._select, fitter=fitter, given=given)
             pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
             filler = fitter.filler(observations, pairs) if given is None else None
@@ -140,7 +141,8 @@ class Network(FittedNetwork):
         self.edges_ = fit.edges.cpu().numpy()
         self.separated_ = self.edges_[separated]
         self.penalty_, self.criterion_ = fit.penalty, fit.criterion
-        self.categories_ = np.array(table.categories)
+        own = isinstance(table.categories[0], list)
+        self.categories_ = table.categories if own else np.array(table.categories)
         self.num_missing_, self.num_rows_ = table.num_blank, len(table.values)
         self.patterns_, self.pattern_shares_ = _patterns(table) if table.num_blank else (None, None)
         self.effective_size_ = observations.effective_size
@@ -148,10 +150,11 @@ class Network(FittedNetwork):
         self.feature_names_in_ = np.array([*table.names, None], dtype=object)[:-1]
         self.kind_ = kind_of(X)
         self._publish_couplings(fit)
-        self.labels_ = None
+        self.words_ = table.labels
+        self.labels_ = None if table.labels is None else self._known_labels()
         if self.kind_ != "array":
             codes = self._codes(self._read_like(X))
-            self.labels_ = labels_of(X, codes, table.categories)
+            self.labels_ = labels_of(X, self._columns, codes, self._known_labels())
 
 
 def _patterns(table: Table) -> tuple[Any, Any]:

@@ -7,12 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_rm.energies import SparseIsingEnergy
+from pyro_rm.energies import OrdinalEnergy, SparseIsingEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.binary_fits import BinaryFits
+from pyro_rm.networks.newton import newton_minimize
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.objectives import as_objective
+
+_MAX_NEWTON = 2000  # parameters
 
 
 def refit(
@@ -27,7 +30,8 @@ def refit(
 ) -> float:
     r"""Minimize the mean objective over an energy's couplings and fields.
 
-    By L-BFGS [1], for binary models in the metric of :class:`BinaryFits`.
+    By L-BFGS [1], for binary models in the metric of :class:`BinaryFits`; ordinal models with up to
+    2000 parameters by Newton's method, where that arrives.
 
     :param model: The model; fitted in place.
     :param observations: The data.
@@ -60,6 +64,14 @@ def refit(
             [torch.full_like(p, 1 / size).detach() * scales[id(p)] for p in energy.parameters()]
         )
         return _refit_binary(model, observations, estimator, penalty, held, tolerance, max_steps)
+    if isinstance(energy, OrdinalEnergy) and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
+        scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
+        loss = newton_minimize(
+            model, observations, estimator, torch.cat([p.flatten() for p in scaled]),
+            held=held, tolerance=tolerance, max_steps=max_steps,
+        )  # fmt: skip
+        if loss is not None:
+            return loss
     start = mean_objective(energy, observations, estimator)
     optimizer = torch.optim.LBFGS(
         parameters,

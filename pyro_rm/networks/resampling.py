@@ -121,8 +121,9 @@ def resample(
 ) -> Resamples:
     """Fit a network to samples of its data, and see what changes [1].
 
-    Ising networks of all pairs, or of a given graph, are fitted to many samples at once. Others,
-    and those whose edges were selected, are selected and fitted sample by sample.
+    Ising networks of all pairs, or of a given graph, are fitted to many samples at once, and
+    ordinal ones to one after the other, from the fit to the data. Others, and those whose edges
+    were selected, are selected and fitted sample by sample.
 
     :param network: A fitted network.
     :param data: What it was fitted to.
@@ -200,13 +201,12 @@ def _batched(network: Any, values: Tensor, weights: Tensor) -> Iterator[Any]:
     edges, space = torch.as_tensor(network.edges_), network.energy_.state_space
     for of_edges, of_sites in zip(couplings, fields, strict=True):
         sample = copy.copy(network)
-        sample.energy_ = PairwiseModel.on(space, edges, of_sites).energy.requires_grad_(False)
-        sample.energy_.weight.copy_(of_edges)
-        sample.energy_.fields.copy_(of_sites)
-        sample.weights_, sample.fields_ = of_edges.cpu().numpy(), of_sites.cpu().numpy()
-        sample.standard_errors_ = np.full(len(of_edges), np.nan)
-        sample.field_standard_errors_ = np.full(len(of_sites), np.nan)
-        sample.covariance_ = sample.filler_ = None
+        model = PairwiseModel.on(space, edges, of_sites, network._sites)
+        sample.energy_ = model.energy.requires_grad_(False)
+        sample.energy_.weight.copy_(of_edges.view_as(sample.energy_.weight))
+        sample.energy_.fields.copy_(of_sites.view_as(sample.energy_.fields))
+        sample._publish_values()
+        sample.covariance_ = sample.joint_covariance_ = sample.filler_ = None
         yield sample
 
 

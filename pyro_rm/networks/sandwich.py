@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyro_rm.drawn_gaps import unit_gaps
 from pyro_rm.neighborhoods import linear_gaps
-from pyro_rm.networks.contrasts import contrasts, coordinates, existing
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
+from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
@@ -25,10 +25,10 @@ _ENTRIES_AT_ONCE = 2**24  # of gradients
 class Sandwich:
     r"""Covariance of the estimated couplings and fields, and how many parameters they count as.
 
-    Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`m`: see
-    :func:`~pyro_rm.networks.contrasts.contrasts`; :math:`m` is 1 for binary sites.
+    Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`f`: see
+    :class:`~pyro_rm.networks.pairwise_models.PairwiseModel`; both are 1 for binary sites.
 
-    :param inverse: :math:`A^{-1}`, couplings first, ``(E m m + D m,) * 2``.
+    :param inverse: :math:`A^{-1}`, couplings first, ``(E m m + D f,) * 2``.
     :param spread: :math:`A^{-1} B`.
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
@@ -38,6 +38,7 @@ class Sandwich:
     :param diverging: Indices of edges about which the data carry no information, less
         than a 25th of one datum: unbounded estimates, from separated data.
     :param width: :math:`m`.
+    :param field_width: :math:`f`.
     """
 
     inverse: Tensor
@@ -48,6 +49,7 @@ class Sandwich:
     diverging: tuple[int, ...]
 
     width: int = 1
+    field_width: int = 1
 
     @cached_property
     def covariance(self) -> Tensor:
@@ -59,9 +61,11 @@ class Sandwich:
         return self._blocks(0, len(self.num_coordinates), self.width**2)
 
     def of_fields(self) -> Tensor:
-        """Covariance of each site's fields, ``(D, m, m)``."""
+        """Covariance of each site's fields, ``(D, f, f)``."""
         start = len(self.num_coordinates) * self.width**2
-        return self._blocks(start, (len(self.inverse) - start) // self.width, self.width)
+        return self._blocks(
+            start, (len(self.inverse) - start) // self.field_width, self.field_width
+        )
 
     def _blocks(self, start: int, count: int, size: int) -> Tensor:
         """Of the covariance's diagonal."""
@@ -104,31 +108,20 @@ def sandwich(
     [2] Thomas Louis (1982) "Finding the observed information matrix when using the EM
         algorithm", Journal of the Royal Statistical Society B 44(2).
     """
-    space, (first, second) = model.space, model.edges.unbind(1)
+    space, paired = model.space, model.paired
     observations = observations.collapsed
-    x = coordinates(observations.encoded, space)
-    felt, bends = derivatives(model, observations, objective)
-    curvature = hessian(model.edges, x, bends)
     if observations.datum is None:
-        products_of_gradients = _products_of_gradients(model.edges, x, felt, observations)
+        x, felt, curvature = _of_rows(model, observations, objective)
+        products = _products_of_gradients(model, x, felt, observations)
     else:
-        gradients = _gradients(model.edges, x, felt)
-        products = _outer(x[:, first], x[:, second])
-        statistics = torch.cat([products.flatten(1), x.flatten(1)], 1)
-        curvature += _covariance_over_fills(gradients, statistics, observations)
-        gradients = observations.summed(gradients * observations.fill_weights[:, None])
-        products_of_gradients = gram(observations.scattered(gradients))
-    size, width = observations.effective_size, x.shape[2]
-    exists = existing(space, x.device)
-    paired = exists[first, :, None] & exists[second, None, :]
-    there = torch.cat([paired.flatten(), exists.flatten()])
-    penalty = x.new_full((len(first),), 2 / size) * ridge
+        gradients, curvature = scores_and_curvature(model, observations, objective)
+        products = gram(observations.scattered(gradients))
+    size, width = observations.effective_size, paired.shape[2]
+    penalty = products.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
-    diagonal = curvature.diagonal()
-    diagonal[:num_couplings] += penalty.repeat_interleave(width**2)
-    diagonal[~there] = 1.0
+    curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse = torch.linalg.inv(curvature)
-    spread = inverse @ products_of_gradients
+    spread = inverse @ products
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
@@ -143,7 +136,43 @@ def sandwich(
         num_coordinates=paired.flatten(1).sum(1),
         diverging=tuple(uninformed.nonzero().flatten().tolist()),
         width=width,
+        field_width=model.exists.shape[1],
     )
+
+
+@torch.no_grad()
+def scores_and_curvature(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """Gradient of each datum's objective, and the mean Hessian less what blanks lose.
+
+    :param model: The model.
+    :param observations: The data.
+    :param objective: The objective.
+    :returns: ``(N, p)`` and ``(p, p)``, couplings first.
+    """
+    x, felt, curvature = _of_rows(model, observations, objective)
+    gradients = _gradients(model, x, felt)
+    if observations.datum is not None:
+        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    return gradients, curvature
+
+
+def _of_rows(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates of the rows, first derivatives in what each site feels, and the Hessian."""
+    x = model.coordinates_of(observations.encoded)
+    if SiteRegressions.known(model, objective):
+        regressions = SiteRegressions(model, observations)
+        felt, curvature = regressions.slopes(), regressions.hessian()
+        felt = felt if observations.active is None else felt * observations.active[..., None]
+    else:
+        felt, bends = derivatives(model, observations, objective)
+        curvature = hessian(model, x, bends)
+    return x, felt, curvature
 
 
 def derivatives(
@@ -154,15 +183,17 @@ def derivatives(
     :param model: The model.
     :param observations: The data.
     :param objective: The objective.
-    :returns: First derivatives, ``(R, D, m)``; second ones, weighted, one coordinate at a time.
+    :returns: First derivatives, ``(R, D, f)``; second ones, weighted, one coordinate at a time.
 
     .. note:: Costs a product of data and couplings.
     """
     space, encoded, active = model.space, observations.encoded, observations.active
-    basis, fields = contrasts(space, encoded), model.local_fields(encoded)
+    basis = model.basis
+    fields = model.local_fields(encoded)
     with torch.enable_grad():
-        shift = fields.new_zeros(*encoded.shape[:2], basis.shape[1]).requires_grad_()
-        moved = fields + (shift[..., 0] if space.is_binary else shift @ basis.mT)
+        shift = fields.new_zeros(*encoded.shape[:2], basis.shape[-1]).requires_grad_()
+        along = shift[..., 0] if space.is_binary else (basis @ shift[..., None])[..., 0]
+        moved = fields + along
         gaps = linear_gaps(space, encoded, moved)
         terms = objective(unit_gaps(space, encoded, gaps, objective))
         if terms.dim() > 2:  # the neighbors of a site; its own value is none
@@ -183,28 +214,36 @@ def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
         yield weights * bend
 
 
-def _gradients(edges: Tensor, x: Tensor, felt: Tensor) -> Tensor:
+def pair_sums(model: PairwiseModel, matrix: Tensor) -> Tensor:
+    """Entries of both directions of each edge's couplings, ``(E m m,)``.
+
+    :param model: The model.
+    :param matrix: Of coordinates with coordinates, ``(D m, D m)``.
+    """
+    (sites, width), (first, second) = model.couples.shape, model.edges.unbind(1)
+    blocks = matrix.view(sites, width, sites, width).transpose(1, 2)
+    return ((blocks[first, second] + blocks[second, first].mT) * model.paired).flatten()
+
+
+def _gradients(model: PairwiseModel, x: Tensor, felt: Tensor) -> Tensor:
     """Gradients of the rows, ``(R, p)``, from those in what each site feels."""
-    first, second = edges.unbind(1)
-    pairs = _outer(felt[:, first], x[:, second]) + _outer(x[:, first], felt[:, second])
-    return torch.cat([pairs.flatten(1), felt.flatten(1)], 1)
+    return torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
 
 
 def _products_of_gradients(
-    edges: Tensor, x: Tensor, felt: Tensor, observations: Observations
+    model: PairwiseModel, x: Tensor, felt: Tensor, observations: Observations
 ) -> Tensor:
     """The covariance of the mean gradient, ``(p, p)``, from some rows at once."""
-    width = x.shape[2]
-    size = len(edges) * width**2 + x.shape[1] * width
+    size = model.paired.numel() + felt[0].numel()
     chunks = [slice(None)]
     if len(x) * size > _ENTRIES_AT_ONCE:
         rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
         chunks = [slice(start, start + rows) for start in range(0, len(x), rows)]
     mean, result = x.new_zeros(size), x.new_zeros(size, size)
     for chunk in chunks:
-        mean += observations.weights[chunk] @ _gradients(edges, x[chunk], felt[chunk])
+        mean += observations.weights[chunk] @ _gradients(model, x[chunk], felt[chunk])
     for chunk in chunks:
-        centered = _gradients(edges, x[chunk], felt[chunk]) - mean
+        centered = _gradients(model, x[chunk], felt[chunk]) - mean
         result += gram(centered * observations.scales[chunk, None])
     return result
 
@@ -220,39 +259,54 @@ def gram(rows: Tensor) -> Tensor:
     return result
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
-    """Products of coordinates of two sites each, ``(R, E, m, m)``."""
-    return left[..., :, None] * right[..., None, :]
+def _symmetric(model: PairwiseModel, left: Tensor, right: Tensor) -> Tensor:
+    """Products of coordinates of each edge's sites, in both directions, ``(R, E m m)``."""
+    (first, second), width = model.edges.unbind(1), model.couples.shape[1]
+    left, right = left[..., :width], right[..., :width]
+    pairs = left[:, first, :, None] * right[:, second, None, :]
+    pairs += right[:, first, :, None] * left[:, second, None, :]
+    return (pairs * model.paired).flatten(1)
 
 
-def hessian(edges: Tensor, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
+def hessian(model: PairwiseModel, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
     """Sum over sites of the curvature in the site's own couplings and field.
 
-    :param edges: Pairs of sites, ``(E, 2)``.
-    :param x: Coordinates of the data, ``(R, D, m)``.
+    :param model: The model.
+    :param x: Coordinates of the data, ``(R, D, f)``.
     :param bends: Second derivatives as of :func:`derivatives`.
-    :returns: Couplings first, ``(E m m + D m,) * 2``.
+    :returns: Couplings first, ``(E m m + D f,) * 2``; 1 on the diagonal where there is
+        no parameter.
 
     .. note:: Costs a product of the data with themselves for each site, over its neighbors.
     """
-    (_, num_sites, width), num_edges = x.shape, len(edges)
-    of_edges = torch.arange(num_edges * width**2, device=x.device).view(-1, width, width)
-    of_fields = of_edges.numel() + torch.arange(num_sites * width, device=x.device).view(-1, width)
-    size = of_edges.numel() + of_fields.numel()
+    edges, paired, width = model.edges, model.paired, model.couples.shape[1]
+    of_edges = torch.arange(paired.numel(), device=x.device).view_as(paired)
+    of_fields = paired.numel() + torch.arange(x[0].numel(), device=x.device).view(x.shape[1:])
+    size = paired.numel() + of_fields.numel()
     result = x.new_zeros(size, size)
     rows = x.movedim(0, -1).contiguous()  # of sites, which are gathered whole
     constant = x.new_ones(1, len(x))
     for own, bend in enumerate(bends):
         bend_rows = bend.movedim(0, -1).contiguous()
-        for site in range(num_sites):
+        for site in range(x.shape[1]):
+            fields = of_fields[site]
+            if own >= width:
+                result[fields[own], fields[width:]] += bend_rows[site, width:].sum(1)
+                continue
             as_first, as_second = (edges == site).unbind(1)
             others = torch.cat([edges[as_first, 1], edges[as_second, 0]])
-            inputs = torch.cat([rows[others].flatten(0, 1), constant])
+            inputs = torch.cat([rows[others, :width].flatten(0, 1), constant])
             index = torch.cat([of_edges[as_first], of_edges[as_second].mT]).movedim(1, 0)
-            index = torch.cat([index.flatten(1), of_fields[site, :, None]], 1)
+            index = torch.cat([index.flatten(1), fields[:width, None]], 1)
             for other in range(width):
                 block = inputs @ (inputs * bend_rows[site, other]).mT
                 result[index[own, :, None], index[other]] += block
+            block = inputs @ bend_rows[site, width:].mT
+            result[index[own, :, None], fields[width:]] += block
+            result[fields[width:, None], index[own]] += block.mT
+    absent = ~torch.cat([paired.flatten(), model.exists.flatten()])
+    result[absent], result[:, absent] = 0.0, 0.0
+    result.diagonal()[absent] = 1.0
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import existing_file
-from pyro_rm.networks.pairwise_models import PairwiseModel
+from pyro_rm.networks.pairwise_models import PairwiseModel, Sites
 from pyro_rm.networks.parameters import Parameters
 from pyro_rm.networks.selection import Selection
 from pyro_rm.objectives import Objective, as_objective
@@ -26,6 +27,11 @@ Self = TypeVar("Self", bound="Saved")
 
 class Saved(Parameters):
     """What can be saved and loaded: parameters, and what ``fit`` learned."""
+
+    @property
+    def _sites(self) -> Sites | None:
+        """What couples at ordinal sites."""
+        return None
 
     def save(self, path: str | Path) -> None:
         """Write the fitted network to a file.
@@ -87,17 +93,18 @@ class Saved(Parameters):
             setattr(network, name, _unpacked(value))
         sites = len(network.feature_names_in_)
         pairs = torch.triu_indices(sites, sites, 1).T
-        network.energy_ = _energy(content, "energy_", torch.as_tensor(network.edges_))
-        network.filler_ = _energy(content, "filler_", pairs)
+        some = torch.as_tensor(network.edges_)
+        network.energy_ = _energy(content, "energy_", some, network._sites)
+        network.filler_ = _energy(content, "filler_", pairs, network._sites)
         return network
 
 
-def _energy(content: dict[str, Any], name: str, edges: Tensor) -> Any:
+def _energy(content: dict[str, Any], name: str, edges: Tensor, sites: Sites | None) -> Any:
     if name not in content["energies"]:
         return None
     num_sites, categories, states = content["space"]
     space, parameters = StateSpace(num_sites, categories, states=states), content["energies"][name]
-    energy = PairwiseModel.on(space, edges, parameters[0]).energy.requires_grad_(False)
+    energy = PairwiseModel.on(space, edges, parameters[0], sites).energy.requires_grad_(False)
     for own, saved in zip(energy.parameters(), parameters, strict=True):
         own.copy_(saved)
     return energy
@@ -117,6 +124,8 @@ def _packed(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
         return (kind, [_packed(v, name) for v in value])
+    if isinstance(value, Mapping):
+        return ("mapping", [_packed(list(value), name), _packed(list(value.values()), name)])
     if isinstance(value, torch.dtype | torch.device):
         return (type(value).__name__, str(value).removeprefix("torch."))
     if isinstance(value, Selection):
@@ -143,6 +152,8 @@ def _unpacked(value: Any) -> Any:
         if kind == "objects":
             return np.array([*items, None], dtype=object)[:-1]  # names may be tuples
         return np.array(items) if kind == "text" else items if kind == "list" else tuple(items)
+    if kind == "mapping":
+        return dict(zip(*map(_unpacked, content), strict=True))
     if kind == "dtype":
         return getattr(torch, content)
     if kind == "device":

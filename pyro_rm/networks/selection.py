@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
+from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
 
-_FEW = 20.0  # data, of which 60 sets of independent columns then have about 1.5 edges in all
+CHANCE = 0.07  # of an edge among independent columns, at most, whatever the number of rows
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ class Selection:
     first pruned of couplings whose squared ratio to their standard error is below
     :math:`\log N + 4 \gamma \log D`, the gain that the criterion asks of one coupling. Of sites
     with more categories a pair enters as a whole: its :math:`m^2` couplings cost
-    :math:`m^2 \log N`, and the last term counts pairs. All
-    prices are :math:`1 + 20 / N` times as high, as chance finds more in tens of rows than the
-    criterion, which is for many, allows for.
+    :math:`m^2 \log N`, and the last term counts pairs. The criterion is for many rows; in tens of
+    them chance often gains more than it asks. So it asks at least what chance gains with
+    probability :math:`0.07 / P^{2 \gamma}` for one of :math:`P` pairs of independent columns,
+    the quantile of :math:`m^2 F_{m^2, N}`.
 
     ``"held_out"`` minimizes the objective on held-out rows, and refits the support that the
     chosen penalty selects on all of them. It predicts best and keeps more couplings.
@@ -123,17 +125,18 @@ class Selection:
         path = _path(observations, fitter)
         size, num_sites = observations.effective_size, observations.space.num_sites
         seen: set[bytes] = set()
+        start = None
         for point in path.points(self._penalties(path)):
             edges = point.edges
             while _is_new(edges, seen):
-                fit = fitter(observations, edges)
+                fit = fitter(observations, edges, start=start)
+                start = None if isinstance(fit.energy, PottsEnergy) else fit.model
                 if fit.sandwich is None:
                     return
                 yield replace(
                     fit, penalty=point.penalty, criterion=self._ebic(fit, size, num_sites)
                 )
-                width = fit.sandwich.num_coordinates
-                price = _few(size) * (width * log(size) + 4 * self.gamma * log(num_sites))
+                price = self._prices(fit.sandwich.num_coordinates, size, num_sites)
                 edges = edges[_squared_ratios(fit) >= price]
 
     def _ebic(self, fit: NetworkFit, size: float, num_sites: int) -> float:
@@ -146,12 +149,19 @@ class Selection:
         assert spread is not None
         if spread.diverging:
             return inf
-        width = spread.num_coordinates.double()
+        width = spread.num_coordinates
         couplings = max(spread.num_effective_couplings, 2.0 * float(width.sum()))
-        edges = couplings / max(1.0, float(width.mean())) if len(width) else 0.0
-        parameters = spread.num_effective - spread.num_effective_couplings + couplings
-        extended = 4 * self.gamma * edges * log(num_sites)
-        return 2 * size * fit.objective + _few(size) * (parameters * log(size) + extended)
+        fields = spread.num_effective - spread.num_effective_couplings
+        each = float(self._prices(width, size, num_sites).sum()) / max(1, int(width.sum()))
+        return 2 * size * fit.objective + fields * log(size) + couplings * each
+
+    def _prices(self, width: Tensor, size: float, num_sites: int) -> Tensor:
+        """The gain that is asked of edges with so many couplings, ``(E,)``."""
+        extended = width * log(size) + 4 * self.gamma * log(num_sites)
+        kinds, which = width.unique(return_inverse=True)
+        level = CHANCE / max(1, num_sites * (num_sites - 1) // 2) ** (2 * self.gamma)
+        least = [_quantile(int(kind), size, level) for kind in kinds]
+        return extended.maximum(extended.new_tensor(least)[which])
 
     def _by_held_out(
         self, training: Observations, validation: Observations, fitter: Fitter
@@ -168,7 +178,8 @@ class Selection:
 def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
     """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
     tolerance = 1e-2 if observations.space.is_binary else 5e-2
-    return PenalizedPath(observations.averaged(), fitter.estimator, tolerance=tolerance)
+    averaged = observations.averaged()
+    return PenalizedPath(averaged, fitter.estimator, tolerance=tolerance, sites=fitter.sites)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:
@@ -206,6 +217,14 @@ def _best(fits: Iterator[NetworkFit], patience: int) -> NetworkFit:
     return best
 
 
-def _few(size: float) -> float:
-    """What prices are multiplied by: chance finds more in few data than large samples say."""
-    return 1 + _FEW / size
+def _quantile(degrees: int, size: float, level: float) -> float:
+    """What ``degrees * F`` exceeds with a given probability, ``F`` having ``size`` others.
+
+    By the first term of its expansion about the quantile of a chi-square variable.
+    """
+    shape, (low, high) = torch.tensor(degrees / 2, dtype=torch.float64), (0.0, 1e4 + 2 * degrees)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = float(torch.special.gammaincc(shape, shape.new_tensor(middle / 2))) > level
+        low, high = (middle, high) if above else (low, middle)
+    return high * (1 + (high - degrees + 2) / (2 * size))

@@ -175,7 +175,7 @@ def sample_structures(
     log_odds, means, variances = np.empty((3, num_sweeps, count))
     structures = np.empty((num_sweeps, count), dtype=bool)
     for sweep in range(-burn_in, num_sweeps):
-        if sweep % _SWEEPS_TO_REFRESH == 0:
+        if (sweep + burn_in) % _SWEEPS_TO_REFRESH == 0:
             chain.refresh()
         order, uniforms = rng.permutation(count).tolist(), rng.random(count).tolist()
         for edge, uniform in zip(order, uniforms, strict=True):

@@ -16,23 +16,31 @@ def kind_of(table: Any) -> str:
     return kind if kind in ("pandas", "polars") else "array"
 
 
-def labels_of(table: Any, codes: Tensor, categories: Sequence[Any]) -> list[list[Any]]:
+def labels_of(
+    table: Any, names: Sequence[Any], codes: Tensor, known: Sequence[Sequence[Any]]
+) -> list[list[Any]]:
     """How each column of a data frame writes each category, the first time that it does.
 
     :param table: The frame.
+    :param names: The columns that ``codes`` and ``known`` are in the order of.
     :param codes: Its cells as numbers of categories, ``(N, D)``, NaN where blank.
-    :param categories: What stands for a category that a column does not show.
+    :param known: What stands for categories that a column does not show.
     :returns: For each column a label a category.
     """
     labels = []
-    for name, column in zip(table.columns, codes.mT, strict=True):
-        cells, own = np.asarray(table[name].to_numpy(), dtype=object), list(categories)
-        for code in range(len(categories)):
+    for name, column, usual in zip(names, codes.mT, known, strict=True):
+        cells, own = np.asarray(table[name].to_numpy(), dtype=object), list(usual)
+        for code in range(len(own)):
             rows = (column == code).nonzero()
             if len(rows):
                 own[code] = cells[int(rows[0])]
         labels.append([label.item() if isinstance(label, np.generic) else label for label in own])
     return labels
+
+
+def labeled(codes: Any, labels: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Numbers of categories, ``(N, D)``, as columns of labels."""
+    return [[own[c] for c in column] for own, column in zip(labels, codes.T, strict=True)]
 
 
 def frame(kind: str, names: Sequence[Any], columns: Sequence[Sequence[Any]]) -> Any:

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from pyro_rm.networks.columns import (
     Table,
+    cells_like,
     check_constant,
     counted_rows,
-    read_columns,
-    read_columns_like,
+    numbers,
+    read_cells,
     row_weights,
     some_columns,
 )
+from pyro_rm.networks.words import Labels, binary_words, is_number
 from pyro_rm.state_space import StateSpace
 
 States = tuple[float, float]
@@ -26,7 +28,8 @@ _CODINGS: tuple[States, ...] = ((0, 1), (-1, 1))
 def read_binary(table: Any, states: States | None = None, sample_weight: Any = None) -> Table:
     """A table of two-valued columns, checked; rows without an answer or a weight are left out.
 
-    :param table: See :func:`read_columns`.
+    :param table: See :func:`read_cells`; columns of text, see
+        :func:`~pyro_rm.networks.words.binary_words`.
     :param states: ``(0, 1)`` or ``(-1, 1)``; None: whichever the data are in.
     :param sample_weight: See :func:`row_weights`.
     :returns: The table.
@@ -38,7 +41,9 @@ def read_binary(table: Any, states: States | None = None, sample_weight: Any = N
         >>> read_binary([[-1, 1], [1, -1], [1, 1]]).categories
         [-1, 1]
     """
-    values, names = read_columns(table)
+    cells, names = read_cells(table)
+    labels = binary_words(table, cells, names)
+    values = _of_states(numbers(cells, names, labels), labels, states or (0, 1))
     weights = row_weights(sample_weight, len(values))
     counted, num_blank = counted_rows(values, weights), int(values.isnan().sum())
     values, weights = values[counted], None if weights is None else weights[counted]
@@ -47,7 +52,15 @@ def read_binary(table: Any, states: States | None = None, sample_weight: Any = N
     check_constant(values, names)
     _check_copies(values, names, chosen)
     space = StateSpace(len(names), states=chosen)
-    return Table(values, names, space, list(chosen), weights, num_blank)
+    return Table(values, names, space, list(chosen), weights, num_blank, labels)
+
+
+def _of_states(values: Tensor, labels: Labels | None, states: States) -> Tensor:
+    """Columns of text, which are coded by 0 and 1, in the states."""
+    if labels is None or tuple(states) == (0, 1):
+        return values
+    text = torch.tensor([own is not None for own in labels])
+    return torch.where(text, states[0] + (states[1] - states[0]) * values, values)
 
 
 def _is_coded(values: Tensor, states: States) -> Tensor:
@@ -115,12 +128,21 @@ def _check_copies(values: Tensor, names: Sequence[Any], states: States) -> None:
         seen[own.numpy().tobytes()] = name
 
 
-def read_binary_like(table: Any, states: States, known: Sequence[Any]) -> Tensor:
+def read_binary_like(
+    table: Any, states: States, known: Sequence[Any], labels: Labels | None = None
+) -> Tensor:
     """New rows in a coding and an order of columns that are known already.
 
+    :param labels: The two answers of columns of text.
     :returns: Values, ``(N, D)``, NaN where blank.
-    :raises ValueError: If the columns or the coding differ.
+    :raises ValueError: If the columns, the coding or the answers differ.
     """
-    values = read_columns_like(table, known)
+    cells = cells_like(table, known)
+    if labels is not None:
+        labels = [
+            None if own is None or is_number(column) else own
+            for own, column in zip(labels, cells.T, strict=True)
+        ]
+    values = _of_states(numbers(cells, known, labels), labels, states)
     _check_coding(values, known, states)
     return values

@@ -72,7 +72,7 @@ class UnconstrainedProgram:
             prototype, energy_sites = self._run(model)
         self.transforms, self.shapes, pieces = {}, {}, []
         for name, site in prototype.iter_stochastic_nodes():
-            if _is_whole_plate(site["fn"]):
+            if is_whole_plate(site["fn"]):
                 continue
             _check_latent(name, site["fn"])
             self.transforms[name] = biject_to(site["fn"].support)
@@ -194,7 +194,7 @@ def _subsampling_ratio(site: Any) -> float:
     return math.prod(frame.full_size / frame.size for frame in plates)
 
 
-def _is_whole_plate(fn: Any) -> bool:
+def is_whole_plate(fn: Any) -> bool:
     """Whether a site is a plate's choice of rows, which must be all of them."""
     if not isinstance(fn, _Subsample):
         return False

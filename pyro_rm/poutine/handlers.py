@@ -48,19 +48,6 @@ class _HandledFunction:
             return self.model(*args, **kwargs)
 
 
-def handle(model: Any, make: Callable[[], Messenger]) -> Any:
-    """Run a model under a fresh messenger at each call; modules stay modules.
-
-    :param model: A Pyro program or module.
-    :param make: Makes the messenger of a call.
-    :returns: The handled model, a module if ``model`` is one.
-
-    .. note:: Costs no energy by itself.
-    """
-    kind = _HandledModule if isinstance(model, nn.Module) else _HandledFunction
-    return kind(model, make)
-
-
 class _Make:
     """Makes the messengers of :func:`ratio_matching`, which share what data were checked."""
 
@@ -97,4 +84,18 @@ def ratio_matching(
     .. note:: Costs what the estimator visits at each call: by default every neighbor.
     """
     chosen = loss or Estimator(num_neighbors="all")
-    return handle(model, _Make(chosen, weight, stochastic))
+    kind = _HandledModule if isinstance(model, nn.Module) else _HandledFunction
+    return kind(model, _Make(chosen, weight, stochastic))
+
+
+def unhandled(model: Any) -> Any:
+    """The model inside of :func:`ratio_matching`.
+
+    :param model: A program or module, handled or not.
+    :returns: It as it was written.
+
+    .. note:: Costs no energy.
+    """
+    while isinstance(model, (_HandledFunction, _HandledModule)):
+        model = model.model if isinstance(model, _HandledFunction) else model.module
+    return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyro
 from pyro.distributions import ExpandedDistribution, Independent, MaskedDistribution
@@ -19,6 +19,9 @@ from pyro_rm.distributions import EnergyModel
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine.surrogate import SiteLoss, Surrogate
 from pyro_rm.state_space import StateSpace
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def unwrap(fn: Any) -> Any:
@@ -122,6 +125,10 @@ class RatioMatchingMessenger(Messenger):
         self.models: dict[str, EnergyModel] = {}
         self._replaced: set[str] = set()
 
+    def __enter__(self) -> Self:
+        self._replaced.clear()
+        return super().__enter__()
+
     def _pyro_sample(self, msg: Any) -> None:
         model = unwrap(msg["fn"])
         if isinstance(model, Surrogate):  # an inner handler was first, and its loss stands
@@ -130,14 +137,15 @@ class RatioMatchingMessenger(Messenger):
         if not isinstance(model, EnergyModel):
             return
         if not msg["is_observed"]:
+            stem = msg["name"].removesuffix("_unobserved")
+            if f"{stem}_observed" in self.models and stem != msg["name"]:
+                # what Pyro makes of obs_mask
+                raise ValueError(
+                    f"Expected all rows of the energy-based site {stem!r} to be observed, but got "
+                    "obs_mask. Leave rows out by poutine.mask(mask=...), and mark missing cells by "
+                    "EnergyModel(..., active=~x.isnan())."
+                )
             if self.strict:
-                if msg["name"].endswith("_unobserved"):  # what Pyro makes of obs_mask
-                    raise ValueError(
-                        f"Expected all rows of the energy-based site "
-                        f"{msg['name'].removesuffix('_unobserved')!r} to be observed, but got "
-                        "obs_mask. Leave rows out by poutine.mask(mask=...), and mark missing "
-                        "cells by EnergyModel(..., active=~x.isnan())."
-                    )
                 raise ValueError(
                     f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
                     "latent. Pass obs=, or condition the model on data. Latents with an "

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.designs import WithReplacement, inclusion_probabilities, systematic_draw
+from pyro_rm.designs import WithReplacement
 from pyro_rm.drawn_gaps import unit_gaps
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.enumeration import states_at
@@ -17,6 +17,7 @@ from pyro_rm.neighborhoods import candidates
 from pyro_rm.objectives import Objective, Pseudolikelihood, RatioMatching
 from pyro_rm.proposals import Proposal
 from pyro_rm.state_space import StateSpace
+from pyro_rm.systematic_sampling import inclusion_probabilities, systematic_draw
 from pyro_rm.target import Target
 from pyro_rm.testing.expectations import expect, expect_equal, name_of, seeded
 

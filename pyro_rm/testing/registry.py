@@ -35,6 +35,12 @@ ENERGIES: Mapping[str, tuple[Callable[[], Any], ...]] = {
         lambda: energies.MLPEnergy(3, (4,), num_levels=2),
         lambda: Target.of(energies.MLPEnergy(3, (4,), num_levels=3), context=torch.tensor([2])),
     ),
+    "OrdinalEnergy": (
+        lambda: energies.OrdinalEnergy([(-0.5, 0.0, 0.5), (-0.5, 0.5), 3]),
+        lambda: energies.OrdinalEnergy(
+            [(0, 1, 2, 3), (0, 1, 2)], torch.tensor([[1, 0]]), thresholds="blume_capel"
+        ),
+    ),
     "PairwiseFunction": (
         lambda: energies.PairwiseFunction(1 - torch.eye(3), torch.ones(3), StateSpace(3)),
     ),

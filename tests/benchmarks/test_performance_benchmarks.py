@@ -75,6 +75,13 @@ def test_benchmarks_are_listed_beside_their_opponents(monkeypatch, capsys):
     assert "pip install scikit-learn" in printed
 
 
+def test_the_picture_of_local_and_whole_fits_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["right_as_a_whole", "--smoke", "--out", str(tmp_path)])
+    runpy.run_path(str(BENCHMARKS / "right_as_a_whole.py"), run_name="__main__")
+    assert "words, right as a whole: mean rate" in capsys.readouterr().out
+    assert (tmp_path / "right_as_a_whole.png").exists()
+
+
 def test_the_walk_counts_calls_files_and_changes_of_file(monkeypatch, capsys):
     walk = runpy.run_path(str(BENCHMARKS / "walk.py"))
     calls = [("a.py", "f"), ("a.py", "g"), ("b.py", "f"), ("a.py", "f")]

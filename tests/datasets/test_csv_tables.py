@@ -14,7 +14,7 @@ import torch
 
 from pyro_rm.datasets import read_csv_table
 from pyro_rm.datasets.csv_tables import BLANKS
-from pyro_rm.networks.tables import read_columns
+from pyro_rm.networks.columns import read_cells
 
 NAN = float("nan")
 
@@ -38,7 +38,7 @@ def check(table, columns, rows):
 def test_blanks_are_nan_and_labels_are_set_aside(tmp_path):
     table = read(tmp_path, "a,party,b\n1,left,\n0,right,1\nNA,left,?\n", labels=["party"])
     check(table, ["a", "b"], [[1, NAN], [0, 1], [NAN, NAN]])
-    assert read_columns(table)[1] == table.columns
+    assert read_cells(table)[1] == table.columns
     assert table.labels == {"party": ["left", "right", "left"]}
 
 

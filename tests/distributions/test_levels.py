@@ -16,6 +16,8 @@ import pyro_rm
 from pyro_rm.distributions import EnergyModel, NormalizedModel
 from pyro_rm.distributions.energy_model import IntractableLikelihoodError
 from pyro_rm.energies import IsingEnergy, MLPEnergy
+from pyro_rm.enumeration import index_of
+from pyro_rm.evaluation import ChowLiuTree, IndependentSites, read_off
 from pyro_rm.infer import NoiseLevels
 from pyro_rm.state_space import StateSpace
 
@@ -81,13 +83,71 @@ def test_models_without_levels_say_what_gives_a_value():
         EnergyModel(IsingEnergy(4)).log_prob(torch.zeros(4))
 
 
-@pytest.mark.parametrize("given", ["context", "active"])
-def test_context_and_inactive_sites_have_no_one_constant(given):
-    energy = MLPEnergy(4, (8,), num_levels=3)
-    options = {"context": torch.zeros(2, 1), "active": torch.tensor([True, True, True, False])}
-    model = EnergyModel(energy, levels=LEVELS, **{given: options[given]})
+class Chosen(torch.nn.Module):
+    """One of two tables, as the context says."""
+
+    num_levels = 3
+
+    def __init__(self, tables):
+        super().__init__()
+        self.tables, self.state_space = torch.nn.ModuleList(tables), SPACE
+
+    def forward(self, x, which, level=None):
+        first, second = (table(x, level) for table in self.tables)
+        return torch.where(which[..., 0] == 0, first, second)
+
+
+@pytest.mark.usefixtures("float64")
+def test_each_context_has_its_own_constant():
+    tables = [tilted(0.7), tilted(-1.2)]
+    chosen = Chosen([component(p, c).energy for p, c in zip(tables, (5.0, -2.0), strict=True)])
+    x = every_state(SPACE)
+    which = (torch.arange(len(x)) % 2)[:, None]
+    model = EnergyModel(chosen, state_space=SPACE, context=which, levels=LEVELS)
+    expected = torch.where(which[:, 0] == 0, tables[0].log(), tables[1].log())
+    torch.testing.assert_close(model.log_prob(x), expected, atol=1e-6, rtol=0)
+    assert model.log_prob(x[3]).shape == (16,)
+    found = read_off(model, given=x, num_draws=3)
+    torch.testing.assert_close(found.log_partition, torch.where(which[:, 0] == 0, -5.0, 2.0))
     with pytest.raises(ValueError, match="Expected one model of all sites"):
-        model.log_prob(torch.zeros(2, 4))
+        read_off(model)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("space", [StateSpace(3), StateSpace(3, (2, 3, 2))])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_active_sites_are_normalized_given_the_others(space, fitted):
+    """Oracle: noise on two sites, given the third; its background is theirs."""
+    x, table = every_state(space), torch.zeros(3, space.num_states)
+    background, part = None, StateSpace(2, space.categories[:2])
+    own, expected = None, torch.zeros(space.num_states)
+    if fitted:
+        background = IndependentSites.fit(x[torch.arange(len(x)) % 3 > 0], space)
+        own = IndependentSites(background.logits[:2], part)
+    for value in range(2):
+        rows = x[:, 2] == value
+        p = torch.linspace(0.0, 2.0 - value, part.num_states).softmax(0)
+        levels = NoiseLevels(LEVELS.probabilities, own)
+        at = index_of(part, x[rows][:, :2])
+        table[:, rows] = 7.0 * value - level_marginals(levels, part, p).log()[:, at]
+        expected[rows] = p.log()[at]
+    model = EnergyModel(
+        LevelTable(space, table),
+        levels=NoiseLevels(LEVELS.probabilities, background),
+        active=torch.tensor([True, True, False]),
+    )
+    torch.testing.assert_close(model.log_prob(x), expected)
+    assert model.log_prob(x[0]).shape == ()
+
+
+def test_other_backgrounds_have_no_known_conditionals():
+    x = torch.bernoulli(torch.full((50, 4), 0.5))
+    levels = NoiseLevels((0.0, 1.0), ChowLiuTree.fit(x, SPACE))
+    energy = MLPEnergy(4, (8,), num_levels=2)
+    active = torch.tensor([True, True, True, False])
+    model = EnergyModel(energy, levels=levels, active=active)
+    with pytest.raises(ValueError, match="independent sites beside inactive sites, but got Chow"):
+        model.log_prob(x)
 
 
 def test_copies_have_the_same_levels():

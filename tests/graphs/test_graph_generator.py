@@ -1,33 +1,49 @@
-"""Generators learn what the example's functions learn, resume, and refuse what does not fit."""
+"""Generators learn, are normalized, resume, and refuse what does not fit."""
 
-import runpy
+import math
 import warnings
-from pathlib import Path
 
 import networkx as nx
-import pyro
 import pytest
 import torch
 
 from pyro_rm.energies import RelationalGraphEnergy
-from pyro_rm.graphs import GraphGenerator, community_graphs
+from pyro_rm.graphs import GraphGenerator, encode_graphs
 
 RINGS = [nx.cycle_graph(n) for n in (3, 4, 5, 6)] * 3
-EXAMPLE = Path(__file__).parents[2] / "examples" / "graphs.py"
 
 
-def test_it_is_the_fit_of_the_example(capfd):
-    example = runpy.run_path(str(EXAMPLE))
-    graphs = community_graphs(12, sizes=(6, 8))
-    pyro.set_rng_seed(1)
-    energy = example["fit"](graphs, num_steps=6, num_walks=2, weight_decay=0.1)
-    expected = example["generate"](energy, graphs, 5, 16)
-    pyro.set_rng_seed(1)
-    generator = GraphGenerator(num_steps=6, num_walks=2, weight_decay=0.1).fit(graphs)
-    for own, other in zip(generator.energy_.parameters(), energy.parameters(), strict=True):
-        torch.testing.assert_close(own, other)
-    for own, other in zip(generator.sample(5), expected, strict=True):
-        assert nx.utils.graphs_equal(own, other)
+class UniformEdges(RelationalGraphEnergy):
+    """Independent edges: the background itself, if its logit is that of the density."""
+
+    def __init__(self, max_nodes, num_levels):
+        super().__init__(max_nodes, num_hidden=1, num_layers=1, num_levels=num_levels)
+        self.logit = torch.nn.Parameter(torch.zeros(max_nodes + 1))
+
+    def forward(self, x, num_nodes, level):
+        return -self.logit[num_nodes] * x.sum(-1)
+
+
+def test_log_probabilities_are_read_off_and_repeat():
+    """Oracle: the product of all pairs, at every size."""
+    graphs = [nx.cycle_graph(4), nx.path_graph(4), nx.star_graph(3), nx.path_graph(3)] * 2
+    generator = GraphGenerator(UniformEdges(4, 3), num_steps=1, progress=True).fit(graphs)
+    generator.energy_.logit.data = generator.densities_.clamp(0.01, 0.99).logit()
+    batch = encode_graphs(graphs)
+    chance = generator.densities_[batch.num_nodes][:, None]
+    pairs = (batch.pairs * chance + (1 - batch.pairs) * (1 - chance)).log()
+    log_probs = generator.log_prob([nx.empty_graph(1), *graphs])
+    torch.testing.assert_close(log_probs[1:], (pairs * batch.active).sum(-1))
+    assert log_probs[0] == 0
+    learned = GraphGenerator(num_steps=1).fit(graphs)
+    assert learned.log_prob(graphs).equal(learned.log_prob(graphs))
+
+
+def test_log_probabilities_sum_to_those_of_classes():
+    generator = GraphGenerator(num_steps=200).fit([nx.cycle_graph(4), nx.path_graph(4)] * 10)
+    of_class = generator.score_samples([nx.cycle_graph(4)])
+    of_graph = generator.log_prob([nx.cycle_graph(4)])
+    assert abs(of_graph + math.log(3) - of_class) < 0.2  # three ways to number a ring of four
 
 
 def test_it_learns():
@@ -81,6 +97,10 @@ def test_single_nodes_teach_nothing_and_are_drawn():
         RelationalGraphEnergy(4, num_levels=2, directed=True)).fit(RINGS), ValueError, "same kind"),
     (lambda: GraphGenerator(num_steps=1).fit(RINGS).score_samples([nx.path_graph(8)]), ValueError,
      "at most 7 nodes"),
+    (lambda: GraphGenerator(num_steps=1).fit(RINGS).log_prob([nx.path_graph(8)]), ValueError,
+     "at most 6 nodes"),
+    (lambda: GraphGenerator(num_steps=1).fit(RINGS).log_prob([nx.DiGraph([(0, 1)])]), TypeError,
+     "an undirected graph"),
 ])  # fmt: skip
 def test_refused(call, error, message):
     with pytest.raises(error, match=message):

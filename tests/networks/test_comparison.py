@@ -160,7 +160,7 @@ def test_what_cannot_be_compared_is_refused():
         compare(network, fitted((table + 1) / 2))
     with pytest.raises(ValueError, match="fitted by the pseudolikelihood"):
         compare(network, fitted(table, objective="ratio_matching"))
-    with pytest.raises(ValueError, match="Expected Ising networks"):
+    with pytest.raises(ValueError, match="Expected Ising or ordinal networks"):
         compare(PottsNetwork(ridge=0.0).fit(np.random.default_rng(0).integers(3, size=(99, 3))), 1)
     with pytest.raises(ValueError, match="level between 0 and 1"):
         compare(network, network, level=2)

@@ -56,11 +56,80 @@ def test_sparse_matrices_are_tables(form):
     np.testing.assert_allclose(fitted(form(answers())).weights_, fitted(answers()).weights_)
 
 
-@pytest.mark.parametrize("text", [("agree", "disagree"), ("m", "f"), ("ja", "nein")])
-def test_other_words_say_for_all_columns_alike_which_answer_is_1(text):
-    with pytest.raises(TypeError, match=r"which answer is 1, as by \(table ==") as error:
-        fitted(pd.DataFrame(np.where(answers() == 1, *text)))
+WORDS = [("agree", "disagree"), ("f", "m"), ("ja", "nein"), ("left", "right")]
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("kind", [pd.DataFrame, np.array])
+def test_two_words_have_a_stated_order_that_rows_do_not_change(words, swapped, kind):
+    """The first in the alphabet is 0; couplings are the same whichever is."""
+    x = answers()[::-1] if swapped else answers()
+    low, high = words[::-1] if swapped else words
+    network = fitted(kind(np.where(x == 1, high, low)))
+    np.testing.assert_allclose(network.weights_, fitted(answers()).weights_, rtol=1e-5)
+    assert network.labels_ == [list(words)] * 4
+    draws = network.sample(50, num_steps=3)
+    assert set(np.unique(np.asarray(draws))) == set(words)
+    other = network.score(kind([[words[1]] * 4]))  # a row that shows one of them only
+    assert other == pytest.approx(network.score(np.ones((1, 4))))
+    with pytest.raises(ValueError, match=rf"answers \['{words[0]}', '{words[1]}'\] in column"):
+        network.score(kind([[words[0], "other", words[0], words[0]]]))
+
+
+@pytest.mark.parametrize("order", [("low", "high"), ("high", "low"), ("yes, often", "no, seldom")])
+def test_ordered_categories_say_which_answer_is_1(order):
+    kinds = pd.CategoricalDtype([*order, "unused"], ordered=True)
+    table = pd.DataFrame(np.where(answers() == 1, order[1], order[0]), columns=NAMES).astype(kinds)
+    network = fitted(table)
+    np.testing.assert_allclose(network.weights_, fitted(answers()).weights_)
+    assert network.labels_ == [list(order)] * 4
+    assert set(network.sample(50, num_steps=3).a) == set(order)
+    mixed = table.assign(d=answers()[:, 3])  # numbers, beside words whose order is said
+    np.testing.assert_allclose(fitted(mixed).weights_, network.weights_)
+
+
+@pytest.mark.parametrize(("columns", "message"), [
+    ({"a": ("m", "f")}, r"Say which answer is 1, as by table\['a'\].map\({'f': 0, 'm': 1}\)"),
+    ({"a": ("m", "f"), "b": ("up", "down"), "c": ("m", "f"), "d": ("m", "f")}, "which answer is 1"),
+    ({"a": ("m", "f", "x")}, r"make it blank: table\.replace\(.m.*fit a PottsNetwork"),
+    ({"a": ("m", "M")}, "differ in more than case"),
+])  # fmt: skip
+def test_words_without_a_stated_order_are_refused(columns, message):
+    table = pd.DataFrame(answers(), columns=NAMES)
+    for name, words in columns.items():
+        table[name] = [words[row % len(words)] for row in range(300)]
+    with pytest.raises(TypeError, match=message) as error:
+        fitted(table)
     assert "factorize" not in str(error.value)
+
+
+@pytest.mark.parametrize("spelling", ["", " ", "NA", "n/a", ".", ".a", "#NULL!", "?"])
+@pytest.mark.parametrize("words", [("no", "yes"), ("agree", "disagree")])
+def test_blank_spellings_among_words_are_blanks(spelling, words):
+    table = np.where(HOLES, spelling, np.where(answers() == 1, words[1], words[0]))
+    network, plain = fitted(pd.DataFrame(table)), fitted(BLANK)
+    assert network.num_missing_ == HOLES.sum()
+    np.testing.assert_allclose(network.weights_, plain.weights_, rtol=1e-5)
+    assert set(np.unique(network.impute(pd.DataFrame(table)))) == set(words)
+
+
+@pytest.mark.parametrize("table", [
+    pd.DataFrame(answers()).astype("datetime64[ns]"), pd.DataFrame(answers()).astype("m8[ns]"),
+    answers().astype("datetime64[D]"), answers() + 0j,
+], ids=["dates", "durations", "array of dates", "complex"])  # fmt: skip
+def test_dates_are_no_numbers(table):
+    with pytest.raises(TypeError, match="complex numbers, dates or times"):
+        fitted(table)
+
+
+@pytest.mark.parametrize(("table", "way_out"), [
+    ({"a": [0, 1], "b": [1, 0]}, r"pandas\.DataFrame\(table\)"), ("votes.csv", "read_csv_table"),
+    (answers()[0], "rows and columns"),
+])  # fmt: skip
+def test_what_is_no_table_is_told_the_way(table, way_out):
+    with pytest.raises((TypeError, ValueError), match=way_out):
+        fitted(table)
 
 
 FRAME = pd.DataFrame(answers(), columns=NAMES)
@@ -77,6 +146,19 @@ def test_columns_are_found_by_name(kind, order):
     network, frame = NETWORKS[kind]()
     assert network.score(frame[list(order)]) == pytest.approx(network.score(frame))
     assert network.score(frame.to_numpy()) == pytest.approx(network.score(frame))
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 0, 2, 3], [2, 3, 0, 1]])
+@pytest.mark.parametrize("use", ["score_samples", "predict_proba", "impute"])
+def test_numbers_are_names_too(kind, order, use):
+    """A frame without names of its own, whose columns were put in another order since."""
+    network, frame = NETWORKS[kind]()
+    numbered = frame.set_axis(range(4), axis=1)
+    network.fit(numbered)
+    found = np.asarray(getattr(network, use)(numbered[order]))
+    expected = np.asarray(getattr(network, use)(numbered))
+    np.testing.assert_array_equal(found[:, order] if use == "impute" else found, expected)
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))
@@ -132,6 +214,17 @@ def test_sampling_weights_have_no_scale_and_frequencies_have():
         errors(1, "reliability")
 
 
+@pytest.mark.parametrize("weights", [
+    -np.ones(300), np.full(300, np.nan), np.zeros(300), np.ones(299), np.ones((300, 1)),
+    ["many"] * 300, np.ma.array(np.ones(300), mask=np.arange(300) < 5), np.full(300, np.inf),
+], ids=["negative", "blank", "zero", "short", "matrix", "text", "masked", "infinite"])  # fmt: skip
+@pytest.mark.parametrize("use", ["fit", "score"])
+def test_other_weights_are_refused(weights, use):
+    network = fitted(answers())
+    with pytest.raises(ValueError, match="Expected sample_weight"):
+        getattr(network, use)(answers(), sample_weight=weights)
+
+
 @pytest.mark.parametrize("zero", [0, 1])
 def test_columns_that_are_constant_among_weighted_rows_are_refused(zero):
     x = answers()
@@ -172,6 +265,86 @@ def test_codes_that_no_row_has_are_no_categories():
     network = PottsNetwork(max_steps=5).fit(codes)
     assert network.couplings_.shape[1] == 3
     assert set(np.unique(network.sample(50, num_steps=2))) <= {1, 4, 7}
+
+
+LIKERT = ["never", "seldom", "often"]
+TEXTS = {
+    "words": lambda x: pd.DataFrame(np.array(LIKERT)[x], columns=NAMES),
+    "ordered": lambda x: TEXTS["words"](x).astype(
+        pd.CategoricalDtype([*LIKERT, "always"], ordered=True)
+    ),
+    "words beside codes": lambda x: TEXTS["words"](x).assign(c=x[:, 2] + 1),
+    "words beside booleans": lambda x: TEXTS["words"](x).assign(d=x[:, 3] > 0),
+    "words of their own": lambda x: TEXTS["words"](x).assign(d=np.array(["m", "f", "d"])[x[:, 3]]),
+}
+
+
+@pytest.mark.parametrize("form", list(TEXTS))
+def test_categories_may_be_words(form):
+    """The same model as of codes, whatever numbers the words have; each column has its own."""
+    codes = CODES.to_numpy()
+    table = TEXTS[form](codes)
+    network = PottsNetwork(max_steps=200, random_state=0).fit(table)
+    plain = codes.copy()
+    if form == "words beside booleans":
+        plain[:, 3] = codes[:, 3] > 0
+    expected = PottsNetwork(max_steps=200, random_state=0).fit(plain)
+    np.testing.assert_allclose(network.weights_, expected.weights_, rtol=0.02, atol=1e-4)
+    for name, labels in zip(NAMES, network.labels_, strict=True):
+        assert set(labels) == set(table[name])
+        assert form != "ordered" or labels == LIKERT
+    draws = network.sample(200, num_steps=3)
+    assert all(set(draws[name]) <= set(table[name]) for name in NAMES)
+    assert network.score(table[list("dcba")]) == pytest.approx(network.score(table))
+    holes = table.astype(object).mask(HOLES[:200])
+    filled = network.impute(holes)
+    assert (filled == table).to_numpy()[~HOLES[:200]].all()
+    assert all(set(filled[name]) <= set(table[name]) for name in NAMES)
+    proba = network.predict_proba(table, "a")
+    assert proba.argmax(1).shape == (200,)
+
+
+def test_arrays_of_words_come_back_as_words():
+    words = np.array(LIKERT)[CODES.to_numpy()]
+    network = PottsNetwork(max_steps=10, random_state=0).fit(words)
+    assert set(np.unique(network.sample(50, num_steps=3))) == set(LIKERT)
+    assert network.labels_[0] == sorted(LIKERT)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda t: t.assign(a=t.a.replace("often", "Never")), "more than case"),
+    (lambda t: t.assign(a=t.a.replace("often", "N/A")), r"table\.replace\('N/A'"),
+    (lambda t: t.assign(a=t.a.replace("often", ".")), r"stands for a blank"),
+])  # fmt: skip
+def test_words_that_may_be_blanks_or_slips_are_refused(change, message):
+    with pytest.raises(TypeError, match=message):
+        PottsNetwork().fit(change(TEXTS["words"](CODES.to_numpy())))
+
+
+@pytest.mark.parametrize("word", ["always", "NEVER", "seldom.", 2])
+def test_words_that_the_fit_has_not_seen_are_refused(word):
+    table = TEXTS["words"](CODES.to_numpy())
+    network = PottsNetwork(max_steps=5).fit(table)
+    with pytest.raises(ValueError, match="Expected the answers"):
+        network.score(table.astype(object).assign(b=word))
+
+
+@pytest.mark.parametrize("code", [99, 77, 9, 999])
+def test_codes_that_surveys_give_to_blanks_are_mentioned(code):
+    with pytest.warns(UserWarning, match=rf"holds {code} beside codes from 0 to 2, as a category"):
+        network = PottsNetwork(max_steps=5).fit(CODES.mask(HOLES[:200], code))
+    assert network.categories_.tolist() == [0, 1, 2, code]
+    with pytest.raises(ValueError, match=r"stands for a blank, say table\.replace\(-9"):
+        network.fit(CODES.mask(HOLES[:200], -9))
+
+
+def test_a_second_table_is_filled_in_its_own_words():
+    network = fitted(pd.DataFrame(BLANK, columns=NAMES))
+    words = pd.DataFrame(np.where(answers() == 1, "yes", "no"), columns=NAMES).mask(HOLES)
+    filled = network.impute(words)
+    assert set(np.unique(filled)) == {"no", "yes"}
+    numbers = network.impute(pd.DataFrame(BLANK, columns=NAMES)).to_numpy()
+    np.testing.assert_array_equal((filled == "yes").to_numpy(), numbers == 1)
 
 
 @pytest.mark.parametrize("weights", [(0.0,), (0.0, 0.0), ()])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyro_rm.datasets import spin_glass
+from pyro_rm.datasets import with_couplings
 from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.networks import negative_log_error, simulate_ising, support_f1
 
@@ -13,7 +13,7 @@ from pyro_rm.networks import negative_log_error, simulate_ising, support_f1
 @pytest.mark.usefixtures("float64")
 def test_simulated_moments_are_exact_ones():
     """Oracle: enumeration. Ten pairs of 4000 spins: five standard errors are 0.08."""
-    graph = spin_glass(nx.cycle_graph(5), scale=0.5, gaussian=True)
+    graph = with_couplings(nx.cycle_graph(5), 0.5 * torch.randn(5))
     x = simulate_ising(graph, 4000, num_steps=50)
     couplings = torch.tensor(nx.to_numpy_array(graph))
     model = NormalizedModel(Ising(couplings, torch.zeros(5), states=(-1, 1)))

@@ -28,7 +28,7 @@ def frame(**columns):
         (
             frame(a=[0, 1], b=["agree", "no"]),
             TypeError,
-            "yes and no in column 'b'.*table == 'agree'",
+            r"yes and no in column 'b'.*Say which answer is 1, as by table\['b'\]",
         ),
         (frame(a=[0], b=[1]), ValueError, "at least 2 rows"),
         (np.zeros(4), ValueError, "rows and columns"),
