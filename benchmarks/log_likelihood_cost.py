@@ -11,7 +11,7 @@ import torch
 
 import pyro_rm
 from pyro_rm.energies import IsingEnergy, MLPEnergy, RBMEnergy
-from pyro_rm.evaluation import log_likelihood
+from pyro_rm.evaluation import annealing_budgets, log_likelihood
 
 COARSE = {"num_chains": 256, "inverse_temperatures": 300}
 
@@ -31,9 +31,10 @@ def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     warnings.simplefilter("error")
+    annealing_budgets.clock = time.process_time  # what other processes take is none of the budget
     print("| sites | energy | how | processor seconds | log-likelihood | width of the bracket |")
     print("|---|---|---|---|---|---|")
-    for num_sites in (16, 20, 64, 100):
+    for num_sites in (16, 20, 64):
         torch.manual_seed(0)
         ones = torch.bernoulli(torch.full((1000, num_sites // 2), 0.3))
         data = ones.repeat_interleave(2, -1)

@@ -42,9 +42,9 @@ class EffectiveModel:
     :param inverse_error: Its standard error.
     :param expected: Programmed couplings, then fields, over :math:`T`, with the sign of log
         probabilities, ``(E + D,)``.
-    :param differences: What was found less what was expected; NaN where samples are too cold to
-        tell, at sites with a coupling that has no finite estimate, or of which fewer than ten
-        samples are expected to tell.
+    :param differences: What was found less what was expected; all NaN where samples are too cold
+        to tell: where a coupling has no finite estimate, or fewer than ten samples are expected to
+        tell about it.
     :param standard_errors: Of the differences.
     :param level: Nominal level of the intervals.
     """
@@ -231,7 +231,7 @@ def _compared(
         inverse, of_inverse, events = _inverse_temperature(
             model, observations, programmed, found, known, off
         )
-        told = _told(model.edges, known & (events >= _LEAST_EVENTS))
+        told = known & bool((known & (events >= _LEAST_EVENTS)).all())
         differences = torch.where(told, found - inverse * programmed, torch.nan).numpy()
         errors = (influence - of_inverse[:, None] * programmed).norm(dim=0).numpy()
         adjusted = _holm(np.array([_two_sided(z) for z in differences / errors]))
@@ -248,13 +248,6 @@ def _compared(
         errors,
         level,
     )
-
-
-def _told(edges: Tensor, informed: Tensor) -> Tensor:
-    """What can be compared: couplings and fields of sites of which all couplings are known."""
-    dark = torch.zeros(len(informed) - len(edges), dtype=torch.bool)
-    dark[edges[~informed[: len(edges)]].flatten()] = True
-    return informed & ~torch.cat([dark[edges].any(1), dark])
 
 
 def _inverse_temperature(
@@ -286,7 +279,8 @@ def _inverse_temperature(
         step = bend @ slope
         parameters = parameters - step
         if step.abs().max() < 1e-8 * (1 + parameters.abs().max()):
-            events = observations.effective_size * curvature.diagonal() / (high - low) ** 2
+            alone = torch.linalg.inv(curvature).diagonal()  # all others being free
+            events = observations.effective_size / (alone * (high - low) ** 2)
             influence = observations.scattered(gradients) @ basis @ bend[0]
             return float(parameters[0]), influence, events
     raise ValueError(

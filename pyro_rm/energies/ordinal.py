@@ -175,7 +175,7 @@ class OrdinalEnergy(PairwiseEnergy):
 
     def __init__(
         self,
-        sites: Sequence[Site],
+        sites: Sequence[int | tuple[float, ...]],
         edges: Tensor | None = None,
         *,
         thresholds: str = "free",

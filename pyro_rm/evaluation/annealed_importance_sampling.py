@@ -92,7 +92,7 @@ def annealed_importance_sampling(
     if hasattr(base, "to"):
         base = base.to(target.device)
     path = annealing_path(base, target)
-    plan = AnnealingPlan.of(_temperatures(inverse_temperatures), step_along(path, step))
+    plan = AnnealingPlan.of(_temperatures(inverse_temperatures), step_along(path, base, step))
     if plan.steps and plan.steps[0].is_adaptive:
         starts = base.sample(min(num_chains, _PILOT_CHAINS))
         plan, _ = pilot(path, plan, target.encode(starts))
@@ -127,12 +127,14 @@ def annealed_importance_sampling(
     return result
 
 
-def step_along(path: AnnealingPath, step: MarkovStep | None) -> MarkovStep:
+def step_along(path: AnnealingPath, base: BaseDistribution, step: MarkovStep | None) -> MarkovStep:
     """What moves the chains that are annealed: a given step, or the fastest of the model.
 
     :raises ValueError: If the step has replicas, or redraws levels.
     """
-    step = step or burn_in_step(path.at(1.0))
+    if step is None:
+        target = path.at(1.0)
+        step = burn_in_step(target, target.encode(base.sample(2)))
     if step.num_replicas is not None or step.redraws_levels:
         raise ValueError(
             f"Expected a step that moves single chains at one level, but got {step!r}: annealing "

@@ -135,7 +135,7 @@ def log_likelihood(
                     path,
                     base,
                     target,
-                    step_along(path, step),
+                    step_along(path, base, step),
                     _starts(target, encoded, NUM_CHAINS, num_steps, step, progress),
                     seconds=60.0 if budget is None else budget,
                     accuracy=0.2 if accuracy is None else accuracy,

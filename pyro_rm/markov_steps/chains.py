@@ -171,40 +171,33 @@ def default_step(model: Any) -> MarkovStep:
     return SimulatedTempering(chosen) if has_levels else chosen
 
 
-def burn_in_step(target: Target) -> MarkovStep:
+def burn_in_step(target: Target, start: Tensor) -> MarkovStep:
     """The fastest valid step for chains that have a burn-in, in which a step can adapt.
 
     :func:`default_step`, but many sites at once where a sweep would cost an energy a site: for
     energies without a table of gaps on more than 16 sites, whose gradient reaches the data.
 
     :param target: What the chains follow.
+    :param start: Where they start, encoded, ``batch_shape + encoded_shape``.
     :returns: A step.
 
     Example:
 
         >>> from pyro_rm.energies import MLPEnergy
-        >>> burn_in_step(Target.of(MLPEnergy(50)))
+        >>> burn_in_step(Target.of(MLPEnergy(50)), torch.zeros(2, 50))
         ParallelGibbs(share=0.5, num_proposals=5, target_acceptance=0.574)
 
-    .. note:: Costs a gradient of one datum for such energies.
+    .. note:: Costs a gradient at the start for such energies.
     """
     chosen = default_step(target)
     is_small = target.space.num_sites <= _FEW_SITES
-    if is_small or chosen != GibbsSweep() or target.has_gap_table:
+    if is_small or chosen != GibbsSweep() or target.has_gap_table or start.numel() == 0:
         return chosen
     try:
-        gaps = target.energy_and_gaps(_lowest(target))[1]
+        _, gaps = target.energy_and_gaps(start)
     except EnergyError:
         return chosen
-    return ParallelGibbs() if bool(gaps.any()) else chosen
-
-
-def _lowest(target: Target) -> Tensor:
-    """Data in their first state, of the target's batch shape."""
-    shape = (*target.batch_shape, target.space.num_sites)
-    dtype = energy_dtype(target.energy, torch.empty(0))
-    low = float(target.space.states[0])
-    return target.encode(torch.full(shape, low, dtype=dtype, device=target.device))
+    return ParallelGibbs() if gaps.is_meta or bool(gaps.any()) else chosen
 
 
 def starting_data(target: Target, batch_shape: torch.Size, initial: Tensor | None = None) -> Tensor:

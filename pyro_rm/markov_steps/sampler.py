@@ -96,8 +96,9 @@ class MarkovSampler:
             like = torch.empty((*shape, target.space.num_sites), device=target.device)
             initial = draw_background(target.space, like, levels.background)
         start = starting_data(target, shape, initial)
-        step = burn_in_step(target) if self.step is None else self.step
-        chains = Chains(target, target.encode(start), step)
+        encoded = target.encode(start)
+        step = burn_in_step(target, encoded) if self.step is None else self.step
+        chains = Chains(target, encoded, step)
         schedule = None
         if levels is not None:
             schedule = self._descending(target)

@@ -106,16 +106,11 @@ class FittedNetwork(Saved):
         :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
         scores = self.score_samples(X)
-        answered = ~np.isnan(scores)
-        if not answered.any():
-            raise ValueError("Expected rows with answers, but all cells are blank.")
-        weights = row_weights(sample_weight, len(scores))
-        if weights is None:
-            return float(scores[answered].mean())
-        shares = weights.numpy()[answered]
+        answered, weights = ~np.isnan(scores), row_weights(sample_weight, len(scores))
+        shares = answered * (1.0 if weights is None else weights.numpy())
         if not shares.any():
-            raise ValueError("Expected rows with answers and a weight, but got none.")
-        return float(np.average(scores[answered], weights=shares))
+            raise ValueError("Expected rows with answers, but all cells are blank.")
+        return float(np.average(scores[answered], weights=shares[answered]))
 
     def predict_proba(self, X: Any, site: Any = None) -> Any:
         """Probabilities of a column's categories, given the others; blanks are averaged out.
@@ -208,8 +203,7 @@ class FittedNetwork(Saved):
         words = rates_warning(known, rates, self.effective_size_, self._columns)
         if words is not None:
             warnings.warn(words, stacklevel=2)
-        codes = known.numpy()
-        return self._as_given(codes) if self.kind_ == "array" else self._framed(codes)
+        return (self._as_given if self.kind_ == "array" else self._framed)(known.numpy())
 
     def _framed(self, codes: Any) -> Any:
         """Numbers of categories as a frame of the kind of the data."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks.curvature import derivatives, hessian, pair_sums
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.networks.sandwich import derivatives, hessian, pair_sums
 from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Objective, as_objective
 

@@ -136,11 +136,14 @@ class Observations:
         :param scores: One row a datum, ``(N, p)``.
         :returns: Centered and scaled, ``(N, p)``.
         """
+        return (scores - self.data_weights @ scores) * self.scales[:, None]
+
+    @property
+    def scales(self) -> Tensor:
+        """What centered scores of data are multiplied by, so that their products sum to that."""
         weights = self.data_weights
-        centered = scores - weights @ scores
         # a datum of frequency f is f data of weight 1 / total
-        scale = weights if self.total is None else (weights / self.total).sqrt()
-        return centered * scale[:, None]
+        return weights if self.total is None else (weights / self.total).sqrt()
 
     def data(self, chosen: Tensor) -> Observations:
         """Some of the data with all their fills, by booleans ``(N,)``, weighted to sum to 1."""

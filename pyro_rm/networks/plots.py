@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 import networkx as nx
@@ -27,7 +28,9 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
     :param axis: A matplotlib axis; None: the current one.
     :param labels: Whether to write the names of the nodes.
     :returns: The axis.
+    :raises ValueError: If an edge has no finite weight.
     """
+    largest = _largest_weight(graph)
     axis = _axis(axis)
     close = nx.Graph()
     close.add_nodes_from(graph)
@@ -38,7 +41,6 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
         place.update(nx.kamada_kawai_layout(close.subgraph(connected), weight=None))
     alone = [node for node in graph if node not in set(connected)]
     place.update({node: (-1.3, 1 - 0.15 * row) for row, node in enumerate(alone)})
-    largest = max((abs(w) for *_, w in graph.edges(data="weight")), default=0.0) or 1.0
     for first, second, edge in graph.edges(data=True):
         dotted = edge.get("lower", 1.0) < 0 < edge.get("upper", 1.0)
         axis.plot(
@@ -49,7 +51,8 @@ def plot_network(graph: nx.Graph, axis: Any = None, *, labels: bool = True) -> A
             alpha=0.7,
             zorder=1,
         )
-    axis.scatter(*zip(*place.values(), strict=True), s=40, color="black", zorder=2)
+    if place:
+        axis.scatter(*zip(*place.values(), strict=True), s=40, color="black", zorder=2)
     for node in graph if labels else ():
         axis.annotate(str(node), place[node], xytext=(4, 4), textcoords="offset points", size=7)
     axis.set_axis_off()
@@ -102,11 +105,12 @@ def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) ->
     :returns: The axis.
     :raises ValueError: If edges have no intervals, such as those of a Potts network.
     """
-    if not all("lower" in edge for *_, edge in graph.edges(data=True)):
+    if not all({"lower", "upper"} <= edge.keys() for *_, edge in graph.edges(data=True)):
         raise ValueError(
             "Expected edges with intervals, as of an IsingNetwork, but got some without lower and "
             "upper. Draw them by plot_network."
         )
+    _largest_weight(graph)
     axis = _axis(axis)
     edges = sorted(graph.edges(data=True), key=lambda edge: -abs(edge[2]["weight"]))[:num_edges]
     edges.sort(key=lambda edge: edge[2]["weight"])
@@ -119,3 +123,16 @@ def plot_intervals(graph: nx.Graph, axis: Any = None, *, num_edges: int = 30) ->
     axis.set_yticks(range(len(edges)), [f"{a} - {b}" for a, b, _ in edges], size=6)
     axis.set_xlabel("coupling")
     return axis
+
+
+def _largest_weight(graph: nx.Graph) -> float:
+    """The size of the largest weight, 1 where all are zero; refuses edges without one."""
+    largest = 0.0
+    for first, second, weight in graph.edges(data="weight"):
+        if not isinstance(weight, Real) or not isfinite(weight):
+            raise ValueError(
+                f"Expected a finite number as the weight of edge {(first, second)!r}, but got "
+                f"{weight!r}. Give every edge one, as nx.set_edge_attributes does."
+            )
+        largest = max(largest, abs(float(weight)))
+    return largest or 1.0

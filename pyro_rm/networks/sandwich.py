@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from pyro_rm.drawn_gaps import unit_gaps
-from pyro_rm.neighborhoods import linear_gaps
+from pyro_rm.networks.curvature import derivatives, hessian
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.networks.site_regressions import SiteRegressions
@@ -17,6 +16,7 @@ from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
 _COLUMNS_AT_ONCE = 128
+_ENTRIES_AT_ONCE = 2**24  # of gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,8 @@ class Sandwich:
     Couplings of an edge have :math:`m^2` coordinates, fields of a site :math:`f`: see
     :class:`~pyro_rm.networks.pairwise_models.PairwiseModel`; both are 1 for binary sites.
 
-    :param covariance: :math:`A^{-1} B A^{-\top}`, couplings first, ``(E m m + D f,) * 2``.
+    :param inverse: :math:`A^{-1}`, couplings first, ``(E m m + D f,) * 2``.
+    :param spread: :math:`A^{-1} B`.
     :param num_effective: :math:`N \operatorname{tr}(A^{-1} B)`, the number of parameters of a
         likelihood and about twice the number of couplings of a pseudolikelihood, where each
         coupling is in two conditionals.
@@ -38,7 +39,8 @@ class Sandwich:
     :param field_width: :math:`f`.
     """
 
-    covariance: Tensor
+    inverse: Tensor
+    spread: Tensor
     num_effective: float
     num_effective_couplings: float
     num_coordinates: Tensor
@@ -47,16 +49,29 @@ class Sandwich:
     width: int = 1
     field_width: int = 1
 
+    @cached_property
+    def covariance(self) -> Tensor:
+        r""":math:`A^{-1} B A^{-\top}`, computed where it is read, which no search of edges does."""
+        return self.spread @ self.inverse.mT
+
     def of_edges(self) -> Tensor:
         """Covariance of each edge's couplings, ``(E, m m, m m)``."""
-        edges = len(self.num_coordinates)
-        return _diagonal_blocks(self.covariance, 0, edges, self.width**2)
+        return self._blocks(0, len(self.num_coordinates), self.width**2)
 
     def of_fields(self) -> Tensor:
         """Covariance of each site's fields, ``(D, f, f)``."""
         start = len(self.num_coordinates) * self.width**2
-        sites = (len(self.covariance) - start) // self.field_width
-        return _diagonal_blocks(self.covariance, start, sites, self.field_width)
+        return self._blocks(
+            start, (len(self.inverse) - start) // self.field_width, self.field_width
+        )
+
+    def _blocks(self, start: int, count: int, size: int) -> Tensor:
+        """Of the covariance's diagonal."""
+        rows = slice(start, start + count * size)
+        left, right = (
+            part[rows].unflatten(0, (count, size)) for part in (self.spread, self.inverse)
+        )
+        return left @ right.mT
 
 
 @torch.no_grad()
@@ -93,22 +108,27 @@ def sandwich(
     """
     space, paired = model.space, model.paired
     observations = observations.collapsed
-    gradients, curvature = scores_and_curvature(model, observations, objective)
-    weighted = observations.scattered(gradients)
+    if observations.datum is None:
+        x, felt, curvature = _of_rows(model, observations, objective)
+        products = _products_of_gradients(model, x, felt, observations)
+    else:
+        gradients, curvature = scores_and_curvature(model, observations, objective)
+        products = gram(observations.scattered(gradients))
     size, width = observations.effective_size, paired.shape[2]
-    penalty = gradients.new_full((len(paired),), 2 / size) * ridge
+    penalty = products.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse = torch.linalg.inv(curvature)
-    spread = gram(weighted)
+    spread = inverse @ products
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)
     log_odds = variances.amax(1) / size * (high - low) ** 4
     # blanks can lose more than there is: a negative variance
     uninformed = (log_odds > LEAST_INFORMATION) | (variances < 0).any(1)
-    counted = (inverse * spread).sum(1) * size
+    counted = spread.diagonal() * size
     return Sandwich(
-        covariance=inverse @ spread @ inverse.mT,
+        inverse=inverse,
+        spread=spread,
         num_effective=float(counted.sum()),
         num_effective_couplings=float(counted[:num_couplings].sum()),
         num_coordinates=paired.flatten(1).sum(1),
@@ -129,6 +149,19 @@ def scores_and_curvature(
     :param objective: The objective.
     :returns: ``(N, p)`` and ``(p, p)``, couplings first.
     """
+    x, felt, curvature = _of_rows(model, observations, objective)
+    gradients = _gradients(model, x, felt)
+    if observations.datum is not None:
+        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
+        curvature += _covariance_over_fills(gradients, statistics, observations)
+        gradients = observations.summed(gradients * observations.fill_weights[:, None])
+    return gradients, curvature
+
+
+def _of_rows(
+    model: PairwiseModel, observations: Observations, objective: Objective
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Coordinates of the rows, first derivatives in what each site feels, and the Hessian."""
     x = model.coordinates_of(observations.encoded)
     if SiteRegressions.known(model, objective):
         regressions = SiteRegressions(model, observations)
@@ -137,62 +170,30 @@ def scores_and_curvature(
     else:
         felt, bends = derivatives(model, observations, objective)
         curvature = hessian(model, x, bends)
-    gradients = torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
-    if observations.datum is not None:
-        statistics = torch.cat([0.5 * _symmetric(model, x, x), x.flatten(1)], 1)
-        curvature += _covariance_over_fills(gradients, statistics, observations)
-        gradients = observations.summed(gradients * observations.fill_weights[:, None])
-    return gradients, curvature
+    return x, felt, curvature
 
 
-def derivatives(
-    model: PairwiseModel, observations: Observations, objective: Objective
-) -> tuple[Tensor, Iterator[Tensor]]:
-    """Derivatives of the objective in what each site feels, and their own.
-
-    :param model: The model.
-    :param observations: The data.
-    :param objective: The objective.
-    :returns: First derivatives, ``(R, D, f)``; second ones, weighted, one coordinate at a time.
-
-    .. note:: Costs a product of data and couplings.
-    """
-    space, encoded, active = model.space, observations.encoded, observations.active
-    basis = model.basis
-    fields = model.local_fields(encoded)
-    with torch.enable_grad():
-        shift = fields.new_zeros(*encoded.shape[:2], basis.shape[-1]).requires_grad_()
-        along = shift[..., 0] if space.is_binary else (basis @ shift[..., None])[..., 0]
-        moved = fields + along
-        gaps = linear_gaps(space, encoded, moved)
-        terms = objective(unit_gaps(space, encoded, gaps, objective))
-        if terms.dim() > 2:  # the neighbors of a site; its own value is none
-            terms = terms * (space.category_mask(encoded.device) & (encoded == 0))
-            terms = terms.sum(-1)
-        if active is not None:
-            terms = terms * active
-        (slope,) = torch.autograd.grad(terms.sum(), shift, create_graph=True)
-    return slope.detach(), _bends(slope, shift, observations.weights[:, None, None])
+def _gradients(model: PairwiseModel, x: Tensor, felt: Tensor) -> Tensor:
+    """Gradients of the rows, ``(R, p)``, from those in what each site feels."""
+    return torch.cat([_symmetric(model, felt, x), felt.flatten(1)], 1)
 
 
-def _bends(slope: Tensor, shift: Tensor, weights: Tensor) -> Iterator[Tensor]:
-    width = slope.shape[2]
-    for own in range(width):
-        with torch.enable_grad():
-            total = slope[..., own].sum()
-        (bend,) = torch.autograd.grad(total, shift, retain_graph=own + 1 < width)
-        yield weights * bend
-
-
-def pair_sums(model: PairwiseModel, matrix: Tensor) -> Tensor:
-    """Entries of both directions of each edge's couplings, ``(E m m,)``.
-
-    :param model: The model.
-    :param matrix: Of coordinates with coordinates, ``(D m, D m)``.
-    """
-    (sites, width), (first, second) = model.couples.shape, model.edges.unbind(1)
-    blocks = matrix.view(sites, width, sites, width).transpose(1, 2)
-    return ((blocks[first, second] + blocks[second, first].mT) * model.paired).flatten()
+def _products_of_gradients(
+    model: PairwiseModel, x: Tensor, felt: Tensor, observations: Observations
+) -> Tensor:
+    """The covariance of the mean gradient, ``(p, p)``, from some rows at once."""
+    size = model.paired.numel() + felt[0].numel()
+    chunks = [slice(None)]
+    if len(x) * size > _ENTRIES_AT_ONCE:
+        rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
+        chunks = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    mean, result = x.new_zeros(size), x.new_zeros(size, size)
+    for chunk in chunks:
+        mean += observations.weights[chunk] @ _gradients(model, x[chunk], felt[chunk])
+    for chunk in chunks:
+        centered = _gradients(model, x[chunk], felt[chunk]) - mean
+        result += gram(centered * observations.scales[chunk, None])
+    return result
 
 
 def gram(rows: Tensor) -> Tensor:
@@ -215,45 +216,6 @@ def _symmetric(model: PairwiseModel, left: Tensor, right: Tensor) -> Tensor:
     return (pairs * model.paired).flatten(1)
 
 
-def hessian(model: PairwiseModel, x: Tensor, bends: Iterable[Tensor]) -> Tensor:
-    """Sum over sites of the curvature in the site's own couplings and field.
-
-    :param model: The model.
-    :param x: Coordinates of the data, ``(R, D, f)``.
-    :param bends: Second derivatives as of :func:`derivatives`.
-    :returns: Couplings first, ``(E m m + D f,) * 2``; 1 on the diagonal where there is
-        no parameter.
-
-    .. note:: Costs a product of the data with themselves for each site, over its neighbors.
-    """
-    edges, paired, width = model.edges, model.paired, model.couples.shape[1]
-    of_edges = torch.arange(paired.numel(), device=x.device).view_as(paired)
-    of_fields = paired.numel() + torch.arange(x[0].numel(), device=x.device).view(x.shape[1:])
-    size = paired.numel() + of_fields.numel()
-    result = x.new_zeros(size, size)
-    for own, bend in enumerate(bends):
-        for site in range(x.shape[1]):
-            fields = of_fields[site]
-            if own >= width:
-                result[fields[own], fields[width:]] += bend[:, site, width:].sum(0)
-                continue
-            as_first, as_second = (edges == site).unbind(1)
-            others = torch.cat([edges[as_first, 1], edges[as_second, 0]])
-            inputs = torch.cat([x[:, others, :width].flatten(1), x.new_ones(len(x), 1)], 1)
-            index = torch.cat([of_edges[as_first], of_edges[as_second].mT]).movedim(1, 0)
-            index = torch.cat([index.flatten(1), fields[:width, None]], 1)
-            for other in range(width):
-                block = inputs.mT @ (inputs * bend[:, site, other, None])
-                result[index[own, :, None], index[other]] += block
-            block = inputs.mT @ bend[:, site, width:]
-            result[index[own, :, None], fields[width:]] += block
-            result[fields[width:, None], index[own]] += block.mT
-    absent = ~torch.cat([paired.flatten(), model.exists.flatten()])
-    result[absent], result[:, absent] = 0.0, 0.0
-    result.diagonal()[absent] = 1.0
-    return result
-
-
 def _covariance_over_fills(
     gradients: Tensor, statistics: Tensor, observations: Observations
 ) -> Tensor:
@@ -268,8 +230,3 @@ def _covariance_over_fills(
     fills = observations.summed(torch.ones_like(observations.weights))[datum]
     weights = observations.weights * torch.where(drawn, fills / (fills - 1).clamp(min=1), 1.0)
     return (left * weights[:, None]).mT @ right
-
-
-def _diagonal_blocks(matrix: Tensor, start: int, count: int, size: int) -> Tensor:
-    index = start + torch.arange(count * size, device=matrix.device).view(count, size)
-    return matrix[index[:, :, None], index[:, None, :]]

@@ -169,9 +169,12 @@ def _declared(table: Any, name: Any) -> tuple[list[Any], bool]:
 def _which_is_one(name: Any, found: Sequence[Any]) -> str:
     shown = list(found)[:3]
     if len(found) != 2:
+        blank = f" If {shown[1]!r}, say, is no answer, make it blank: " if len(found) == 3 else ""
+        way_out = f"table.replace({shown[1]!r}, float('nan'))." if blank else ""
         return (
             f"Expected numbers, blanks, or yes and no in column {name!r}, but got text such as "
-            f"{shown}. Drop the column, or fit a PottsNetwork to more than two answers."
+            f"{shown}.{blank}{way_out} Drop the column, or fit a PottsNetwork to more than two "
+            "answers."
         )
     codes = {answer: code for code, answer in enumerate(found)}
     return (

@@ -50,7 +50,7 @@ def calibrate(
     observed sites of the program, with a normalized likelihood, count as part of the prior.
     Only *marginal* intervals of parameters are calibrated; joint regions are not. Pseudoposteriors
     of random fields are calibrated with other means in [4, 5, 6]; of whether a coupling is there
-    at all, see :meth:`~pyro_rm.networks.IsingNetwork.edge_evidence`.
+    at all, see :meth:`~pyro_rm.networks.coupled_network.CoupledNetwork.edge_evidence`.
 
     Where cells are missing, NaN and inactive, fit the program by
     :class:`~pyro_rm.RatioMatchingLoss`, which fills them, and pass the estimate as ``values``.

@@ -137,14 +137,15 @@ class RatioMatchingMessenger(Messenger):
         if not isinstance(model, EnergyModel):
             return
         if not msg["is_observed"]:
+            stem = msg["name"].removesuffix("_unobserved")
+            if f"{stem}_observed" in self.models and stem != msg["name"]:
+                # what Pyro makes of obs_mask
+                raise ValueError(
+                    f"Expected all rows of the energy-based site {stem!r} to be observed, but got "
+                    "obs_mask. Leave rows out by poutine.mask(mask=...), and mark missing cells by "
+                    "EnergyModel(..., active=~x.isnan())."
+                )
             if self.strict:
-                if msg["name"].endswith("_unobserved"):  # what Pyro makes of obs_mask
-                    raise ValueError(
-                        f"Expected all rows of the energy-based site "
-                        f"{msg['name'].removesuffix('_unobserved')!r} to be observed, but got "
-                        "obs_mask. Leave rows out by poutine.mask(mask=...), and mark missing "
-                        "cells by EnergyModel(..., active=~x.isnan())."
-                    )
                 raise ValueError(
                     f"Expected the energy-based site {msg['name']!r} to be observed, but it is "
                     "latent. Pass obs=, or condition the model on data. Latents with an "

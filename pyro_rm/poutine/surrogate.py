@@ -87,6 +87,7 @@ class Surrogate(TorchDistribution):
 
     def _estimate(self, value: Tensor) -> Tensor:
         model = self.model
+        model.state_space.validate_shape(value)  # before torch broadcasts it
         batch_shape = torch.broadcast_shapes(model.batch_shape, value.shape[:-1])
         wide = value.expand(batch_shape + value.shape[-1:])  # full rank before neighbors come
         with ExitStack() as contexts:  # weights that modules sample are the same for neighbors

@@ -55,6 +55,26 @@ def test_measurements_run(name, words, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "results.json").exists()
 
 
+@pytest.mark.parametrize(("name", "words"), [
+    ("pairwise_fits", "| factors | 200 x 5 | 1 |"),
+    ("network_steps", "| convolutional, 256 sites |"),
+])  # fmt: skip
+def test_benchmarks_run_by_name(name, words, monkeypatch, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", name, "--smoke"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(BENCHMARKS / "__main__.py"), run_name="__main__")
+    assert words in capsys.readouterr().out
+
+
+def test_benchmarks_are_listed_beside_their_opponents(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    runpy.run_path(str(BENCHMARKS / "__main__.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "pairwise_fits" in printed
+    assert "pip install scikit-learn" in printed
+
+
 def test_the_picture_of_local_and_whole_fits_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["right_as_a_whole", "--smoke", "--out", str(tmp_path)])
     runpy.run_path(str(BENCHMARKS / "right_as_a_whole.py"), run_name="__main__")

@@ -172,12 +172,11 @@ def test_ground_states_have_no_temperature():
         from_sampleset(samples, bqm)
 
 
-def test_cold_samples_have_a_temperature_and_no_false_alarms():
-    """Most couplings have no finite estimate; rare events are no evidence. Seeds are fixed."""
+def test_cold_samples_have_a_temperature_and_no_tests():
+    """Most couplings have no finite estimate, and those that have one err. Seeds are fixed."""
     bqm = programmed()
     for temperature in (0.3, 0.2):
         warnings.simplefilter("ignore")  # of separation, and of spins that go along
         effective = from_sampleset(drawn(bqm, temperature, 1000), bqm)
         assert effective.temperature == pytest.approx(temperature, rel=0.15)
-        assert effective.table.p_value.isna().any()
-        assert not (effective.table.p_adjusted < 0.01).any()
+        assert effective.table.p_value.isna().all()

@@ -108,7 +108,7 @@ def test_chains_that_chose_the_schedule_are_not_used(timed, monkeypatch):
 
     monkeypatch.setattr(IndependentSites, "sample", sample)
     found = bracket(timed, budget=1e9, accuracy=0.5)
-    assert [len(draws) for draws in drawn] == [32, 32, 64]
+    assert [len(draws) for draws in drawn] == [2, 32, 32, 64]  # two choose the step
     assert len(found.annealed.lower.log_weights) == 64
     assert len(found.annealed.upper.log_weights) == 40
 

@@ -79,6 +79,20 @@ def test_orbits_of_large_sparse_graphs(degree):
     assert counts[:, [3, 4, 5, *range(8, 15)]].sum() == 0
 
 
+@pytest.mark.parametrize("graph", [
+    nx.empty_graph(3000), nx.disjoint_union(nx.path_graph(2), nx.empty_graph(3000)),
+    nx.from_edgelist([(2 * k, 2 * k + 1) for k in range(1500)]),
+    nx.disjoint_union(nx.cycle_graph(3), nx.empty_graph(3000)),
+], ids=["no edge", "one edge", "pairs", "a triangle"])  # fmt: skip
+def test_nodes_without_edges_take_no_time(graph):
+    """3000 nodes have 3e12 quadruples: to visit them would not end."""
+    counts = orbit_counts(graph, use_package=False)
+    degrees = [degree for _, degree in graph.degree]
+    assert counts[:, 0].tolist() == degrees
+    assert counts[:, 3].sum() == 3 * (sum(nx.triangles(graph).values()) > 0)
+    assert counts[:, 4:].sum() == 0
+
+
 def test_orbit_counts_by_the_package():
     pytest.importorskip("orbit_count")
     mixed = nx.relabel_nodes(nx.barbell_graph(4, 1), {0: "1", 5: "x"})

@@ -166,14 +166,17 @@ def test_intervals_of_separated_pairs_are_one_sided(states, sign):
     assert 1.5 < bounds[1] < 6  # the exact test of no coupling refuses it at a level of 1e-12
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.3])
-def test_noise_has_hardly_an_edge_and_is_never_refused(rate):
-    """Six sets of 60 rows and 12 independent columns: two edges in all would be many."""
+@pytest.mark.parametrize("options", [{}, {"ridge": 1.0}, {"states": (0, 1)}])
+@pytest.mark.parametrize(("num_rows", "num_columns", "rate"), [
+    (60, 12, 0.1), (60, 12, 0.3), (40, 20, 0.3), (100, 20, 0.1),
+])  # fmt: skip
+def test_noise_has_hardly_an_edge_and_is_never_refused(options, num_rows, num_columns, rate):
+    """By the bound six sets have 0.42 edges at most: more than two, with a probability of 0.009."""
     edges = 0
     for _ in range(6):
-        x = torch.bernoulli(torch.full((60, 12), rate))
+        x = torch.bernoulli(torch.full((num_rows, num_columns), rate))
         x = x[:, x.std(0) > 0].unique(dim=1)  # neither constant columns nor copies
-        edges += len(IsingNetwork().fit(x).edges_)
+        edges += len(IsingNetwork(**options).fit(x).edges_)
     assert edges <= 2
 
 

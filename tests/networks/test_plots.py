@@ -7,6 +7,8 @@ import pytest
 
 from pyro_rm.networks.plots import plot_intervals, plot_network
 
+INF, NAN = float("inf"), float("nan")
+
 
 @pytest.fixture
 def graph():
@@ -38,9 +40,44 @@ def test_intervals_are_sorted_and_named(graph, axis):
     assert list(axis.lines[0].get_xdata()) == [-0.6, 0.2]
 
 
-def test_an_empty_network_can_be_drawn(axis):
-    plot_network(nx.empty_graph(3), axis)
-    assert len(axis.lines) == 0
+@pytest.mark.parametrize("num_nodes", [0, 1, 3])
+@pytest.mark.parametrize("plot", [plot_network, plot_intervals])
+def test_an_empty_network_can_be_drawn(axis, plot, num_nodes):
+    plot(nx.empty_graph(num_nodes), axis)
+    assert all(line.get_label().startswith("_") for line in axis.lines)
+    axis.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("weights", [(0.0,), (0.0, 0.0), (0.0, -0.0, 0.0)])
+def test_weights_of_zero_are_drawn(axis, weights):
+    edges = [(k, k + 1, {"weight": w, "lower": -1.0, "upper": 1.0}) for k, w in enumerate(weights)]
+    plot_network(nx.Graph(edges), axis)
+    assert len(axis.lines) == len(weights)
+    plot_intervals(nx.Graph(edges), axis)
+
+
+@pytest.mark.parametrize("ends", [(0.5, INF), (-INF, 2.0), (-INF, INF), (NAN, NAN)])
+def test_ends_that_are_not_finite_are_left_out(axis, ends):
+    lower, upper = ends
+    plot_intervals(nx.Graph([("a", "b", {"weight": 1.0, "lower": lower, "upper": upper})]), axis)
+    assert all(-INF < x < INF for x in axis.lines[0].get_xdata())
+    axis.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("weight", [None, "0.3", NAN, INF, [0.3]])
+@pytest.mark.parametrize("plot", [plot_network, plot_intervals])
+def test_edges_without_a_weight_are_named(axis, plot, weight):
+    graph = nx.Graph([("a", "b", {"weight": weight, "lower": 0.0, "upper": 1.0})])
+    with pytest.raises(ValueError, match=r"weight of edge \('a', 'b'\)"):
+        plot(graph, axis)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"lower": 0.0}, {"upper": 0.0}])
+def test_edges_without_intervals_are_drawn_otherwise(axis, graph, attributes):
+    graph.add_edge("a", "c", weight=1.0, **attributes)
+    with pytest.raises(ValueError, match="edges with intervals"):
+        plot_intervals(graph, axis)
+    plot_network(graph, axis)
 
 
 def test_matplotlib_is_asked_for(graph, monkeypatch):

@@ -167,6 +167,16 @@ def test_standard_errors_do_not_notice_that_equal_rows_are_merged(monkeypatch):
     torch.testing.assert_close(merged.covariance_, plain.covariance_)
 
 
+@pytest.mark.parametrize("weights", [None, torch.arange(300) % 3 + 1.0])
+def test_standard_errors_do_not_notice_chunks_of_rows(weights, monkeypatch):
+    x = data(300, 4)
+    at_once = IsingNetwork(selection=None).fit(x, sample_weight=weights)
+    monkeypatch.setattr(f"{gram.__module__}._ENTRIES_AT_ONCE", 1)
+    monkeypatch.setattr(f"{gram.__module__}._COLUMNS_AT_ONCE", 3)
+    chunked = IsingNetwork(selection=None).fit(x, sample_weight=weights)
+    torch.testing.assert_close(at_once.covariance_, chunked.covariance_)
+
+
 def test_sampling_weights_are_not_frequencies():
     weights = torch.rand(300)
     observations = Observations.of(data(300, 3), StateSpace(3), weights)

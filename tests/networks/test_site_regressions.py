@@ -5,12 +5,13 @@ import torch
 
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks.curvature import derivatives, hessian
 from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel, Sites, independent_model
 from pyro_rm.networks.penalized_path import PenalizedPath
-from pyro_rm.networks.sandwich import derivatives, hessian, scores_and_curvature
+from pyro_rm.networks.sandwich import scores_and_curvature
 from pyro_rm.networks.site_regressions import SiteRegressions, redrawn
 from pyro_rm.objectives import as_objective
 

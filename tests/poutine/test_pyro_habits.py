@@ -1,14 +1,17 @@
 """Handled programs behave as Pyro programs do: pickled, spawned, masked, loaded, traced."""
 
+import functools
 import io
 import pickle
+import subprocess
+import sys
 import warnings
 
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import MCMC, NUTS, SVI, JitTrace_ELBO, Predictive
+from pyro.infer import HMC, MCMC, NUTS, SVI, JitTrace_ELBO, Predictive
 from torch import nn
 from torch.nn.functional import alpha_dropout, dropout, multi_head_attention_forward
 
@@ -38,11 +41,63 @@ def short_run(model, **options):
     return mcmc
 
 
-@pytest.mark.parametrize("model", [program, Program()], ids=["function", "module"])
+class Scaled:
+    """A program with numbers of its own, as an object."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, x):
+        with pyro.poutine.scale(scale=self.scale):
+            return program(x)
+
+
+HANDLED = {
+    "function": program,
+    "module": Program(),
+    "partial": functools.partial(program),
+    "object": Scaled(0.5),
+    "handled by Pyro": pyro.poutine.scale(program, scale=0.5),
+}
+
+
+@pytest.mark.parametrize("model", list(HANDLED.values()), ids=list(HANDLED))
 def test_what_can_be_pickled_can_be_pickled_when_handled(model):
     handled = ratio_matching(model)
     trace = pyro.poutine.trace(pickle.loads(pickle.dumps(handled))).get_trace(BITS)
     assert torch.isfinite(trace.log_prob_sum())
+
+
+SPAWNED = """
+import pyro, pyro.distributions as dist, torch
+import torch.multiprocessing as mp
+from pyro.infer import HMC, MCMC, NUTS
+from pyro_rm.distributions import Ising
+from pyro_rm.poutine import ratio_matching
+
+def model(x):
+    h = pyro.sample("h", dist.Normal(0, 1).expand([3]).to_event(1))
+    with pyro.plate("d", len(x)):
+        pyro.sample("x", Ising(torch.zeros(3, 3), h), obs=x)
+
+if __name__ == "__main__":
+    mp.cpu_count = lambda: 4
+    run = MCMC({kernel}, num_samples=2, warmup_steps=2, num_chains=2, mp_context="{way}",
+               disable_progbar=True)
+    run.run(torch.bernoulli(torch.full((20, 3), 0.5)))
+    print(tuple(run.get_samples(group_by_chain=True)["h"].shape))
+"""
+
+
+@pytest.mark.parametrize(("way", "kernel"), [
+    ("spawn", "NUTS(ratio_matching(model))"), ("fork", "NUTS(ratio_matching(model))"),
+    ("spawn", "HMC(ratio_matching(model), num_steps=2)"),
+])  # fmt: skip
+def test_chains_run_in_processes_of_their_own(way, kernel, tmp_path):
+    path = tmp_path / "chains.py"
+    path.write_text(SPAWNED.replace("{kernel}", kernel).replace("{way}", way))
+    ran = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False)
+    assert ran.stdout.split("\n")[0] == "(2, 2, 3)", ran.stderr
 
 
 def test_results_of_chains_can_be_saved():
@@ -77,26 +132,59 @@ def test_data_that_changed_in_place_are_checked_again():
             handled(data)
 
 
-def test_masks_of_observations_are_refused_by_their_name():
+LOSSES = {
+    "ratio matching": lambda model: pyro_rm.RatioMatchingLoss().loss(model, no_guide, BITS),
+    "contrastive divergence": lambda model: pyro_rm.ContrastiveDivergence().loss(
+        model, no_guide, BITS
+    ),
+    "handler": lambda model: ratio_matching(model)(BITS),
+    "SVI": lambda model: SVI(
+        model, no_guide, pyro.optim.Adam({}), pyro_rm.RatioMatchingLoss()
+    ).step(BITS),
+}  # fmt: skip
+
+
+def no_guide(x):
+    pass
+
+
+@pytest.mark.parametrize("way", list(LOSSES))
+@pytest.mark.parametrize("rows", [torch.arange(20) < 8, torch.zeros(20, dtype=torch.bool)])
+def test_masks_of_observations_are_refused_by_their_name(way, rows):
     def masked(x):
         with pyro.plate("data", len(x)):
-            rows = torch.arange(len(x)) < 8
             pyro.sample("x", EnergyModel(IsingEnergy(3)), obs=x, obs_mask=rows)
 
     with pytest.raises(
         ValueError, match=r"site 'x' to be observed, but got obs_mask.*mask=.*isnan"
     ):
-        pyro_rm.RatioMatchingLoss().loss(masked, lambda x: None, BITS)
+        LOSSES[way](masked)
+
+
+TRACED = {
+    "NUTS": lambda: MCMC(
+        NUTS(ratio_matching(program), jit_compile=True), num_samples=1, disable_progbar=True
+    ).run(BITS),
+    "NUTS without warnings": lambda: MCMC(
+        NUTS(ratio_matching(program), jit_compile=True, ignore_jit_warnings=True),
+        num_samples=1, disable_progbar=True,
+    ).run(BITS),
+    "HMC": lambda: MCMC(
+        HMC(ratio_matching(program), num_steps=2, jit_compile=True),
+        num_samples=1, disable_progbar=True,
+    ).run(BITS),
+    "torch.jit.trace": lambda: torch.jit.trace(
+        ratio_matching(Program()), (BITS,), check_trace=False
+    ),
+    "an ELBO": lambda: pyro_rm.RatioMatchingLoss(elbo=JitTrace_ELBO()),
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's tracer warns of much
-def test_traces_of_torch_are_refused():
-    with pytest.raises(ValueError, match=r"torch\.jit"):
-        MCMC(NUTS(ratio_matching(program), jit_compile=True), num_samples=1).run(BITS)
-    with pytest.raises(ValueError, match=r"torch\.jit"):
-        torch.jit.trace(ratio_matching(Program()), (BITS,), check_trace=False)
-    with pytest.raises(ValueError, match="without jit"):
-        pyro_rm.RatioMatchingLoss(elbo=JitTrace_ELBO())
+@pytest.mark.parametrize("way", list(TRACED))
+def test_traces_of_torch_are_refused(way):
+    with pytest.raises(ValueError, match=r"torch\.jit|without jit"):
+        TRACED[way]()
 
 
 class Noisy(nn.Module):
@@ -171,20 +259,24 @@ def svi(energy, **options):
     return SVI(model, lambda x: None, optimizer, pyro_rm.RatioMatchingLoss())
 
 
-def test_loaded_parameter_stores_say_how_to_use_them(tmp_path):
-    trained = svi(MLPEnergy(3, (8,)))
+@pytest.mark.parametrize("make", [
+    lambda: MLPEnergy(3, (8,)), lambda: RBMEnergy(3, 2), lambda: IsingEnergy(3),
+    lambda: 2 * MLPEnergy(3, (4,)),
+], ids=["network", "RBM", "Ising", "sum"])  # fmt: skip
+def test_loaded_parameter_stores_say_how_to_use_them(tmp_path, make):
+    trained = svi(make())
     for _ in range(20):
         trained.step(BITS)
     reached = trained.evaluate_loss(BITS)
     pyro.get_param_store().save(str(tmp_path / "store"))
     pyro.clear_param_store()
     pyro.get_param_store().load(str(tmp_path / "store"))
-    fresh = svi(MLPEnergy(3, (8,)))
+    fresh = svi(make())
     with pytest.warns(UserWarning, match="update_module_params=True"):
         fresh.evaluate_loss(BITS)
     with pytest.raises(ValueError, match="update_module_params=True"):
         fresh.step(BITS)
-    loaded = svi(MLPEnergy(3, (8,)), update_module_params=True)
+    loaded = svi(make(), update_module_params=True)
     assert loaded.evaluate_loss(BITS) == pytest.approx(reached)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
