@@ -24,7 +24,8 @@ NOT_EVERYWHERE = ("arviz", "dimod", "lightning", "sklearn")  # packages that blo
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
     "energy_checks", "enumeration", "generic_paths", "joint_levels", "losses", "missing",
-    "noise_levels", "posteriors", "read_off", "supports", "systematic_sampling", "terms", "training",
+    "noise_levels", "posteriors", "read_off", "supports", "systematic_sampling", "terms",
+    "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL
