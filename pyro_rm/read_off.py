@@ -164,7 +164,7 @@ def background_log_prob(
     batch = encoded.shape[: encoded.dim() - len(space.encoded_shape)]
     background = levels.background
     if background is None:
-        each = torch.tensor([-math.log(k) for k in space.categories]).to(encoded)
+        each = encoded.new_tensor([-math.log(k) for k in space.categories])
         counted = each if active is None else each * active
         return counted.sum(-1).expand(batch)
     if active is None:
