@@ -121,7 +121,8 @@ def sandwich(
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
     inverse, failed = torch.linalg.inv_ex(curvature)
     if failed:  # a coupling that no row shows: its variance is to be large
-        curvature.diagonal().add_(_LEAST_CURVATURE * curvature.diagonal().abs().max())
+        largest = curvature.diagonal().abs().max().clamp(min=_LEAST_CURVATURE)
+        curvature.diagonal().add_(_LEAST_CURVATURE * largest)
         inverse = torch.linalg.inv(curvature)
     spread = inverse @ products
     low, high = space.states

@@ -127,3 +127,14 @@ def test_couplings_that_run_off_where_others_are_bounded_are_separated_too(seed)
     assert ((separated.lower <= separated.coupling) & (separated.coupling <= separated.upper)).all()
     fits = BatchedFits.of(network, torch.as_tensor(x))(torch.ones(1, 60, dtype=torch.float64))[0]
     assert fits.abs().max() < 7
+
+
+@pytest.mark.filterwarnings("ignore:The coupling:UserWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tables_of_fewer_rows_than_columns_are_separated_throughout(dtype):
+    """Each column is predicted exactly by the others: no row tells anything."""
+    x = (np.random.default_rng(1).random((8, 12)) < 0.5).astype(float)
+    x = x[:, (x.std(0) > 0)]
+    network = IsingNetwork(selection=None, dtype=dtype).fit(x)
+    assert len(network.separated_) == len(network.edges_)
+    assert np.abs(network.weights_).max() < 7
