@@ -95,7 +95,8 @@ def fit_peer(x: Tensor, num_hidden: int, pool: int, seconds: float, rate: float)
         energy.weight.copy_(machine.W.mT.reshape(energy.weight.shape))
         energy.visible_bias.copy_(machine.b)
         energy.bias.copy_(machine.c)
-        assert torch.allclose(energy(x[:9]) - energy(x[:1]), machine(x[:9]) - machine(x[:1]))
+        apart = (energy(x[:9]) - energy(x[:1])) - (machine(x[:9]) - machine(x[:1]))
+        assert apart.abs().max() < 1e-3
     return energy
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -15,12 +15,14 @@ from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
 from pyro_rm.energy_checks import is_validating
 from pyro_rm.energy_protocol import Context, EnergyError
+from pyro_rm.joint_levels import drawn_noise, with_level_term
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
+from pyro_rm.terms import Terms
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,54 +52,6 @@ class EstimatorOptions(KeywordOptions, total=False):
 
     objective: str | Objective
     num_neighbors: NumNeighbors
-
-
-class Terms(NamedTuple):
-    r"""What an estimate is made of: contributions of the visited units, and their weights.
-
-    Both have shape ``units + batch_shape``; a unit is a neighbor or a site, as the objective
-    says, and a weight of 0 marks padding. An exact sum has weights of 1.
-
-    :param contributions: What each visited unit contributes.
-    :param weights: What it counts.
-    :param correction: What a control variate adds to the weighted sum, ``batch_shape``; its mean
-        over draws is zero. None if there is none.
-
-    Example:
-
-        >>> terms = Terms(torch.tensor([[0.5], [0.1]]), torch.tensor([[1.0], [5.0]]))
-        >>> terms.value
-        tensor([1.])
-        >>> terms.effective_sample_size
-        tensor([1.3846])
-    """
-
-    contributions: Tensor
-    weights: Tensor
-    correction: Tensor | None = None
-
-    @property
-    def value(self) -> Tensor:
-        """The weighted sum, and its correction, ``batch_shape``."""
-        total = (self.contributions * self.weights).sum(0)
-        return total if self.correction is None else total + self.correction
-
-    @property
-    def effective_sample_size(self) -> Tensor:
-        r"""Kish's :math:`(\sum w)^2 / \sum w^2`, ``batch_shape``; 0 where nothing was visited.
-
-        Far below the number of visited units, few of them carry the estimate: raise
-        ``num_neighbors`` or the proposal's ``uniform_share``.
-        """
-        tiny = torch.finfo(self.weights.dtype).tiny
-        return self.weights.sum(0).square() / self.weights.square().sum(0).clamp(min=tiny)
-
-    @property
-    def largest_share(self) -> Tensor:
-        """Share of the largest weighted contribution in their sum, ``batch_shape``; or 0."""
-        weighted = self.contributions * self.weights
-        total = weighted.sum(0)
-        return torch.where(total == 0, 0.0, weighted.amax(0) / total)
 
 
 @dataclass(frozen=True)
@@ -215,12 +169,7 @@ class Estimator:
             asked = _DEFAULT_NEIGHBORS if self.num_neighbors is None else int(self.num_neighbors)
             few = replace(self, num_neighbors=math.ceil(asked / 3))
         pairs = few.joint_terms(target, level, noisy)
-        corrections = [t for t in (own.correction, pairs.correction) if t is not None]
-        return Terms(
-            torch.cat([own.contributions, pairs.contributions]),
-            torch.cat([own.weights.expand(own.contributions.shape), weight * pairs.weights]),
-            None if not corrections else corrections[0] + weight * corrections[1],
-        )
+        return own.beside(pairs, weight)
 
     def joint_terms(self, target: Target, level: Tensor, encoded: Tensor) -> Terms:
         r"""Contributions of data at levels of noise, that of the level itself last.
@@ -237,15 +186,7 @@ class Estimator:
                 f"Expected a consistent objective with levels of noise, but got "
                 f"{self._objective!r}. Use objective='pseudolikelihood'."
             )
-        sites = self.terms(target.on(level), encoded)
-        energies = target.level_energies(encoded, len(target.levels))
-        logits = target.levels.log_shares(energies) - energies
-        term = -logits.log_softmax(-1).gather(-1, level[..., None]).movedim(-1, 0)
-        return Terms(
-            torch.cat([sites.contributions, term]),
-            torch.cat([sites.weights.expand(sites.contributions.shape), torch.ones_like(term)]),
-            sites.correction,
-        )
+        return with_level_term(target, level, encoded, self.terms(target.on(level), encoded))
 
     def _exact(self, target: Target, x: Tensor) -> Terms:
         table = target.gap_table(x, self.max_neighbors_per_chunk)
@@ -288,20 +229,6 @@ class Estimator:
                 "objective='pseudolikelihood', which grows linearly, or a lower learning rate."
             )
         return terms
-
-
-def drawn_noise(target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
-    """A level of noise for each datum, and the data at it.
-
-    :param target: One with levels; inactive sites are left alone.
-    :param encoded: Encoded data, ``batch_shape + encoded_shape``.
-    :returns: Shapes ``batch_shape`` and like ``encoded``.
-    """
-    assert target.levels is not None
-    level = target.levels.draw(target.batch_shape_of(encoded), encoded.device)
-    value = target.decode(encoded)
-    noisy = target.levels.redrawn(target.space, value, level, active=target.active)
-    return level, target.encode(noisy)
 
 
 def estimate(

@@ -23,8 +23,9 @@ PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated"
 NOT_EVERYWHERE = ("arviz", "dimod", "lightning", "sklearn")  # packages that blocks import
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
-    "energy_checks", "enumeration", "generic_paths", "losses", "missing", "noise_levels",
-    "posteriors", "read_off", "supports", "systematic_sampling", "training",
+    "energy_checks", "enumeration", "generic_paths", "joint_levels", "losses", "missing",
+    "noise_levels", "posteriors", "read_off", "supports", "systematic_sampling", "terms",
+    "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [
     f"pyro_rm.{m.name}" for m in pkgutil.iter_modules(pyro_rm.__path__) if m.name not in INTERNAL

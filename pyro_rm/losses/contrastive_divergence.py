@@ -10,7 +10,7 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from pyro_rm.checks import check_counts
-from pyro_rm.estimators import drawn_noise
+from pyro_rm.joint_levels import drawn_noise
 from pyro_rm.losses.surrogate_loss import NONLINEAR, SurrogateLoss
 from pyro_rm.markov_steps import Chains, MarkovStep, SimulatedTempering
 from pyro_rm.target import Target

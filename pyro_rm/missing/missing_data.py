@@ -11,7 +11,8 @@ from torch import Tensor
 from pyro_rm.checks import check_counts, check_real
 from pyro_rm.energy_checks import check_layers
 from pyro_rm.energy_protocol import Context
-from pyro_rm.estimators import Estimator, drawn_noise
+from pyro_rm.estimators import Estimator
+from pyro_rm.joint_levels import drawn_noise
 from pyro_rm.markov_steps import Chains, MarkovStep
 from pyro_rm.markov_steps.chains import starting_data
 from pyro_rm.missing.fill import Fill

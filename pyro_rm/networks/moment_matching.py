@@ -17,7 +17,7 @@ from pyro_rm.networks.fitter import NetworkFit
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import sweep_of
 
-_SWEEPS_TO_ARRIVE = 500  # of each chain, before agreement is looked at: families mix slowly
+_SWEEPS_TO_ARRIVE = 100  # of each chain, before agreement is looked at
 
 
 class Moments(NamedTuple):
@@ -82,9 +82,9 @@ class MomentMatching:
 
     agreement: float = 0.95
     max_steps: int = 3000
-    num_chains: int = 4000
+    num_chains: int = 8000
     num_moving: int = 1000
-    num_sweeps: int = 10
+    num_sweeps: int = 5
     learning_rate: float = 0.5
     progress: bool = True
 

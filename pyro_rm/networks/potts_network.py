@@ -41,7 +41,7 @@ class PottsNetwork(Network):
     :param num_categories: Categories a site: a number, one for each site, or None for as many
         as each column has.
     :param ridge: :math:`\rho` in :math:`\rho \sum_{i<j} \lVert J_{ij} \rVert^2` on the summed
-        objective; None: :math:`0.2 (D - 1)` [1], a twentieth of it if generative.
+        objective; None: :math:`0.2 (D - 1)` [1], a tenth of it if generative.
     :param identity: Sequences that agree at this share of sites count as one, see
         :func:`~pyro_rm.networks.sequence_weights`; None: all rows count.
     :param num_penalties: Short for ``Selection("held_out", num_penalties=..., ratio=0.05)``, two
@@ -144,7 +144,7 @@ class PottsNetwork(Network):
     def _fitter(self, num_sites: int) -> Fitter:
         check_counts(max_steps=self.max_steps)
         check_counts(2 if self.num_penalties == 1 else 0, num_penalties=self.num_penalties)
-        ridge = (0.01 if self.generative else 0.2) * (num_sites - 1)
+        ridge = (0.02 if self.generative else 0.2) * (num_sites - 1)
         ridge = ridge if self.ridge is None else self.ridge
         return Fitter(
             self._estimator(), ridge=ridge, field_ridge=_FIELD_RIDGE, max_steps=self.max_steps
