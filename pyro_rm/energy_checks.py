@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sized
 from weakref import WeakKeyDictionary
 
@@ -58,8 +59,18 @@ def check_energies(
         raise EnergyError(
             f"Expected finite energies, but got {bad} "
             f"({int((~finite).sum())} of {finite.numel()}). "
-            "Lower the learning rate, clip gradients, or bound the parameters."
+            "Lower the learning rate, clip gradients, or bound the parameters." + _forbidden(bad)
         )
+
+
+def _forbidden(bad: float) -> str:
+    """What to do instead of forbidding states by an infinite energy."""
+    if bad != math.inf:
+        return ""
+    return (
+        " If states are forbidden, leave them out of the space: code sites of which one is on as "
+        "one site with many categories, and fix cells that cannot change by active=."
+    )
 
 
 def _way_out(result: object, batch_shape: torch.Size, input_shape: tuple[int, ...]) -> str:

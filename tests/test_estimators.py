@@ -131,6 +131,7 @@ def test_data_of_the_wrong_type(x):
 
 @pytest.mark.parametrize(("energy", "options", "message"), [
     (lambda x: x.sum(-1) / 0, {}, "finite energies"),
+    (lambda x: x.sum(-1) / 0, {}, r"If states are forbidden, .* one site .* by active="),
     (lambda x: x, {}, "to have shape"),
     (lambda x: x.round().detach().sum(-1), {"proposal": "gradient"}, "differentiable in x"),
     (lambda x: 60 * x.sum(-1), {"objective": "squared_ratio"}, "overflowed"),

@@ -124,15 +124,16 @@ class _OneByOne:
 
     def run(self, weights: Tensor) -> Tensor:
         """Parameters, couplings first, ``(p,)``, for weights ``(N,)``."""
-        point, count = self.start.clone(), len(self.paired)
-        hessian = self._steps(point, weights, self.ridge, _ORDINAL_STEPS)
-        variances = torch.linalg.inv(hessian).diagonal()[:count]
-        separated = (variances > LEAST_INFORMATION) & self.paired
-        if separated.any():
-            ridge = self.ridge.clone()
+        point, count, ridge = self.start.clone(), len(self.paired), self.ridge.clone()
+        hessian = self._steps(point, weights, ridge, _ORDINAL_STEPS)
+        while True:
+            variances = torch.linalg.inv(hessian).diagonal()[:count]
+            separated = (variances > LEAST_INFORMATION) & self.paired
+            separated &= ridge[:count] < SEPARATION_RIDGE
+            if not separated.any():
+                return point
             ridge[:count] += SEPARATION_RIDGE * separated
-            self._steps(point, weights, ridge, _MORE_STEPS)
-        return point
+            hessian = self._steps(point, weights, ridge, _MORE_STEPS)
 
     def _steps(self, point: Tensor, weights: Tensor, ridge: Tensor, num_steps: int) -> Tensor:
         bent, total, before = torch.diag(2 * ridge), weights.sum(), torch.inf
@@ -182,12 +183,15 @@ class _Fit:
     def run(self) -> Tensor:
         """Parameters, couplings first, ``(B, p)``."""
         fits, count = self._minimize(), len(self.energy.weight)
-        variances = torch.linalg.inv(fits.hessians(self.point)).diagonal(dim1=1, dim2=2)
-        separated = (variances * self.units**2)[:, :count] > LEAST_INFORMATION
-        if separated.any():
-            self.ridge[:, :count] += SEPARATION_RIDGE * self.units[:count] ** 2 * separated
-            self._minimize()
-        return self.point
+        bound = SEPARATION_RIDGE * self.units[:count] ** 2
+        while True:
+            variances = torch.linalg.inv(fits.hessians(self.point)).diagonal(dim1=1, dim2=2)
+            separated = (variances * self.units**2)[:, :count] > LEAST_INFORMATION
+            separated &= self.ridge[:, :count] < bound
+            if not separated.any():
+                return self.point
+            self.ridge[:, :count] += bound * separated
+            fits = self._minimize()
 
     def _minimize(self) -> BinaryFits:
         """Fit, and weigh the fills of blanks anew until that changes nothing."""

@@ -102,14 +102,33 @@ class Fitter:
         if not covariance or too_many:
             return NetworkFit(model.energy, model.edges, None, objective, ridge=self.ridge)
         spread = self._sandwich(model, observations)
-        separated = spread.diverging
-        if separated and not isinstance(self.ridge, Tensor) and self.ridge == 0:
-            low, high = observations.space.states
-            bounds = observations.weights.new_zeros(len(edges))
-            bounds[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
-            fit = replace(self, ridge=bounds)(observations, edges, start=model)
-            return replace(fit, separated=separated)
-        return NetworkFit(model.energy, model.edges, spread, objective, ridge=self.ridge)
+        fit = NetworkFit(model.energy, model.edges, spread, objective, ridge=self.ridge)
+        return self._bounded(fit, observations)
+
+    def _bounded(self, fit: NetworkFit, observations: Observations) -> NetworkFit:
+        """The fit with a ridge on its separated couplings, and on those that then run off in turn.
+
+        Where some are bounded, others can take their place, to the same fit without bounds.
+        """
+        given = not isinstance(self.ridge, Tensor) and self.ridge > 0
+        low, high = observations.space.states
+        while not given and fit.sandwich is not None:
+            separated = {*fit.separated, *fit.sandwich.diverging}
+            if len(separated) == len(fit.separated):
+                break
+            ridge = observations.weights.new_zeros(len(fit.edges))
+            ridge[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
+            fixed = replace(self, ridge=ridge)
+            latest = fixed(observations, fit.edges, covariance=False, start=fit.model)
+            fit = replace(
+                fit,
+                energy=latest.energy,
+                sandwich=fixed._sandwich(latest.model, observations),
+                objective=latest.objective,
+                ridge=ridge,
+                separated=tuple(sorted(separated)),
+            )
+        return fit
 
     def with_fills(
         self,
@@ -134,6 +153,17 @@ class Fitter:
         with seeded(0):  # the support is that of the data, whatever the user's seed
             observations = refill(observations, fit.model, num_steps=5)
         fit = select(observations)
+        while True:
+            observations, fit = self._refilled(observations, fit, num_rounds)
+            bounded = self._bounded(fit, observations)
+            if bounded is fit:
+                return fit
+            fit = bounded
+
+    def _refilled(
+        self, observations: Observations, fit: NetworkFit, num_rounds: int
+    ) -> tuple[Observations, NetworkFit]:
+        """Fills and the mean of fits to them, in turns."""
         fixed = replace(self, ridge=fit.ridge)
         parameters = list(fit.energy.parameters())
         sums = [torch.zeros_like(parameter) for parameter in parameters]
@@ -148,7 +178,7 @@ class Fitter:
             for parameter, total in zip(parameters, sums, strict=True):
                 parameter.copy_(total / len(counted))
         spread = None if fit.sandwich is None else fixed._sandwich(fit.model, observations)
-        return replace(fit, sandwich=spread, objective=latest.objective)
+        return observations, replace(fit, sandwich=spread, objective=latest.objective)
 
     def filler(
         self, observations: Observations, edges: Tensor, num_rounds: int = 6

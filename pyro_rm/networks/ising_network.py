@@ -123,7 +123,7 @@ class IsingNetwork(CoupledNetwork):
 
     @property
     def _coding(self) -> Any:
-        return self.states_
+        return self.states_, self.words_
 
     def _weights_of(self, couplings: Tensor) -> Tensor:
         return couplings

@@ -69,7 +69,8 @@ def one_sided(profile: Tensor | Any, threshold: float) -> tuple[float, float]:
         (0.5, inf)
     """
     grid, statistic = profile
-    outside = np.nonzero(statistic[:-1] > threshold)[0]
+    # beyond the best value the ridges of other separated couplings count, not the data
+    outside = np.nonzero(statistic[: np.argmin(statistic)] > threshold)[0]
     if len(outside) == 0:
         return (-np.inf, np.inf)
     at = int(outside[-1])

@@ -15,6 +15,7 @@ from pyro_rm.networks.site_regressions import SiteRegressions
 from pyro_rm.objectives import Objective
 
 LEAST_INFORMATION = 25.0  # variance of a log odds ratio
+_LEAST_CURVATURE = 1e-6  # of that of the best known parameter
 _COLUMNS_AT_ONCE = 128
 _ENTRIES_AT_ONCE = 2**24  # of gradients
 
@@ -118,7 +119,11 @@ def sandwich(
     penalty = products.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
-    inverse = torch.linalg.inv(curvature)
+    inverse, failed = torch.linalg.inv_ex(curvature)
+    if failed:  # a coupling that no row shows: its variance is to be large
+        largest = curvature.diagonal().abs().max().clamp(min=_LEAST_CURVATURE)
+        curvature.diagonal().add_(_LEAST_CURVATURE * largest)
+        inverse = torch.linalg.inv(curvature)
     spread = inverse @ products
     low, high = space.states
     variances = inverse.diagonal()[:num_couplings].view(-1, width**2) * paired.flatten(1)

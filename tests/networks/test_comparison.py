@@ -164,3 +164,21 @@ def test_what_cannot_be_compared_is_refused():
         compare(PottsNetwork(ridge=0.0).fit(np.random.default_rng(0).integers(3, size=(99, 3))), 1)
     with pytest.raises(ValueError, match="level between 0 and 1"):
         compare(network, network, level=2)
+
+
+def test_networks_whose_answers_are_ordered_otherwise_are_refused():
+    """The coupling of a column that is coded the other way round has the other sign."""
+    cells = np.where(torch.rand(200, 3).numpy() < 0.5, "yea", "nay")
+    orders = [["nay", "yea"], ["yea", "nay"]]
+    networks = []
+    for order in orders:
+        table = pd.DataFrame({
+            name: pd.Categorical(cells[:, column], orders[0] if column else order, ordered=True)
+            for column, name in enumerate("abc")
+        })  # fmt: skip
+        networks.append(IsingNetwork(selection=None).fit(table))
+    first, second = networks
+    assert first.couplings_[0, 1] == pytest.approx(-second.couplings_[0, 1], abs=1e-4)
+    assert compare(first, first).all_edges.statistic == 0
+    with pytest.raises(ValueError, match="same codings"):
+        compare(first, second)

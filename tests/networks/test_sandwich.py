@@ -10,6 +10,7 @@ from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
 from pyro_rm.networks import IsingNetwork
+from pyro_rm.networks.batched_fits import BatchedFits
 from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
@@ -104,3 +105,36 @@ def test_couplings_about_which_blanks_leave_less_than_nothing_are_separated():
         network = IsingNetwork(selection=None, random_state=0).fit(x)
     assert [0, 1] in network.separated_.tolist()
     assert np.abs(network.weights_).max() < 1.5
+
+
+@pytest.mark.filterwarnings("ignore:The coupling:UserWarning")
+@pytest.mark.parametrize("seed", [0, 1, 3, 18])
+def test_couplings_that_run_off_where_others_are_bounded_are_separated_too(seed):
+    """Sixty rows with blanks, of rare answers; in the second table a pair shows in no row."""
+    rng = np.random.default_rng(seed)
+    x = (rng.random((60, 5)) < [0.06, 0.1, 0.1, 0.9, 0.5]).astype(float)
+    x[:, 3] = np.where(rng.random(60) < 0.5, x[:, 0], x[:, 3])
+    x[rng.random(x.shape) < 0.1] = np.nan
+    network = IsingNetwork(selection=None, random_state=0, num_rounds=4).fit(x)
+    assert len(network.separated_) > 0
+    assert np.abs(network.weights_).max() < 7
+    known = np.isfinite(network.standard_errors_)
+    assert known.sum() + len(network.separated_) == 10
+    assert network.standard_errors_[known].max() < 5
+    table = network.summary()
+    separated = table[table.separated]
+    assert (np.isinf(separated.lower) | np.isinf(separated.upper)).all()
+    assert ((separated.lower <= separated.coupling) & (separated.coupling <= separated.upper)).all()
+    fits = BatchedFits.of(network, torch.as_tensor(x))(torch.ones(1, 60, dtype=torch.float64))[0]
+    assert fits.abs().max() < 7
+
+
+@pytest.mark.filterwarnings("ignore:The coupling:UserWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tables_of_fewer_rows_than_columns_are_separated_throughout(dtype):
+    """Each column is predicted exactly by the others: no row tells anything."""
+    x = (np.random.default_rng(1).random((8, 12)) < 0.5).astype(float)
+    x = x[:, (x.std(0) > 0)]
+    network = IsingNetwork(selection=None, dtype=dtype).fit(x)
+    assert len(network.separated_) == len(network.edges_)
+    assert np.abs(network.weights_).max() < 7
