@@ -106,6 +106,11 @@ class MLPEnergy(LinearFirstEnergy):
         return one
 
     @property
+    def is_shallow(self) -> bool:
+        """Whether it has one hidden layer, so that a walk over its sites is cheap."""
+        return len(self.layers) == 2
+
+    @property
     def _last(self) -> nn.Linear:
         return self.layers[-1]  # type: ignore[return-value]
 

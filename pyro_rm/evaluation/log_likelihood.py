@@ -118,7 +118,8 @@ def log_likelihood(
 
     .. note:: One energy a datum, and the partition function's cost. Reverse chains from data
         bound nothing: the bracket is a diagnostic. For a stochastic bound pass the
-        result of annealing from exact samples.
+        result of annealing from exact samples. Within a budget, runs are repeated until a bracket
+        is narrow enough: the chance that an end of it is wrong is that of a run times their number.
     """
     _check_limits(budget, accuracy, num_chains, inverse_temperatures)
     check_counts(0, num_steps=num_steps)

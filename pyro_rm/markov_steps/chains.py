@@ -175,7 +175,8 @@ def burn_in_step(target: Target, start: Tensor) -> MarkovStep:
     """The fastest valid step for chains that have a burn-in, in which a step can adapt.
 
     :func:`default_step`, but many sites at once where a sweep would cost an energy a site: for
-    energies without a table of gaps on more than 16 sites, whose gradient reaches the data.
+    energies without a table of gaps on more than 16 sites, whose gradient reaches the data. A
+    sweep of an MLP with one hidden layer costs little more than an energy.
 
     :param target: What the chains follow.
     :param start: Where they start, encoded, ``batch_shape + encoded_shape``.
@@ -191,13 +192,21 @@ def burn_in_step(target: Target, start: Tensor) -> MarkovStep:
     """
     chosen = default_step(target)
     is_small = target.space.num_sites <= _FEW_SITES
-    if is_small or chosen != GibbsSweep() or target.has_gap_table or start.numel() == 0:
+    if is_small or chosen != GibbsSweep() or start.numel() == 0 or _sweeps_cheaply(target.energy):
         return chosen
     try:
         _, gaps = target.energy_and_gaps(start)
     except EnergyError:
         return chosen
     return ParallelGibbs() if gaps.is_meta or bool(gaps.any()) else chosen
+
+
+def _sweeps_cheaply(energy: Any) -> bool:
+    """Whether a sweep costs about as much as some evaluations, of a sum if it does of all terms."""
+    if getattr(energy, "terms", None):
+        return all(_sweeps_cheaply(term.energy) for term in energy.terms)
+    has_gaps = fast_path(energy, "gap_table") is not None
+    return has_gaps or bool(getattr(energy, "is_shallow", False))
 
 
 def starting_data(target: Target, batch_shape: torch.Size, initial: Tensor | None = None) -> Tensor:

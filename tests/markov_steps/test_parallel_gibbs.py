@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pyro_rm import StateSpace, Target
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, SumEnergy
 from pyro_rm.enumeration import Enumeration
+from pyro_rm.evaluation import IndependentSites
 from pyro_rm.markov_steps import Chains, GibbsSweep, MarkovSampler, ParallelGibbs
 from pyro_rm.markov_steps.chains import burn_in_step
 
@@ -72,9 +73,14 @@ def test_the_share_is_a_probability():
 
 def test_which_step_chains_with_a_burn_in_take():
     start = torch.zeros(3, 40)
-    assert burn_in_step(Target.of(MLPEnergy(40, (8,))), start) == ParallelGibbs()
+    assert burn_in_step(Target.of(MLPEnergy(40, (8, 8))), start) == ParallelGibbs()
+    assert burn_in_step(Target.of(MLPEnergy(40, (8,))), start) == GibbsSweep()
+    base = IndependentSites.uniform(StateSpace(40))
+    for sizes, step in (((8, 8), ParallelGibbs()), ((8,), GibbsSweep())):
+        mixed = SumEnergy((0.3, base), (0.7, MLPEnergy(40, sizes)))
+        assert burn_in_step(Target.of(mixed), start) == step
     assert burn_in_step(Target.of(Network(40), StateSpace(40)), start) == ParallelGibbs()
-    assert burn_in_step(Target.of(MLPEnergy(10, (8,))), start[:, :10]) == GibbsSweep()
+    assert burn_in_step(Target.of(MLPEnergy(10, (8, 8))), start[:, :10]) == GibbsSweep()
     assert burn_in_step(Target.of(IsingEnergy(40)), start) == GibbsSweep()
 
     def flat(x):
@@ -96,7 +102,7 @@ def test_a_draw_costs_fewer_energies_than_a_sweep():
 def test_draws_are_of_the_model():
     """Means of 17 sites differ by less than 6.3 sd of two samples: fails below 1e-8."""
     torch.manual_seed(1)
-    energy = MLPEnergy(17, (6,))
+    energy = MLPEnergy(17, (6, 6))
     for parameter in energy.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     target = Target.of(energy)
