@@ -164,7 +164,7 @@ def test_pages_show_what_their_blocks_print(tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text(text)
     assert extension.shown(tmp_path / "page.md")
     (tmp_path / "generated").mkdir()
-    (tmp_path / "generated" / "page.json").write_text('["", "42\\n"]')
+    (tmp_path / "generated" / "page.json").write_text('{"printed": ["", "42\\n"]}')
     source = [text]
     extension.show(None, "page", source)
     shown = "```{code-block} text\n:class: output\n\n42\n```\n"

@@ -1,7 +1,7 @@
 """Runs the Python blocks of pages when the site is built, and shows what each prints below it.
 
 Each block runs alone, after those that it names (see ``page_blocks``). What a page printed, and
-the figures that it saved, are kept in ``docs/generated`` and made anew where the page is younger.
+the figures that it saved, are kept in ``docs/generated``, and made anew where its code changed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ DOCS = Path(__file__).parent.parent
 
 def shown(page: Path) -> bool:
     """Whether a block of a page prints or saves something."""
-    code = "".join(block.code for block in blocks(page.read_text()))
+    code = "".join(_codes(page.read_text()))
     return "print(" in code or ".savefig(" in code
+
+
+def _codes(text: str) -> list[str]:
+    return [block.code.lstrip("\n") for block in blocks(text)]
 
 
 def _kept(page: str) -> Path:
@@ -29,14 +33,14 @@ def _kept(page: str) -> Path:
 
 
 def run_all(app: Sphinx) -> None:
-    """Run all pages that print or draw and that have not run since they were written."""
+    """Run all pages that print or draw and that have not run since their code was written."""
     (DOCS / "generated").mkdir(exist_ok=True)
     runner = Runner("--figures", str(DOCS / "generated"))
     for page in filter(shown, pages_with_blocks()):
-        kept = _kept(str(page.relative_to(DOCS).with_suffix("")))
-        if not kept.exists() or kept.stat().st_mtime < page.stat().st_mtime:
+        kept, codes = _kept(str(page.relative_to(DOCS).with_suffix(""))), _codes(page.read_text())
+        if not kept.exists() or json.loads(kept.read_text())["codes"] != codes:
             try:
-                kept.write_text(json.dumps(runner(page)))
+                kept.write_text(json.dumps({"codes": codes, "printed": runner(page)}))
             except RuntimeError as error:
                 raise ExtensionError(str(error)) from error
     runner.close()
@@ -46,7 +50,7 @@ def show(app: Sphinx, page: str, source: list[str]) -> None:
     """Put what a block prints below it."""
     if not _kept(page).exists() or not BLOCK.search(source[0]):
         return
-    printed = iter(json.loads(_kept(page).read_text()))
+    printed = iter(json.loads(_kept(page).read_text())["printed"])
 
     def with_output(block: re.Match[str]) -> str:
         text = next(printed)

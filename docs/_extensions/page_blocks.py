@@ -23,6 +23,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,9 @@ BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 FIRST_LINE = re.compile(r"# (?:block: (?P<name>[\w -]+))?(?:, )?(?:after: (?P<after>[\w -]+))?\n")
 # Of Lightning and ArviZ: advice that a small example does not need.
 EXPECTED_WARNINGS = [".*LeafSpec", ".*does not have many workers", "\\s*ArviZ is undergoing"]
+
+Names = dict[str, Any]
+Run = Callable[[int, Names], bool]
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ def pages_with_blocks() -> list[Path]:
 
 
 def chains(page: list[Block]) -> list[list[int]]:
-    """Numbers of the blocks to run in one process, one chain for each block that ends one.
+    """Numbers of the blocks that go one after the other, for each block that ends such a chain.
 
-    Who runs these chains has run every block alone: each is in a chain, after just those
+    Running these chains runs every block alone: each is in a chain, after just those
     blocks that it says go before it.
 
     :raises ValueError: If a name is given twice, or stands for no block above.
@@ -88,49 +92,43 @@ def chains(page: list[Block]) -> list[list[int]]:
     return [[*before[n], n] for n in range(len(page)) if n not in inner]
 
 
-def _run(programs: list[str], page: str, strict: bool) -> dict[str, Any]:
-    """Run programs one after the other, in this process: what each printed, and what went wrong."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    printed: list[str] = []
+def _run(code: str, names: Names, page: str, strict: bool) -> dict[str, Any]:
+    """Run a block in this process: what it printed, and what went wrong."""
+    text = io.StringIO()
     with warnings.catch_warnings():
         if strict:
             warnings.simplefilter("error")
             for message in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
         try:
-            for program in programs:
-                text = io.StringIO()
-                with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
-                    exec(compile(program, page, "exec"), names)
-                printed.append(text.getvalue())
+            with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
+                exec(compile(code, page, "exec"), names)
         except BaseException:
-            return {"printed": printed, "error": traceback.format_exc()}
-    return {"printed": printed, "error": None}
+            return {"printed": text.getvalue(), "error": traceback.format_exc()}
+    return {"printed": text.getvalue(), "error": None}
 
 
-def _run_in_fork(programs: list[str], page: str, figures: Path | None, strict: bool) -> list[str]:
-    """Run programs in a fork of this process and in an empty folder, and keep their figures."""
-    with TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
+def _run_in_forks(
+    folder: Path, numbers: list[int], names: Names, run: Run, after: dict[int | None, list[int]]
+) -> None:
+    """Run blocks, each in a fork of this process and a copy of its folder; and in that fork what
+    goes after the block, so that nothing is computed twice.
+    """
+    for number in numbers:
         child = os.fork()
         if not child:
-            work = Path(folder) / "work"
-            work.mkdir()
-            os.chdir(work)
-            answer.write_text(json.dumps(_run(programs, page, strict)))
+            own = folder.with_name(f"{folder.name}-{number}")
+            shutil.copytree(folder, own)
+            os.chdir(own)
+            if run(number, names):
+                _run_in_forks(own, after.get(number, []), names, run, after)
             sys.stdout.flush()
             os._exit(0)
         os.waitpid(child, 0)
-        result = json.loads(answer.read_text()) if answer.exists() else {"error": "It ended."}
-        if result["error"]:
-            raise RuntimeError(f"A block of {page} failed.\n{result['error']}")
-        for figure in (Path(folder) / "work").glob("*.png") if figures else ():
-            shutil.copy(figure, figures)  # type: ignore[arg-type]
-        return result["printed"]
 
 
 def run_page(page: Path, figures: Path | None = None, *, strict: bool = False) -> list[str]:
-    """Run each chain of a page's blocks in a fork of this process, which must be a fresh one.
+    """Run the blocks of a page in forks of this process, which must be a fresh one.
 
     :param page: The page.
     :param figures: Where figures go that blocks save.
@@ -139,12 +137,30 @@ def run_page(page: Path, figures: Path | None = None, *, strict: bool = False) -
     :raises RuntimeError: If a block fails.
     """
     found = blocks(page.read_text())
-    printed = [""] * len(found)
+    after: dict[int | None, list[int]] = {}
     for chain in chains(found):
-        programs = [found[number].code for number in chain]
-        texts = _run_in_fork(programs, str(page), figures, strict)
-        for number, text in zip(chain, texts, strict=True):
-            printed[number] = text
+        for last, number in zip([None, *chain], chain, strict=False):
+            if number not in after.setdefault(last, []):
+                after[last].append(number)
+    with TemporaryDirectory() as folder:
+
+        def run(number: int, names: Names) -> bool:
+            result = _run(found[number].code, names, str(page), strict)
+            (Path(folder) / f"{number}.json").write_text(json.dumps(result))
+            for figure in Path.cwd().glob("*.png") if figures else ():
+                shutil.copy(figure, figures)  # type: ignore[arg-type]
+            return result["error"] is None
+
+        start = Path(folder) / "work"
+        start.mkdir()
+        _run_in_forks(start, after.get(None, []), {"__name__": "__main__"}, run, after)
+        printed = []
+        for number in range(len(found)):
+            answer = Path(folder) / f"{number}.json"
+            result = json.loads(answer.read_text()) if answer.exists() else {"error": "It ended."}
+            if result["error"]:
+                raise RuntimeError(f"A block of {page} failed.\n{result['error']}")
+            printed.append(result["printed"])
     return printed
 
 
@@ -186,6 +202,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for figures that blocks save")
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
     arguments = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}  # threads do not fork
     for module in ("pyro_rm", "torch._dynamo"):  # the latter by any optimizer; once for all forks
         importlib.import_module(module)
     if arguments.answer:
@@ -201,7 +218,7 @@ def main() -> None:
     for page in arguments.pages or [DOCS.parent / "README.md", *pages_with_blocks()]:
         run_page(page, arguments.figures, strict=arguments.strict)
         found = blocks(page.read_text())
-        print(f"{page}: {len(found)} blocks in {len(chains(found))} processes", flush=True)
+        print(f"{page}: {len(found)} blocks in {len(chains(found))} chains", flush=True)
 
 
 if __name__ == "__main__":
