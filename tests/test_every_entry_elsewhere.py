@@ -22,6 +22,8 @@ from far_tensors import FAR, Far, elsewhere, send
 
 pytestmark = pytest.mark.filterwarnings("ignore:Base and model", "ignore:The ends are")
 BITS = torch.bernoulli(torch.full((12, 5), 0.5), generator=torch.Generator().manual_seed(0))
+ANSWERS = torch.bernoulli(torch.full((120, 5), 0.5), generator=torch.Generator().manual_seed(1))
+ANSWERS[::9, 2] = torch.nan
 BLANKS = BITS.masked_fill(torch.eye(12, 5, dtype=torch.bool), torch.nan)
 GRAPHS = [nx.path_graph(4), nx.star_graph(3), nx.cycle_graph(4)]
 SPACE = pyro_rm.StateSpace(5)
@@ -232,7 +234,7 @@ FAR_ENTRIES = {
     ),
     "IsingNetwork": lambda: (
         networks.IsingNetwork(device=FAR, num_fills=2, num_rounds=2)
-        .fit(BLANKS.repeat(9, 1))
+        .fit(ANSWERS)
         .energy_.weight.detach()
     ),
     "OrdinalNetwork": lambda: (

@@ -117,7 +117,8 @@ class Fitter:
             if len(separated) == len(fit.separated):
                 break
             ridge = observations.weights.new_zeros(len(fit.edges))
-            ridge[list(separated)] = SEPARATION_RIDGE * (high - low) ** 4
+            which = torch.tensor(sorted(separated), device=ridge.device)
+            ridge[which] = SEPARATION_RIDGE * (high - low) ** 4
             fixed = replace(self, ridge=ridge)
             latest = fixed(observations, fit.edges, covariance=False, start=fit.model)
             fit = replace(

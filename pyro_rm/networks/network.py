@@ -135,7 +135,8 @@ class Network(FittedNetwork):
 
     def _publish(self, X: Any, table: Table, observations: Observations, fit: NetworkFit) -> None:
         separated = list(fit.separated)
-        for first, second in fit.edges[separated].tolist():
+        edges = fit.edges.tolist()
+        for first, second in (edges[number] for number in separated):
             warnings.warn(separation_warning(table, first, second), stacklevel=3)
         self.energy_ = fit.energy.requires_grad_(False)
         self.edges_ = fit.edges.cpu().numpy()
