@@ -105,6 +105,21 @@ def separate_references(
     lines[start : start + len(references)] = "\n".join([*paragraphs, ""]).split("\n")
 
 
+def list_attributes(
+    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Make a list of the fitted attributes, which docstrings name in one paragraph."""
+    first = next(
+        (n for n, line in enumerate(lines) if line.startswith("Fitted attributes: ")), None
+    )
+    if first is None:
+        return
+    paragraph = list(takewhile(bool, lines[first:]))
+    parts = " ".join(paragraph).removeprefix("Fitted attributes: ").split("; ")
+    listed = ["**Fitted attributes**", "", *(f"- {part}" for part in parts)]
+    lines[first : first + len(paragraph)] = listed
+
+
 def check(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn about public names that no page documents."""
     documented = {name for name, *_ in env.get_domain("py").get_objects()}
@@ -123,6 +138,7 @@ def leave_out_builtins(app: Sphinx) -> tuple[()]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register."""
     app.connect("autodoc-process-docstring", separate_references)
+    app.connect("autodoc-process-docstring", list_attributes)
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check)
     app.connect("html-collect-pages", leave_out_builtins, priority=1)
