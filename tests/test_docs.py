@@ -363,7 +363,6 @@ GIVEN = {
     "docs/get_started.md": {"6.93"},  # ten coin flips, which a block prints
     "docs/index.md": {"3.10", "2.0"},  # Python, the license
     "docs/recipes.md": {"0.23", "1.0"},  # ArviZ
-    "docs/tutorials/covariates.md": {"90 %"},  # of the intervals
     # papers on arXiv; how often the midpoint tells two normals apart; the size of couplings
     "docs/theory.md": {"2402.10095", "2506.05310", "2605.26850", "2306.09332", "69 %", "0.3"},
 }
