@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pyro_rm.energies.ordinal import Site
 from pyro_rm.networks.columns import Table, cells_like, counted_rows, read_cells, row_weights
+from pyro_rm.networks.words import check_answers, declared_order, plain
 from pyro_rm.state_space import StateSpace
 
 KINDS = ("ordinal", "binary", "nominal")
@@ -61,7 +62,7 @@ def read_mixed(
     weights = row_weights(sample_weight, len(cells))
     used = cells if weights is None else cells[weights.numpy() > 0]
     columns = [
-        _column(own, name, given.get(name), _declared(table, name))
+        _column(own, name, given.get(name), declared_order(table, name))
         for own, name in zip(used.T, names, strict=True)
     ]
     values = _codes(cells, names, [column.categories for column in columns], weights)
@@ -96,8 +97,8 @@ def _codes(
     values = np.full(cells.shape, np.nan)
     for number, (name, own) in enumerate(zip(names, categories, strict=True)):
         places = {category: code for code, category in enumerate(own)}
-        for row, cell in enumerate(cells[:, number].tolist()):
-            if _is_blank(cell):
+        for row, cell in enumerate(map(plain, cells[:, number])):
+            if cell is None:
                 continue
             code = places.get(cell)
             if code is None and (weights is None or weights[row] > 0):
@@ -109,29 +110,16 @@ def _codes(
     return torch.from_numpy(values)
 
 
-def _is_blank(cell: Any) -> bool:
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell
-
-
-def _declared(table: Any, name: Any) -> tuple[list[Any], bool] | None:
-    """Categories that a data frame declares, and whether they are ordered."""
-    kind: Any = getattr(table[name], "dtype", None) if hasattr(table, "columns") else None
-    if getattr(kind, "categories", None) is None:
-        return None
-    return list(kind.categories), bool(getattr(kind, "ordered", True))  # polars.Enum is ordered
-
-
-def _column(
-    cells: Any, name: Any, given: str | None, declared: tuple[list[Any], bool] | None
-) -> Column:
-    found = {cell for cell in cells.tolist() if not _is_blank(cell)}
+def _column(cells: Any, name: Any, given: str | None, declared: tuple[list[Any], bool]) -> Column:
+    found = {plain(cell) for cell in cells} - {None}
+    check_answers([answer for answer in found if isinstance(answer, str)], name)
     numbers = all(isinstance(cell, Real) for cell in found)
-    if declared is not None:
+    if declared[0]:
         order = [category for category in declared[0] if category in found]
     else:
         order = sorted(found) if numbers else sorted(found, key=str)
     _check_found(order, name)
-    has_order = declared[1] if declared is not None else numbers
+    has_order = declared[1] if declared[0] else numbers
     natural = "binary" if len(order) == 2 else "ordinal" if has_order else "nominal"
     kind = natural if given is None else given
     if kind not in KINDS:
@@ -146,17 +134,16 @@ def _column(
             "pandas.Categorical(cells, categories=[...], ordered=True)."
         )
     if len(order) == 2 or kind == "nominal":
-        return Column(kind, _plain(order), (-0.5, 0.5) if len(order) == 2 else len(order))
-    ranks = [declared[0].index(c) for c in order] if declared else [float(c) for c in order]
+        return Column(kind, _whole(order), (-0.5, 0.5) if len(order) == 2 else len(order))
+    ranks = [declared[0].index(c) for c in order] if declared[0] else [float(c) for c in order]
     scores = tuple((rank - ranks[0]) / (ranks[-1] - ranks[0]) - 0.5 for rank in ranks)
-    return Column(kind, _plain(order), scores)
+    return Column(kind, _whole(order), scores)
 
 
-def _plain(categories: Sequence[Any]) -> list[Any]:
-    """Python's own numbers: whole ones as integers."""
-    plain = [c.item() if isinstance(c, np.generic) else c for c in categories]
-    whole = all(isinstance(c, float) and c.is_integer() for c in plain)
-    return [int(c) for c in plain] if whole else plain
+def _whole(categories: Sequence[Any]) -> list[Any]:
+    """Whole numbers as integers."""
+    whole = all(isinstance(c, float) and c.is_integer() for c in categories)
+    return [int(c) for c in categories] if whole else list(categories)
 
 
 def _check_found(order: Sequence[Any], name: Any) -> None:

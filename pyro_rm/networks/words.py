@@ -40,7 +40,7 @@ def binary_words(table: Any, cells: Any, names: Sequence[Any]) -> Labels | None:
     if not answers:
         return None
     labels: Labels = [None] * len(names)
-    declared = {number: _declared(table, names[number]) for number in answers}
+    declared = {number: declared_order(table, names[number]) for number in answers}
     for number, found in answers.items():
         order, ordered = declared[number]
         if ordered and len(own := [a for a in order if a in found]) == 2:
@@ -78,17 +78,28 @@ def category_words(table: Any, cells: Any, names: Sequence[Any]) -> Labels | Non
     labels: Labels = []
     for number, name in enumerate(names):
         found = text.get(number) or _distinct(cells[:, number])
-        blank = [a for a in found if str(a).lower() in BLANKS - {"", "none"}]
-        if blank and number in text:
-            raise TypeError(
-                f"Expected answers or blanks in column {name!r}, but got {blank[0]!r}. If that "
-                f"stands for a blank, say table.replace({blank[0]!r}, float('nan')); if not, name "
-                "it otherwise."
-            )
-        order, _ = _declared(table, name)
+        if number in text:
+            check_answers(found, name)
+        order, _ = declared_order(table, name)
         own = [a for a in order if a in found]
         labels.append(own if len(own) == len(found) else found)
     return labels
+
+
+def check_answers(found: Sequence[Any], name: Any) -> None:
+    """Refuse words that usually stand for a blank.
+
+    :param found: The answers in a column.
+    :param name: Its name.
+    :raises TypeError: If one of them is such a word.
+    """
+    blank = [a for a in found if str(a).lower() in BLANKS - {"", "none"}]
+    if blank:
+        raise TypeError(
+            f"Expected answers or blanks in column {name!r}, but got {blank[0]!r}. If that stands "
+            f"for a blank, say table.replace({blank[0]!r}, float('nan')); if not, name it "
+            "otherwise."
+        )
 
 
 def coded(column: Any, name: Any, labels: Sequence[Any]) -> Any:
@@ -156,7 +167,7 @@ def _distinct(column: Any) -> list[Any]:
     return sorted(found, key=lambda a: (isinstance(a, str), a if isinstance(a, str) else float(a)))
 
 
-def _declared(table: Any, name: Any) -> tuple[list[Any], bool]:
+def declared_order(table: Any, name: Any) -> tuple[list[Any], bool]:
     """The categories of a column of a data frame, and whether they are ordered."""
     if not hasattr(table, "columns"):
         return [], False

@@ -88,3 +88,20 @@ def test_new_rows_are_read_by_name_or_by_place():
 def test_what_cannot_be_read_is_refused(columns, options, words):
     with pytest.raises(ValueError, match=words):
         read_mixed(pd.DataFrame(columns), **options)
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "NaN", "NULL", "?"])
+def test_words_that_stand_for_blanks_are_not_taken_for_answers(word):
+    columns = {"a": ["x", "y", "z", word], "b": [0, 1, 2, 1]}
+    with pytest.raises(TypeError, match=r"column 'a', .*table.replace"):
+        read_mixed(pd.DataFrame(columns))
+
+
+def test_blanks_are_those_of_other_networks():
+    columns = {"a": ["x", "y ", " ", "z", "", None, "y"], "b": [0, 1, 2, 1, 2, 0, 1]}
+    found, (first, _) = read_mixed(pd.DataFrame(columns))
+    assert first.categories == ["x", "y", "z"]
+    assert found.num_blank == 3
+    new = np.array([["y", 2], [" y", 0]], dtype=object)
+    like = read_mixed_like(new, found.categories, found.names)
+    assert like[:, 0].tolist() == [1, 1]
