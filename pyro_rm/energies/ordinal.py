@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from pyro_rm.energies.pairwise import PairwiseEnergy, PairwiseFunction
+from pyro_rm.energies.pairwise import FieldWalk, PairwiseEnergy, PairwiseFunction
 from pyro_rm.energies.sparse_ising import checked_edges
 from pyro_rm.energies.sums import Summable
 from pyro_rm.neighborhoods import linear_gaps
@@ -79,7 +79,7 @@ class ScoredFunction(Summable):
         return PairwiseFunction(couplings, fields, self.state_space)
 
 
-class ScoredWalk(SiteWalk):
+class ScoredWalk(FieldWalk):
     """A walk that keeps the scores of its chains.
 
     :param function: The energy.
@@ -93,15 +93,6 @@ class ScoredWalk(SiteWalk):
         self.scores, self.couplings = function.scores, function.couplings
         self.fields = (function.basis * function.fields[:, None]).sum(-1)
         self.held = torch.einsum("...ik,ika->...ia", self.encoded, self.scores)
-        self.weight: float | Tensor | None = None
-
-    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
-        """The walk at another temperature and in further fields."""
-        self.weight = weight if self.weight is None else weight * self.weight
-        self.fields = weight * self.fields
-        if fields is not None:
-            self.fields = self.fields + fields
-        return self
 
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""

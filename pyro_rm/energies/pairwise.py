@@ -137,7 +137,22 @@ class PairwiseFunction(Summable):
         return result if result is None else result - self.constant
 
 
-class PairwiseWalk(SiteWalk):
+class FieldWalk(SiteWalk):
+    """A walk whose gaps are those of couplings, times a weight, and of fields."""
+
+    fields: Tensor
+    weight: float | Tensor | None = None
+
+    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
+        """The walk at another temperature and in further fields."""
+        self.weight = weight if self.weight is None else weight * self.weight
+        self.fields = weight * self.fields
+        if fields is not None:
+            self.fields = self.fields + fields
+        return self
+
+
+class PairwiseWalk(FieldWalk):
     """A walk on which a site looks at its own field only.
 
     :param function: The energy.
@@ -150,18 +165,9 @@ class PairwiseWalk(SiteWalk):
     def __init__(self, function: PairwiseFunction, encoded: Tensor) -> None:
         super().__init__(Target(function, function.state_space), encoded)
         self.couplings, self.fields = function.couplings, function.fields
-        self.weight: float | Tensor | None = None
         self.rows: Tensor | None = None  # of the couplings that each chain adds up, (..., D)
         if not self.space.is_binary and self.couplings.dim() == 4:
             self.rows = self._rows_of(slice(None), self.encoded)
-
-    def adding(self, weight: float | Tensor, fields: Tensor | None) -> SiteWalk:
-        """The walk at another temperature and in further fields."""
-        self.weight = weight if self.weight is None else weight * self.weight
-        self.fields = weight * self.fields
-        if fields is not None:
-            self.fields = self.fields + fields
-        return self
 
     def gaps(self, block: Block) -> Tensor:
         """Gaps to the values of some sites."""
