@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint docs benchmark gpu check
+.PHONY: demo test lint docs benchmark gpu check release
 
 # Empty files mark what is installed; pip runs again only where the project's files are newer.
 $(VENV)/.demo: EXTRAS := demo
@@ -42,3 +42,6 @@ gpu: $(VENV)/.all  ## what needs a GPU: tests, and step times in out/benchmark_g
 		--benchmark-json=out/benchmark_gpu.json -W "ignore:Not saving anything"
 
 check: test lint
+
+release: $(VENV)/.all  ## make release VERSION=0.2.0: check, stamp, build and try it, in out/release
+	$(BIN)/python .ci/release.py $(VERSION)

@@ -1,6 +1,7 @@
 """What is shipped, what the demo needs, and an import that costs little and changes nothing."""
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -123,3 +124,49 @@ def test_importing_loads_few_modules(imported):
 
 def test_importing_changes_no_global_state(imported):
     assert imported["unchanged"]
+
+
+@pytest.fixture
+def release():
+    path = ROOT / ".ci" / "release.py"
+    spec = importlib.util.spec_from_file_location("release", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def next_version():
+    return "{}.{}.{}".format(*map(int, pyro_rm.__version__.split(".")[:2]), 10**6)
+
+
+def a_repository(folder, version):
+    """Copies of the files that state the version, the changelog with an unreleased section."""
+    for name in ("pyro_rm/_version.py", "CITATION.cff"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text((ROOT / name).read_text())
+    (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n## {version} — unreleased\n\n- New.\n")
+    return folder
+
+
+def test_a_release_states_its_version_and_date_wherever_they_stand(release, tmp_path):
+    version = next_version()
+    for path, text in release.stamped(a_repository(tmp_path, version), version, "a day").items():
+        path.write_text(text)
+    assert (tmp_path / "pyro_rm/_version.py").read_text() == f'__version__ = "{version}"\n'
+    assert f"\nversion: {version}\n" in (tmp_path / "CITATION.cff").read_text()
+    assert "cff-version: 1.2.0\n" in (tmp_path / "CITATION.cff").read_text()
+    assert f"## {version} — a day\n" in (tmp_path / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("1.0", "Expected a version such as 0.2.0, but got '1.0'"),
+        ("0.0.1", "Expected a version after "),
+        ("999.0.0", "Expected one section '## 999.0.0 — unreleased'"),
+    ],
+)
+def test_a_release_that_is_not_prepared_is_refused(release, tmp_path, version, message):
+    repository = a_repository(tmp_path, next_version())
+    with pytest.raises(ValueError, match=re.escape(message)):
+        release.stamped(repository, version, "a day")
