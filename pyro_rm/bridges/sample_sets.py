@@ -17,7 +17,8 @@ from torch import Tensor
 from pyro_rm.bridges.packages import required
 from pyro_rm.bridges.quadratic_models import VARTYPES, from_bqm
 from pyro_rm.networks import IsingNetwork
-from pyro_rm.networks.comparison import _holm, _two_sided
+from pyro_rm.networks.comparison import _holm
+from pyro_rm.networks.intervals import two_sided
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
 from pyro_rm.networks.sandwich import scores_and_curvature
@@ -99,7 +100,7 @@ class EffectiveModel:
         return frame("pandas", list(columns), list(columns.values()))
 
     def _p_values(self) -> Any:
-        return np.array([_two_sided(z) for z in self.differences / self.standard_errors])
+        return np.array([two_sided(z) for z in self.differences / self.standard_errors])
 
 
 def from_sampleset(
@@ -234,7 +235,7 @@ def _compared(
         told = known & bool((known & (events >= _LEAST_EVENTS)).all())
         differences = torch.where(told, found - inverse * programmed, torch.nan).numpy()
         errors = (influence - of_inverse[:, None] * programmed).norm(dim=0).numpy()
-        adjusted = _holm(np.array([_two_sided(z) for z in differences / errors]))
+        adjusted = _holm(np.array([two_sided(z) for z in differences / errors]))
         now = torch.as_tensor(adjusted <= _SIGNIFICANT)
         if torch.equal(now, off) or not programmed[~now].any():
             break

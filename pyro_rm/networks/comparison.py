@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from math import erfc, sqrt
+from math import sqrt
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.networks.batched_fits import BatchedFits, can_be_batched
 from pyro_rm.networks.columns import row_weights
-from pyro_rm.networks.intervals import chi_square_tail
+from pyro_rm.networks.intervals import chi_square_tail, two_sided
 from pyro_rm.networks.table_kinds import frame
 
 _DRAWS = 4000
@@ -46,9 +46,10 @@ class Comparison:
 
     :param names: Names of the columns.
     :param edges: Pairs of column numbers, ``(E, 2)``.
-    :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate, or a
-        column is nominal: of matrices there are tests by permutation only, of their norms.
-    :param covariance: Of the differences, ``(E, E)``.
+    :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate, or is a
+        matrix, as of nominal columns, of which there are tests only.
+    :param standard_errors: Of the differences, ``(E,)``.
+    :param p_values: By Wald's test of each coupling, ``(E,)``: of a matrix of all its entries.
     :param global_strength: Wald's test of the sums of absolute couplings, with the variance that
         absolute values have. It errs towards no difference where many couplings are zero.
     :param all_edges: Wald's test of all couplings together.
@@ -60,15 +61,17 @@ class Comparison:
     Example:
 
         >>> one = GroupTest(0.4, 0.0455, 0.2)
-        >>> comparison = Comparison(["a", "b"], [[0, 1]], np.array([0.4]), np.eye(1) / 25, one, one)
-        >>> comparison.table.p_value.round(4).tolist()
-        [0.0455]
+        >>> of_edges = (np.array([0.4]), np.array([0.2]), np.array([0.0455]))
+        >>> comparison = Comparison(["a", "b"], [[0, 1]], *of_edges, one, one)
+        >>> comparison.table.upper.round(3).tolist()
+        [0.729]
     """
 
     names: list[Any]
     edges: Any
     differences: Any
-    covariance: Any
+    standard_errors: Any
+    p_values: Any
     global_strength: GroupTest
     all_edges: GroupTest
     _: KW_ONLY
@@ -90,18 +93,16 @@ class Comparison:
         [1] Sture Holm (1979) "A simple sequentially rejective multiple test procedure",
             Scandinavian Journal of Statistics 6(2).
         """
-        errors = np.sqrt(np.diag(self.covariance))
-        wide = NormalDist().inv_cdf(0.5 + self.level / 2) * errors
-        p_values = np.array([_two_sided(z) for z in self.differences / errors])
+        wide = NormalDist().inv_cdf(0.5 + self.level / 2) * self.standard_errors
         columns = {
             "source": [self.names[a] for a, _ in self.edges],
             "target": [self.names[b] for _, b in self.edges],
             "difference": self.differences,
-            "standard_error": errors,
+            "standard_error": self.standard_errors,
             "lower": self.differences - wide,
             "upper": self.differences + wide,
-            "p_value": p_values,
-            "p_adjusted": _holm(p_values),
+            "p_value": self.p_values,
+            "p_adjusted": _holm(self.p_values),
         }
         if self.permuted_edges is not None:
             columns["p_permuted"] = self.permuted_edges
@@ -158,20 +159,31 @@ def compare(
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
     _check_alike(a, b)
-    differences = a._scalar_couplings() - b._scalar_couplings()
-    for network in (a, b):
-        differences[(network.edges_[:, None] == network.separated_).all(2).any(1)] = np.nan
-    spreads = [network._weight_covariance() for network in (a, b)]
+    (first, *spreads, owners), (second, other, _) = a._coordinates(), b._coordinates()
+    spreads.append(other)
+    gaps, covariance = first - second, spreads[0] + spreads[1]
+    gaps[(a._is_separated | b._is_separated)[owners]] = np.nan
+    of_edges = [(owners == edge).nonzero()[0] for edge in range(len(a.edges_))]
+    tests = [_wald(gaps[own], covariance[np.ix_(own, own)]) for own in of_edges]
+    numbers = np.array([own[0] if len(own) == 1 else -1 for own in of_edges], dtype=int)
+    differences, errors = (
+        np.where(numbers < 0, np.nan, column[numbers])
+        for column in (gaps, np.sqrt(np.diag(covariance)))
+    )
+    estimated = np.isfinite(differences)
+    known = numbers[estimated]
     permuted: dict[str, Any] = {}
     if data is not None:
         check_counts(num_permutations=num_permutations)
         rng = torch.Generator().manual_seed(random_state)
         permuted = _permuted(a, data, sample_weight, paired, num_permutations, rng)
     return Comparison(
-        a._columns, a.edges_, differences, spreads[0] + spreads[1],
-        _strength((a, b), spreads, np.isfinite(differences)),
-        _all_edges(differences, spreads[0] + spreads[1]),
-        level=level, **permuted,
+        a._columns, a.edges_, differences, errors, np.array([test.p_value for test in tests]),
+        _strength(
+            [network.weights_[estimated] for network in (a, b)],
+            [spread[np.ix_(known, known)] for spread in spreads],
+        ),
+        _wald(gaps, covariance), level=level, **permuted,
     )  # fmt: skip
 
 
@@ -197,15 +209,11 @@ def _check_alike(a: Any, b: Any) -> None:
             )
 
 
-def _strength(networks: tuple[Any, Any], spreads: list[Any], known: Any) -> GroupTest:
+def _strength(weights: list[Any], spreads: list[Any]) -> GroupTest:
     """Wald's test of the difference of sums of absolute couplings."""
-    change, variance = 0.0, 0.0
-    for network, spread, sign in zip(networks, spreads, (1.0, -1.0), strict=True):
-        weights = network.weights_[known]
-        change += sign * float(np.abs(weights).sum())
-        variance += _variance_of_strength(weights, spread[known][:, known])
-    error = sqrt(variance)
-    return GroupTest(change, _two_sided(change / error if error else 0.0), error)
+    first, second = (float(np.abs(own).sum()) for own in weights)
+    error = sqrt(sum(map(_variance_of_strength, weights, spreads)))
+    return GroupTest(first - second, two_sided((first - second) / error if error else 0.0), error)
 
 
 def _variance_of_strength(weights: Any, spread: Any) -> float:
@@ -219,13 +227,13 @@ def _variance_of_strength(weights: Any, spread: Any) -> float:
     return float(np.abs(draws).sum(1).var())
 
 
-def _all_edges(differences: Any, covariance: Any) -> GroupTest:
-    """Wald's test of all couplings that have estimates."""
+def _wald(differences: Any, covariance: Any) -> GroupTest:
+    """Wald's test of the differences that are known together; NaN if there is none."""
     known = np.isfinite(differences)
     solved = np.linalg.solve(covariance[known][:, known], differences[known])
     square, freedom = float(differences[known] @ solved), int(known.sum())
-    tail = float(chi_square_tail(torch.tensor(square), torch.tensor(freedom))) if freedom else 1.0
-    return GroupTest(square, tail, degrees_of_freedom=freedom)
+    tail = chi_square_tail(torch.tensor(square), torch.tensor(freedom)) if freedom else np.nan
+    return GroupTest(square, float(tail), degrees_of_freedom=freedom)
 
 
 def _permuted(
@@ -272,10 +280,6 @@ def _shares(statistics: Tensor) -> Tensor:
     """The share of groupings whose statistic is at least the first one's, itself included."""
     sizes = statistics.abs()
     return (sizes >= sizes[0] * (1 - 1e-6)).double().mean(0)
-
-
-def _two_sided(z: float) -> float:
-    return float("nan") if z != z else erfc(abs(z) / sqrt(2))
 
 
 def _holm(p_values: Any) -> Any:

@@ -39,3 +39,25 @@ def existing(space: StateSpace, device: torch.device) -> Tensor:
     if space.is_binary:
         return torch.ones(space.num_sites, 1, dtype=torch.bool, device=device)
     return space.category_mask(device)[:, 1:]
+
+
+def orthogonal(first: Tensor, second: Tensor, rows: int, columns: int) -> Tensor:
+    """What turns a matrix of couplings, flat, into numbers whose squares sum up to its norm's.
+
+    :param first: Products of the first site's coordinates, ``(m, m)``, zero where there is none.
+    :param second: The same of the second site.
+    :param rows: How many coordinates the first site has.
+    :param columns: The same of the second site.
+    :returns: Shape ``(rows * columns, m * m)``.
+
+    Example:
+
+        >>> orthogonal(torch.diag(torch.tensor([4.0, 0.0])), torch.eye(2), 1, 2).abs()
+        tensor([[2., 0., 0., 0.],
+                [0., 2., 0., 0.]])
+    """
+    roots = []
+    for products, count in ((first, rows), (second, columns)):
+        values, vectors = torch.linalg.eigh(products.detach())
+        roots.append((vectors * values.clamp(min=0).sqrt())[:, -count:].mT)
+    return torch.kron(*roots)

@@ -1,4 +1,4 @@
-"""Networks whose couplings are numbers: their evidence and their covariance."""
+"""Networks whose edges can be there or not: evidence of edges, covariance of couplings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyro_rm.objectives import as_objective
 
 
 class CoupledNetwork(Network):
-    """A network with one coupling a pair, which can be there or not."""
+    """A network whose edges have a coupling, a number or a matrix, that can be there or not."""
 
     ridge: float
     weights_: Any
@@ -58,8 +58,9 @@ class CoupledNetwork(Network):
         :param level: Nominal level of the intervals.
         :param num_sweeps: Gibbs sweeps, for more than 12 edges.
         :returns: The evidence. That of separated edges is from their profiles, the others fixed;
-            NaN under other objectives. NaN also where a coupling is a matrix, as of nominal
-            columns, which then takes part in all structures: see the test in ``summary``.
+            NaN under other objectives, and of separated edges of other than binary columns. Where
+            a coupling is a matrix, as of nominal columns, each of its orthogonal contrasts has the
+            slab of a pair of binary columns.
         :raises ValueError: If edges were selected or have a ridge, or an option is out of range.
 
         Example:
@@ -73,20 +74,23 @@ class CoupledNetwork(Network):
         """
         self._check_given_edges()
         slab = DEFAULT_SLAB / self._unit() if slab_scale is None else slab_scale
-        estimate, covariance = self._scalar_couplings(), self._weight_covariance()
-        separated = (self.edges_[:, None] == self.separated_).all(2).any(1).nonzero()[0]
-        covariance[separated] = covariance[:, separated] = 0
+        estimate, covariance, owners = self._coordinates()
+        separated = self._is_separated.nonzero()[0]
+        covariance[np.isin(owners, separated)] = 0
+        covariance[:, np.isin(owners, separated)] = 0
         profiles = self.profiles_ or [None] * len(separated)
         for edge, profile in zip(separated, profiles, strict=True):
             known = profile is not None
+            own = (owners == edge).nonzero()[0]
             moments = normal_likelihood(profile, slab) if known else (np.nan, 1.0)
-            estimate[edge], covariance[edge, edge] = moments
+            estimate[own], covariance[own, own] = moments
         return EdgeEvidence(
             self._columns,
             self.edges_,
             estimate,
             covariance,
             slab_scale=slab,
+            owners=owners,
             prior=prior,
             level=level,
             num_sweeps=num_sweeps,
@@ -117,17 +121,19 @@ class CoupledNetwork(Network):
             )
         return covariance.double().cpu().numpy()
 
-    def _weight_covariance(self) -> Any:
-        """Covariance of the weights if the model holds, ``(E, E)``."""
-        return self._of_weights(torch.as_tensor(self._model_covariance())).numpy().copy()
+    @property
+    def _is_separated(self) -> Any:
+        """Of each edge, ``(E,)``."""
+        return (self.edges_[:, None] == self.separated_).all(2).any(1)
+
+    def _coordinates(self) -> tuple[Any, Any, Any]:
+        """Couplings as numbers, ``(P,)``, their covariance if the model holds, and their edges."""
+        covariance = self._of_weights(torch.as_tensor(self._model_covariance())).numpy().copy()
+        return self.weights_.astype(np.float64), covariance, np.arange(len(self.edges_))
 
     @abstractmethod
     def _unit(self) -> float:
         """How large a scale of scores makes couplings, inversely; 1 for 0 and 1."""
-
-    def _scalar_couplings(self) -> Any:
-        """The weights, ``(E,)``; NaN where a coupling is not one number."""
-        return self.weights_.astype(np.float64)
 
     @property
     @abstractmethod

@@ -34,12 +34,15 @@ class EdgeEvidence:
     of its estimate [1, 2, 3]. The estimate itself is nearly normal about the couplings, with the
     sandwich covariance :math:`V`, and that is the likelihood here,
     :math:`\hat J \sim N(J, V)`, with a coupling either zero or :math:`N(0, \tau^2)`. Where cells
-    were blank, :math:`V` has Louis' correction.
+    were blank, :math:`V` has Louis' correction. A coupling that is a matrix, as between nominal
+    columns, has several coordinates, which are zero or :math:`N(0, \tau^2)` together.
 
     :param names: Names of the sites.
     :param edges: Pairs of sites, ``(E, 2)``.
-    :param estimate: Estimated couplings, ``(E,)``; NaN where there is none: so is its evidence.
-    :param covariance: Their covariance, ``(E, E)``.
+    :param estimate: Estimated couplings, ``(E,)``, or their coordinates, ``(P,)``; NaN where there
+        is none: so is its evidence.
+    :param covariance: Their covariance, ``(P, P)``.
+    :param owners: The edge of each coordinate, ``(P,)``, in order; None: each edge has one.
     :param slab_scale: :math:`\tau`, the standard deviation of couplings that are there.
     :param prior: The prior on edges, or the probability of each.
     :param level: Nominal level of the intervals.
@@ -79,6 +82,7 @@ class EdgeEvidence:
     covariance: Any
     _: KW_ONLY
     slab_scale: float
+    owners: Any = None
     prior: EdgePrior | float = 0.5
     level: float = 0.9
     num_sweeps: int = 500
@@ -98,14 +102,20 @@ class EdgeEvidence:
             )
 
     @cached_property
+    def _owners(self) -> Any:
+        """The edge of each coordinate."""
+        return np.arange(len(self.edges)) if self.owners is None else np.asarray(self.owners)
+
+    @cached_property
     def _known(self) -> Any:
         """Which edges have an estimate."""
-        return np.isfinite(np.asarray(self.estimate, dtype=np.float64))
+        absent = ~np.isfinite(np.asarray(self.estimate, dtype=np.float64))
+        return np.bincount(self._owners, absent, minlength=len(self.edges)) == 0
 
     @property
     def _problem(self) -> tuple[Any, Any]:
         """Estimates and covariance of the edges that have them."""
-        known = self._known
+        known = self._known[self._owners]
         covariance = np.asarray(self.covariance, dtype=np.float64)[known][:, known]
         return np.asarray(self.estimate, dtype=np.float64)[known], covariance
 
@@ -115,11 +125,20 @@ class EdgeEvidence:
         result[self._known] = values
         return result
 
+    def _of_numbers(self, values: Any) -> Any:
+        """Values of coordinates, of the known edges that have a single one; NaN of the others."""
+        owners = self._owners[self._known[self._owners]]
+        alone = np.bincount(self._owners, minlength=len(self._known))[owners] == 1
+        result = np.full(len(self._known), np.nan)
+        result[owners[alone]] = values[alone]
+        return result
+
     @cached_property
     def posterior(self) -> CouplingPosterior:
         """Couplings of the edges that have an estimate, as a mixture over structures."""
         prior, edges = EdgePrior.of(self.prior), np.asarray(self.edges).reshape(-1, 2)[self._known]
-        problem = (*self._problem, self.slab_scale, prior, edges, len(self.names))
+        owners = (np.cumsum(self._known) - 1)[self._owners[self._known[self._owners]]]
+        problem = (*self._problem, self.slab_scale, prior, edges, len(self.names), owners)
         if len(edges) <= MAX_ENUMERATED and not isinstance(prior.blocks, int):
             return enumerate_structures(*problem)
         return sample_structures(
@@ -148,7 +167,7 @@ class EdgeEvidence:
 
         Its columns are ``source`` and ``target``; ``probability`` of the edge; ``bayes_factor`` for
         it; and ``coupling``, ``lower`` and ``upper``, the mean over structures, zeros included, and
-        the ends of the central interval.
+        the ends of the central interval: NaN where a coupling is a matrix.
         """
         return frame("pandas", COLUMNS, [[row[name] for row in self._rows()] for name in COLUMNS])
 
@@ -226,8 +245,8 @@ class EdgeEvidence:
             [self.names[b] for _, b in self.edges],
             self.probabilities.tolist(),
             self.bayes_factors.tolist(),
-            self._of_all(posterior.averages()).tolist(),
-            self._of_all(posterior.quantiles(0.5 - self.level / 2)).tolist(),
-            self._of_all(posterior.quantiles(0.5 + self.level / 2)).tolist(),
+            self._of_numbers(posterior.averages()).tolist(),
+            self._of_numbers(posterior.quantiles(0.5 - self.level / 2)).tolist(),
+            self._of_numbers(posterior.quantiles(0.5 + self.level / 2)).tolist(),
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from math import log
+from math import erfc, log, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -56,6 +56,11 @@ def chi_square_tail(squares: Tensor, freedom: Tensor) -> Tensor:
     :returns: Of the shape of both.
     """
     return torch.special.gammaincc(freedom.double() / 2, squares.double() / 2)
+
+
+def two_sided(z: float) -> float:
+    """Probability that a standard normal variable is larger in absolute value; NaN stays."""
+    return float("nan") if z != z else erfc(abs(z) / sqrt(2))
 
 
 def separation_warning(table: Any, first: int, second: int) -> str:

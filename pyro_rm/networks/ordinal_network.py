@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyro_rm.networks.columns import Table
+from pyro_rm.networks.contrasts import orthogonal
 from pyro_rm.networks.coupled_network import CoupledNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.intervals import chi_square_tail
@@ -222,8 +223,21 @@ class OrdinalNetwork(CoupledNetwork):
     def _coding(self) -> Any:
         return self.kinds_, self.scores_, self.categories_, self.thresholds
 
-    def _scalar_couplings(self) -> Any:
-        return np.where(self._is_scalar.cpu().numpy(), self.weights_, np.nan)
+    def _coordinates(self) -> tuple[Any, Any, Any]:
+        """Couplings as numbers; of a matrix those whose squares sum up to that of its norm.
+
+        They are in the unit in which weights of scales are as large as norms.
+        """
+        couplings, paired = self.energy_.weight.flatten(1).cpu().double(), self._model.paired
+        counts = self._model.couples.sum(1)[torch.as_tensor(self.edges_)].tolist()
+        maps = [
+            orthogonal(*grams, *count) / self._unit() if max(count) > 1 else own.flatten()[None]
+            for *grams, own, count in zip(*self._grams(), paired, counts, strict=True)
+        ]
+        whole = torch.block_diag(*(part.cpu().double() for part in maps))
+        own = torch.as_tensor(self._model_covariance())[: couplings.numel(), : couplings.numel()]
+        owners = np.repeat(np.arange(len(maps)), [len(part) for part in maps])
+        return (whole @ couplings.flatten()).numpy(), (whole @ own @ whole.mT).numpy(), owners
 
     def summary(self, *, level: float = 0.9) -> Any:
         """Couplings with their intervals and tests, in the order of ``edges_``.

@@ -1,5 +1,6 @@
 """Ordinal networks: estimates by enumeration, labels in and out, evidence and comparison."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -227,17 +228,26 @@ def test_arrays_come_back_as_arrays():
     assert set(text.sample(20)[:, 0]) <= {"a", "b", "c"}
 
 
-def test_evidence_is_that_of_the_couplings_that_are_numbers():
-    """Oracle: the evidence of given estimates and covariance; nominal edges have none."""
+def test_evidence_takes_numbers_and_matrices():
+    """Oracle: with nominal edges left out of a diagonal problem, the others keep their evidence."""
     network = OrdinalNetwork(selection=None, random_state=0).fit(mixed())
     evidence = network.edge_evidence()
     is_scalar = ~(network.edges_ == 3).any(1)
-    assert (np.isnan(evidence.probabilities) == ~is_scalar).all()
+    estimate, covariance, owners = network._coordinates()
+    assert np.bincount(owners).tolist() == np.where(is_scalar, 1, 2).tolist()
+    np.testing.assert_allclose(estimate[is_scalar[owners]], network.weights_[is_scalar])
+    squares = np.bincount(owners, (estimate * network._unit()) ** 2)
+    np.testing.assert_allclose(squares[~is_scalar] ** 0.5, network.weights_[~is_scalar])
+    np.testing.assert_allclose(evidence.estimate, estimate)
+    apart = replace(evidence, covariance=np.diag(np.diag(covariance)))
+    kept = is_scalar[owners]
     alone = EdgeEvidence(
-        network._columns, network.edges_[is_scalar], network.weights_[is_scalar],
-        network._weight_covariance()[is_scalar][:, is_scalar], slab_scale=evidence.slab_scale,
+        network._columns, network.edges_[is_scalar], estimate[kept],
+        np.diag(np.diag(covariance)[kept]), slab_scale=evidence.slab_scale,
     )  # fmt: skip
-    np.testing.assert_allclose(evidence.probabilities[is_scalar], alone.probabilities)
+    np.testing.assert_allclose(apart.probabilities[is_scalar], alone.probabilities)
+    assert np.isfinite(evidence.table.probability).all()
+    assert (evidence.table.coupling.isna() == ~is_scalar).all()
     table = evidence.table.set_index(["source", "target"])
     assert table.bayes_factor["mood", "step"] > 100
     assert table.bayes_factor["mood", "luck"] < 1
@@ -271,7 +281,8 @@ def test_groups_are_compared_and_resampled_as_binary_ones_are():
     )
     assert found.table.difference[~is_scalar].isna().all()
     assert found.table.p_permuted.between(1 / 31, 1).all()
-    assert found.all_edges.degrees_of_freedom == is_scalar.sum()
+    assert found.all_edges.degrees_of_freedom == is_scalar.sum() + 2 * (~is_scalar).sum()
+    assert found.table.p_value.between(0, 1).all()
     same = compare(a, a)
     assert same.all_edges.p_value == 1
     with pytest.raises(ValueError, match="same codings"):
