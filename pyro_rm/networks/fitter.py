@@ -136,21 +136,22 @@ class Fitter:
         observations: Observations,
         select: Callable[[Observations], NetworkFit],
         num_rounds: int,
+        filler: PairwiseModel | None = None,
     ) -> NetworkFit:
         """Select and fit where cells may be missing.
 
         :param observations: The data, with first fills.
         :param select: Selects and fits, given fills.
         :param num_rounds: Rounds of filling and fitting, the second half of them averaged.
+        :param filler: A model whose conditional means are the first fills; None: the data's means.
         :returns: The fit.
         """
         data = observations.averaged()
+        if data.active is not None and filler is not None:
+            data = with_means(data, filler)
         fit = select(data)
         if data.active is None:
             return fit
-        for _ in range(2):  # fills, then the support, from better and better models
-            data = with_means(data, fit.model)
-            fit = select(data)
         with seeded(0):  # the support is that of the data, whatever the user's seed
             observations = refill(observations, fit.model, num_steps=5)
         fit = select(observations)

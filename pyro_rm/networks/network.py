@@ -84,7 +84,7 @@ class Network(FittedNetwork):
             select = partial(self._select, fitter=fitter, given=given)
             pairs = torch.triu_indices(len(table.names), len(table.names), 1).T
             filler = fitter.filler(observations, pairs) if given is None else None
-            fit = fitter.with_fills(observations, select, self.num_rounds)
+            fit = fitter.with_fills(observations, select, self.num_rounds, filler)
             observations = refill(observations, fit.model)
             self.pair_agreement_ = None
             if self.generative:
