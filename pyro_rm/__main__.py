@@ -8,6 +8,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from pyro_rm._version import __version__
 from pyro_rm.datasets import CsvTable, read_alignment, read_csv_table
+from pyro_rm.datasets.csv_tables import BLANKS
 from pyro_rm.networks import IsingNetwork, PottsNetwork
 from pyro_rm.networks.intervals import couplings_of
 
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             if "columns" in str(error):
                 print(
                     "hint: --drop COLUMN ... sets columns aside, --code WORD=NUMBER ... says what "
-                    "words stand for.",
+                    "words stand for, --words COLUMN ... takes words as categories (potts).",
                     file=sys.stderr,
                 )
             return 2
@@ -87,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_table_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="set aside")
+    parser.add_argument(
+        "--words", nargs="+", default=[], metavar="COLUMN", help="whose words are categories"
+    )
     parser.add_argument("--weights", metavar="COLUMN", help="numbers of rows that each row counts")
     parser.add_argument("--group", metavar="COLUMN", help="a network for each of its values")
     parser.add_argument("--separator", help="what separates cells; found if not given")
@@ -95,10 +100,10 @@ def _add_table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(options: Any) -> Iterator[tuple[Path, CsvTable, Any]]:
+def _read(options: Any) -> Iterator[tuple[Path, Any, Any]]:
     """For each group a folder, its table, and the weights of its rows."""
     codes = dict(_code(pair) for pair in options.code)
-    labels = [*options.drop, *([options.group] if options.group else [])]
+    labels = [*options.drop, *options.words, *([options.group] if options.group else [])]
     table = read_csv_table(
         options.file, labels=labels, codes=codes or None, separator=options.separator
     )
@@ -112,14 +117,30 @@ def _read(options: Any) -> Iterator[tuple[Path, CsvTable, Any]]:
         weights = table.values[:, table.columns.index(options.weights)]
         table = table.drop([options.weights])
     if options.group is None:
-        yield options.out, table, weights
+        yield options.out, _with_words(table, options.words), weights
         return
     groups = table.labels[options.group]
     for group in sorted(set(groups)):
         rows = torch.tensor([own == group for own in groups])
-        part = CsvTable(table.values[rows], table.columns, {})
+        words = {name: list(compress(cells, rows)) for name, cells in table.labels.items()}
+        part = _with_words(CsvTable(table.values[rows], table.columns, words), options.words)
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in group) or "blank"
         yield options.out / name, part, None if weights is None else weights[rows]
+
+
+def _with_words(table: CsvTable, words: list[str]) -> Any:
+    """The table with columns of words beside the numbers, a data frame; without any, as it is."""
+    if not words:
+        return table
+    try:
+        from pandas import DataFrame
+    except ImportError as error:
+        raise ValueError("Expected pandas for --words: pip install pandas.") from error
+    index = range(len(table.labels[words[0]]))
+    frame = DataFrame(table.to_numpy(), index, table.columns)
+    for name in words:
+        frame[name] = [None if cell.lower() in BLANKS else cell for cell in table.labels[name]]
+    return frame
 
 
 def _code(pair: str) -> tuple[str, float]:

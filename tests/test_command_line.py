@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyro_rm.__main__ import main
-from pyro_rm.networks import IsingNetwork
+from pyro_rm.networks import IsingNetwork, PottsNetwork
 
 pytest.importorskip("matplotlib")
 
@@ -110,3 +110,21 @@ def test_what_is_wrong_is_said_in_words(table, capsys, words, message):
     words = [str(table[0]) if word == "FILE" else word for word in words]
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_words_are_categories_beside_codes(tmp_path, capsys):
+    path = tmp_path / "words.csv"
+    cells = [("red", "3", "low"), ("blue", "1", "n/a"), ("red", "2", "high"), ("green", "1", "low")]
+    path.write_text("color,steps,mood\n" + "\n".join(map(",".join, 20 * cells)) + "\n")
+    words = ["--words", "color", "mood", "--out", str(tmp_path)]
+    assert main(["potts", str(path), *words]) == 0
+    network = PottsNetwork.load(tmp_path / "network.pt")
+    own = dict(zip(network.feature_names_in_.tolist(), network.labels_, strict=True))
+    assert list(own["color"]) == ["blue", "green", "red"]
+    assert list(own["mood"]) == ["high", "low"]
+    assert network.num_missing_ == 20
+    assert main(["check", str(tmp_path / "network.pt"), str(path), *words]) in (0, 1)
+    assert main(["potts", str(path), "--words", "color", "steps", "mood", *words[3:]]) == 0
+    capsys.readouterr()
+    assert main(["potts", str(path), "--drop", "steps"]) == 2
+    assert "--words COLUMN ..." in capsys.readouterr().err

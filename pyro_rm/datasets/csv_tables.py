@@ -133,7 +133,8 @@ def read_csv_table(
                 f"the column aside by labels=[{name!r}]."
             )
     _mention_text([name for name in answers if name not in numbers], numbers, path, separator)
-    values = torch.tensor(list(numbers.values()), dtype=torch.float64).mT.contiguous()
+    cells = torch.tensor(list(numbers.values()), dtype=torch.float64)
+    values = cells.view(len(numbers), len(lines)).mT.contiguous()
     aside = {name: list(cells) for name, cells in columns.items() if name not in numbers}
     return CsvTable(values, list(numbers), aside)
 
@@ -194,7 +195,7 @@ class _Parser:
 
 def _mention_text(text: list[str], numbers: Collection[str], path: Path, separator: str) -> None:
     """Warn of columns without any number; refuse if there are no others."""
-    if not numbers:
+    if text and not numbers:
         raise ValueError(
             f"Expected a column of numbers in {path}, but cells separated by {separator!r} make "
             f"columns of text, {text[:5]}. Say separator=..., or what words stand for, such as "

@@ -106,9 +106,13 @@ def _way_out(column: Tensor, wrong: Tensor) -> str:
         code = wrong[0].item()
         return (
             f"If {code:g} means that there is no answer, make it blank: "
-            f"table.replace({code:g}, float('NaN'))."
+            f"table.replace({code:g}, float('NaN')). If it is a third answer, take OrdinalNetwork "
+            "or PottsNetwork."
         )
-    return "Threshold them, or drop them: table.drop(columns=[...])."
+    return (
+        "Threshold them, drop them by table.drop(columns=[...]), or take OrdinalNetwork or "
+        "PottsNetwork, which are for more answers than two."
+    )
 
 
 def _check_copies(values: Tensor, names: Sequence[Any], states: States) -> None:
