@@ -133,8 +133,8 @@ def read_csv_table(
                 f"the column aside by labels=[{name!r}]."
             )
     _mention_text([name for name in answers if name not in numbers], numbers, path, separator)
-    cells = torch.tensor(list(numbers.values()), dtype=torch.float64)
-    values = cells.view(len(numbers), len(lines)).mT.contiguous()
+    parsed = torch.tensor(list(numbers.values()), dtype=torch.float64)
+    values = parsed.view(len(numbers), len(lines)).mT.contiguous()
     aside = {name: list(cells) for name, cells in columns.items() if name not in numbers}
     return CsvTable(values, list(numbers), aside)
 
