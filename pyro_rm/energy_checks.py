@@ -69,7 +69,8 @@ def _forbidden(bad: float) -> str:
         return ""
     return (
         " If states are forbidden, leave them out of the space: code sites of which one is on as "
-        "one site with many categories, and fix cells that cannot change by active=."
+        "one site with many categories, fix cells that cannot change by active=, and where sums "
+        "are fixed compare swaps, neighborhood='swaps'."
     )
 
 

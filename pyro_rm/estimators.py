@@ -21,6 +21,7 @@ from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.objectives import Objective, as_objective
 from pyro_rm.proposals import Proposal, as_proposal
 from pyro_rm.state_space import StateSpace
+from pyro_rm.swaps import swap_gaps
 from pyro_rm.target import Target
 from pyro_rm.terms import Terms
 
@@ -35,7 +36,9 @@ __all__ = [
 ]
 
 NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
+Neighborhood = Literal["changes", "swaps"]  #: What a neighbor is.
 _DEFAULT_NEIGHBORS = 10
+_DEFAULTS = ("uniform", "proportional_to_size", False)
 
 
 class KeywordOptions(TypedDict, total=False):
@@ -45,6 +48,7 @@ class KeywordOptions(TypedDict, total=False):
     design: str | Design
     max_neighbors_per_chunk: int | None
     control_variate: bool
+    neighborhood: Neighborhood
 
 
 class EstimatorOptions(KeywordOptions, total=False):
@@ -66,6 +70,8 @@ class Estimator:
     :param max_neighbors_per_chunk: Bound on neighbor states evaluated at once.
     :param control_variate: Whether to correct sampled sums by the first-order contributions of
         all neighbors, see :mod:`pyro_rm.control_variates`; exact sums need none.
+    :param neighborhood: ``"changes"`` of one site, or ``"swaps"`` of two sites' values, for data
+        whose counts are fixed: see :mod:`pyro_rm.swaps`. Swaps are drawn uniformly.
     :raises ValueError: If an option is out of range.
 
     .. note:: Unbiased in value and gradient if the design is. Costs one energy and
@@ -80,6 +86,7 @@ class Estimator:
     design: str | Design = "proportional_to_size"
     max_neighbors_per_chunk: int | None = None
     control_variate: bool = False
+    neighborhood: Neighborhood = "changes"
     _objective: Objective = field(init=False, repr=False)
     _proposal: Proposal = field(init=False, repr=False)
     _design: Design = field(init=False, repr=False)
@@ -105,11 +112,24 @@ class Estimator:
                 "whose bias it would change. Use design='proportional_to_size'."
             )
 
+        if self.neighborhood not in ("changes", "swaps"):
+            raise ValueError(
+                f"Expected the neighborhood 'changes' or 'swaps', but got {self.neighborhood!r}."
+            )
+        default = (self.proposal, self.design, self.control_variate) == _DEFAULTS
+        if self.neighborhood == "swaps" and not default:
+            raise ValueError(
+                "Expected neither a proposal, a design nor a control variate beside "
+                "neighborhood='swaps', whose swaps are drawn uniformly with replacement."
+            )
+
     def num_draws(self, target: Target) -> int | None:
         """Draws of the sampling unit for each datum; None where the sum is exact."""
         s, space = self.num_neighbors, target.space
         if s == "all" or isinstance(self._design, AllNeighbors):
             return None
+        if self.neighborhood == "swaps":
+            return _DEFAULT_NEIGHBORS if s is None else s
         if s is None:
             if target.has_gap_table:
                 return None
@@ -145,8 +165,16 @@ class Estimator:
             on.
         """
         if target.levels is not None:
+            if self.neighborhood == "swaps":
+                raise ValueError(
+                    "Expected no levels of noise beside neighborhood='swaps': noise does not "
+                    "keep the counts that swaps keep."
+                )
             return self.leveled_terms(target, encoded, *drawn_noise(target, encoded))
         draws = self.num_draws(target)
+        if self.neighborhood == "swaps":
+            gaps, weights = swap_gaps(target, encoded, draws, self.max_neighbors_per_chunk)
+            return Terms(self._contributions(gaps, weights > 0), weights)
         if draws is None:
             return self._exact(target, encoded)
         return self._sampled(target, encoded, draws)

@@ -24,7 +24,7 @@ NOT_EVERYWHERE = ("arviz", "dimod", "lightning", "sklearn")  # packages that blo
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
     "energy_checks", "enumeration", "generic_paths", "joint_levels", "losses", "missing",
-    "noise_levels", "posteriors", "read_off", "supports", "systematic_sampling", "terms",
+    "noise_levels", "posteriors", "read_off", "supports", "swaps", "systematic_sampling", "terms",
     "training",
 }  # fmt: skip  # their public names, if any, are on other pages
 MODULES = [

@@ -228,6 +228,7 @@ FAR_ENTRIES = {
     "DiscreteLangevin": lambda: stepped(markov_steps.DiscreteLangevin()),
     "GibbsSweep": lambda: stepped(markov_steps.GibbsSweep()),
     "GibbsWithGradients": lambda: stepped(markov_steps.GibbsWithGradients()),
+    "Kawasaki": lambda: stepped(markov_steps.Kawasaki()),
     "ParallelGibbs": lambda: stepped(markov_steps.ParallelGibbs()),
     "ParallelTempering": lambda: stepped(
         markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5))

@@ -6,6 +6,7 @@ from pyro_rm.markov_steps.colored_gibbs import ColoredGibbs
 from pyro_rm.markov_steps.discrete_langevin import DiscreteLangevin
 from pyro_rm.markov_steps.gibbs import GibbsSweep
 from pyro_rm.markov_steps.gibbs_with_gradients import GibbsWithGradients
+from pyro_rm.markov_steps.kawasaki import Kawasaki
 from pyro_rm.markov_steps.parallel_gibbs import ParallelGibbs
 from pyro_rm.markov_steps.parallel_tempering import ParallelTempering
 from pyro_rm.markov_steps.sampler import MarkovSampler
@@ -20,6 +21,7 @@ __all__ = [
     "DiscreteLangevin",
     "GibbsSweep",
     "GibbsWithGradients",
+    "Kawasaki",
     "MarkovSampler",
     "MarkovStep",
     "ParallelGibbs",

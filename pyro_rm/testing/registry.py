@@ -81,6 +81,7 @@ STEPS: Mapping[str, tuple[MarkovStep, ...]] = {
     "ParallelGibbs": (markov_steps.ParallelGibbs(num_proposals=1),),
     "GibbsSweep": (markov_steps.GibbsSweep(),),
     "GibbsWithGradients": (markov_steps.GibbsWithGradients(),),
+    "Kawasaki": (markov_steps.Kawasaki(num_swaps=1),),
     "ParallelTempering": (
         markov_steps.ParallelTempering(markov_steps.GibbsSweep(), (1.0, 0.5)),
         markov_steps.ParallelTempering(markov_steps.BlockGibbs(), (1.0, 0.4)),
