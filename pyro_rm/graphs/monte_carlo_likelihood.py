@@ -12,6 +12,7 @@ from pyro_rm.graphs.tie_chains import TieChains
 
 _SETTLING = 0.25  # share of each run that is not counted
 _DRAWS = 24  # of the shortest runs
+_LONG, _FAR, _PATIENCE = 8, 0.5, 3  # so often runs may be far off that are so many times as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class LikelihoodFit:
         errors are small.
     :param num_rounds: Rounds of simulation.
     :param chains: The chains, where they ended.
+    :param stalled: Whether long runs went on to differ from each other, so that more of them
+        would not help.
     """
 
     coefficients: Array
@@ -36,6 +39,7 @@ class LikelihoodFit:
     converged: bool
     num_rounds: int
     chains: TieChains
+    stalled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,9 @@ def maximum_likelihood(
     (contrastive divergence [1]), by steps that go part of the way only where it is far [2]. Then
     chains persist between rounds, and the likelihood ratio to the coefficients that were
     simulated is maximized by weights of the draws [3], in runs that are doubled until their
-    halves agree, and the error of simulation is small beside the standard error. Where pairs
+    halves agree, and the error of simulation is small beside the standard error. It ends where
+    three long runs were far from the observed network, each after a step to where the one before
+    said that they would be near: the model then has networks of several kinds. Where pairs
     are missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
 
     :param restart: Makes chains at the observed network, and at the coefficients to start from.
@@ -87,7 +93,7 @@ def maximum_likelihood(
         Annals of Applied Statistics 4(1).
     """
     chains, number = _approach(restart, learned, observed, num_steps, max(1, max_rounds - 1))
-    point, length = chains.coefficients.copy(), num_steps
+    point, length, left = chains.coefficients.copy(), num_steps, _PATIENCE
     while True:
         number += 1
         num_draws = min(_DRAWS * length // num_steps, 64 * _DRAWS)
@@ -103,10 +109,11 @@ def maximum_likelihood(
         small = bool((estimate.errors <= tolerance * errors).all())
         settled = _settled(draws.free)
         converged = small and settled and bool((np.abs(ratios) < 0.1).all())
-        if converged or number >= max_rounds:
+        left -= length >= _LONG * num_steps and float(np.abs(ratios).max()) > _FAR
+        if converged or number >= max_rounds or left == 0:
             return LikelihoodFit(
                 point[learned], estimate.covariance, estimate.errors, ratios, converged, number,
-                chains,
+                chains, stalled=left == 0,
             )  # fmt: skip
         if not (small and settled) and length < 64 * num_steps:
             length *= 2

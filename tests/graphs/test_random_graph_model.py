@@ -1,6 +1,7 @@
 """Fits of one network against enumeration of all graphs on its nodes, and what is refused."""
 
 import warnings
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from pyro_rm.graphs import RandomGraphModel
 from pyro_rm.graphs.dyads import Dyads, active_dyads
 from pyro_rm.graphs.edge_sets import EdgeSets, Pairs
+from pyro_rm.graphs.monte_carlo_likelihood import maximum_likelihood
 from pyro_rm.graphs.nodes import Nodes
 from pyro_rm.graphs.pseudolikelihood import ChangeTable
 from pyro_rm.graphs.terms import Terms
@@ -267,6 +269,32 @@ def test_degenerate_models_are_named():
     model = RandomGraphModel(["edges", "gwesp(0.5)"], max_rounds=6, tolerance=1e-9)
     with pytest.warns(UserWarning, match="not maximized in 6 rounds"):
         model.fit(SMALL)
+
+
+class Jumping:
+    """Chains that drift, in runs far above and far below the observed statistics in turn."""
+
+    def __init__(self):
+        self.coefficients, self.num_runs = np.zeros(1), 0
+        self.rng = np.random.default_rng(0)
+
+    def run(self, num_steps):
+        return SimpleNamespace(statistics=self.rng.normal(size=(100, 1)))
+
+    def sample(self, num_draws, num_steps):
+        self.num_runs += 1
+        drift = np.linspace(-1, 1, num_draws)[:, None, None]  # unsettled
+        return 3 * (-1) ** self.num_runs + drift + self.rng.normal(size=(num_draws, 100, 1))
+
+
+def test_runs_that_go_on_to_jump_end_the_search():
+    chains = Jumping()
+    found = maximum_likelihood(
+        lambda: chains, None, learned=np.array([True]), observed=np.zeros(1), num_steps=64
+    )
+    assert found.stalled
+    assert not found.converged
+    assert chains.num_runs == 3 + 3  # three that are short, three that are long
 
 
 def test_the_order_of_nodes_does_not_matter():
