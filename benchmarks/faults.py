@@ -83,8 +83,8 @@ def started(path: Path, num_processes: int) -> "subprocess.Popen[bytes]":
     if num_processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += [__file__, "--child", str(path)]
-    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, start_new_session=True, **quiet)
+    with path.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
 
 
 def kills(folder: Path, num_kills: int, num_processes: int, seed: int) -> Counter[str]:
@@ -105,9 +105,12 @@ def kills(folder: Path, num_kills: int, num_processes: int, seed: int) -> Counte
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+                subprocess.run(["pkill", "-KILL", "-f", str(path)], check=False)  # its workers
                 counts["kills"] += 1
             else:
-                counts["failed starts"] += process.returncode != 0
+                if process.returncode:
+                    counts["failed"] += 1
+                    print(path.with_suffix(".log").read_text()[-2000:], file=sys.stderr)
         found = torch.load(path.with_suffix(".done"), weights_only=True)
         counts["equal to the last bit"] += torch.equal(found, wanted)
     return counts

@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--hidden", type=int, help="units of both layers; the default is by rows")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--chains", type=int, default=100, help="of the annealing, each way")
     parser.add_argument("--temperatures", type=int, default=300)
@@ -87,6 +87,9 @@ def main() -> None:
         options.steps, options.hidden, options.chains, options.temperatures = 20, 16, 10, 10
     torch.manual_seed(options.seed)
     data = read(options.data)
+    if options.hidden is None:  # chosen on validation data of one table with each
+        num_rows, num_sites = data["train"].shape
+        options.hidden = 512 if num_rows >= 500 * num_sites else 256
     start = time.process_time()
     target, result = fit(data, options)
     seconds = time.process_time() - start

@@ -25,6 +25,7 @@ from pyro_rm.networks.selection import Selection
 from pyro_rm.networks.table_kinds import kind_of, labels_of
 
 Self = TypeVar("Self", bound="Network")
+_NAMED = 5  # separated couplings, at most, that are warned of one by one
 
 
 class Network(FittedNetwork):
@@ -136,8 +137,14 @@ class Network(FittedNetwork):
     def _publish(self, X: Any, table: Table, observations: Observations, fit: NetworkFit) -> None:
         separated = list(fit.separated)
         edges = fit.edges.tolist()
-        for first, second in (edges[number] for number in separated):
+        for first, second in (edges[number] for number in separated[:_NAMED]):
             warnings.warn(separation_warning(table, first, second), stacklevel=3)
+        if len(separated) > _NAMED:
+            warnings.warn(
+                f"{len(separated) - _NAMED} more couplings have no finite estimate either: see "
+                "separated_. Rows are few for so many pairs; select edges, or fit fewer.",
+                stacklevel=3,
+            )
         self.energy_ = fit.energy.requires_grad_(False)
         self.edges_ = fit.edges.cpu().numpy()
         self.separated_ = self.edges_[separated]
