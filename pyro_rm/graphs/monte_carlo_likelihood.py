@@ -66,10 +66,10 @@ def maximum_likelihood(
     chains that start at the observed network stay near it, in longer and longer runs
     (contrastive divergence [1]), by steps that go part of the way only where it is far [2]. Then
     chains persist between rounds, and the likelihood ratio to the coefficients that were
-    simulated is maximized by weights of the draws [3], in runs that are doubled until their
-    halves agree, and the error of simulation is small beside the standard error. It ends where
-    three long runs were far from the observed network, each after a step to where the one before
-    said that they would be near: the model then has networks of several kinds. Where pairs
+    simulated is maximized by weights of the draws [3], in runs that, once near, are doubled until
+    their halves agree, and the error of simulation is small beside the standard error. It ends
+    where three long runs were far from the observed network, each after a step to where the one
+    before said that they would be near: the model then has networks of several kinds. Where pairs
     are missing, :math:`s(x)` is replaced by its expectation given the observed ones [4].
 
     :param restart: Makes chains at the observed network, and at the coefficients to start from.
@@ -103,7 +103,8 @@ def maximum_likelihood(
         ))  # fmt: skip
         mean, spread = _moments(draws)
         ratios = mean / np.sqrt(np.maximum(np.diag(_covariance(draws.free)), 1e-12))
-        estimate = _weighted(draws, _step(mean, spread)[0])
+        newton, distance = _step(mean, spread)
+        estimate = _weighted(draws, newton)
         point[learned] += estimate.step
         errors = np.sqrt(np.diag(estimate.covariance))
         small = bool((estimate.errors <= tolerance * errors).all())
@@ -115,7 +116,8 @@ def maximum_likelihood(
                 point[learned], estimate.covariance, estimate.errors, ratios, converged, number,
                 chains, stalled=left == 0,
             )  # fmt: skip
-        if not (small and settled) and length < 64 * num_steps:
+        near = distance < 1  # else the next run starts elsewhere, and need not be precise
+        if near and not (small and settled) and length < 64 * num_steps:
             length *= 2
 
 

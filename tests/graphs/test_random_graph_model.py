@@ -284,7 +284,7 @@ class Jumping:
     def sample(self, num_draws, num_steps):
         self.num_runs += 1
         drift = np.linspace(-1, 1, num_draws)[:, None, None]  # unsettled
-        return 3 * (-1) ** self.num_runs + drift + self.rng.normal(size=(num_draws, 100, 1))
+        return 0.8 * (-1) ** self.num_runs + drift + self.rng.normal(size=(num_draws, 100, 1))
 
 
 def test_runs_that_go_on_to_jump_end_the_search():
