@@ -7,8 +7,8 @@ from torch import nn
 
 import pyro_rm
 from pyro_rm import evaluation, infer, markov_steps
-from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, SumEnergy, with_levels
+from pyro_rm.distributions import EnergyModel, IntractableLikelihoodError, NormalizedModel
+from pyro_rm.energies import IsingEnergy, MLPEnergy, SumEnergy, with_levels
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine import ratio_matching
 from pyro_rm.target import Target
@@ -223,8 +223,16 @@ def test_codes_that_start_at_one_are_told():
 
 
 def test_likelihoods_that_are_unknown():
-    with pytest.raises(NotImplementedError, match="Expected a normalized distribution"):
+    with pytest.raises(IntractableLikelihoodError, match="Expected a normalized distribution"):
         EnergyModel(IsingEnergy(4)).log_prob(X)
+
+
+def test_draws_without_a_sampler_are_refused_in_our_words_under_predictive():
+    def program():
+        pyro.sample("x", EnergyModel(MLPEnergy(30, (4,))))
+
+    with pytest.raises(IntractableLikelihoodError, match=r"sampler=pyro_rm\.MarkovSampler"):
+        pyro.infer.Predictive(program, num_samples=2)()
 
 
 @pytest.mark.parametrize("step", [markov_steps.BlockGibbs(), markov_steps.ColoredGibbs((0, 1))])

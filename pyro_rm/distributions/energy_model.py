@@ -19,7 +19,7 @@ from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 
-class IntractableLikelihoodError(NotImplementedError, ValueError):
+class IntractableLikelihoodError(ValueError):
     """The normalized log probability of an energy-based model was asked for."""
 
 
