@@ -81,7 +81,9 @@ def read_categories(
         num_categories = tuple(int(k) for k in values.nan_to_num(0).amax(0) + 1)
     space = StateSpace(len(names), num_categories)
     if space.is_binary:
-        raise ValueError("Expected a column with three values or more; use IsingNetwork.")
+        raise ValueError(
+            "Expected a column with three values or more, but all have two: use IsingNetwork."
+        )
     above = values.nan_to_num(0).amax(0) >= torch.tensor(space.categories)
     if above.any():
         raise ValueError(

@@ -62,12 +62,14 @@ def read_cells(table: Any, *, min_rows: int = 2) -> tuple[Any, list[Any]]:
             "pyro_rm.datasets.read_csv_table or pandas.read_csv."
         )
     lazy = not hasattr(table, "to_numpy") and hasattr(table, "collect")
-    if lazy or isinstance(table, dict) or hasattr(table, "column_names"):
+    named = isinstance(table, dict) and not hasattr(table, "toarray")  # sparse ones are dicts, too
+    records = isinstance(table, (list, tuple)) and len(table) > 0 and isinstance(table[0], dict)
+    named = named or records or bool(getattr(getattr(table, "dtype", None), "names", None))
+    if lazy or named or hasattr(table, "column_names"):
         way_out = "table.collect()" if lazy else "pandas.DataFrame(table)"
         way_out = "table.to_pandas()" if hasattr(table, "to_pandas") else way_out
-        raise TypeError(
-            f"Expected a table, but got a {type(table).__name__}. Pass {way_out} instead."
-        )
+        what = f"{type(table).__name__}{' of dicts' if records else ''}"
+        raise TypeError(f"Expected a table, but got a {what}. Pass {way_out} instead.")
     names = list(table.columns) if _has_names(table) else None
     array = _as_array(table)
     if array.ndim != 2:
@@ -194,7 +196,14 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
     """
     cells, names = read_cells(table, min_rows=1)
     if len(names) != len(known):
-        raise ValueError(f"Expected {len(known)} columns, but got {len(names)}.")
+        lacking = [name for name in known if name not in names]
+        more = [name for name in names if name not in known]
+        what = "".join(
+            f"; {some[:5]} {are}"
+            for some, are in ((lacking, "are missing"), (more, "were not fitted"))
+            if some and _has_names(table)
+        )
+        raise ValueError(f"Expected {len(known)} columns, but got {len(names)}{what}.")
     if set(names) == set(known):
         return cells[:, [names.index(name) for name in known]]
     if not _has_names(table) or list(known) == list(range(len(known))):

@@ -70,7 +70,9 @@ def read_mixed(
     values, weights = values[counted], None if weights is None else weights[counted]
     space = StateSpace(len(names), tuple(len(column.categories) for column in columns))
     if space.is_binary:
-        raise ValueError("Expected a column with three values or more; use IsingNetwork.")
+        raise ValueError(
+            "Expected a column with three values or more, but all have two: use IsingNetwork."
+        )
     categories = [column.categories for column in columns]
     return Table(values, names, space, categories, weights, num_blank), columns
 

@@ -202,3 +202,28 @@ def test_forms_that_mean_nothing(kind, entry, form):
         network = MAKERS[kind][1]()
     with pytest.raises((TypeError, ValueError), match="Expected"):
         ENTRIES[entry](network, {**REFUSED, **SECOND}[form](x))
+
+
+def test_what_is_no_table_is_named_with_the_way_to_make_one():
+    x = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(int)
+    rows = [dict(zip("abc", row, strict=True)) for row in x.tolist()]
+    records = np.array([tuple(row) for row in x], dtype=[(name, int) for name in "abc"])
+    for table, what in ((rows, "a list of dicts"), (records, "a ndarray"), (rows[0], "a dict")):
+        with pytest.raises(TypeError, match=rf"got {what}. Pass pandas.DataFrame\(table\)"):
+            IsingNetwork().fit(table)
+    network = IsingNetwork(selection=None).fit(pd.DataFrame(x, columns=list("abc")))
+    frame = pd.DataFrame(x, columns=list("abc"))
+    with pytest.raises(ValueError, match=r"but got 2; \['b'\] are missing"):
+        network.score(frame[["a", "c"]])
+    with pytest.raises(ValueError, match=r"but got 4; \['d'\] were not fitted"):
+        network.score(frame.assign(d=1))
+    with pytest.raises(ValueError, match=r"Expected 3 columns, but got 2\."):
+        network.score(x[:, :2])
+
+
+def test_sparse_matrices_of_all_kinds_are_tables():
+    x = (np.random.default_rng(0).random((60, 3)) < 0.5).astype(int)
+    wanted = IsingNetwork(selection=None, random_state=0).fit(x).weights_
+    for kind in ("csr_matrix", "csc_array", "coo_matrix", "lil_matrix", "dok_matrix"):
+        found = IsingNetwork(selection=None, random_state=0).fit(getattr(sp, kind)(x)).weights_
+        np.testing.assert_allclose(found, wanted)
