@@ -162,7 +162,8 @@ _REPEATED: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 def check_repeats(evaluate: Callable[[Tensor], Tensor], energy: Energy, encoded: Tensor) -> None:
     """Refuse modules that give the same data different energies: layers at each call, and two
-    evaluations that differ, once for each module and its mode.
+    evaluations that differ, once for each module and its mode. Half of the batch is other data the
+    second time, so that a datum whose energy depends on the others is noticed, too.
 
     :param evaluate: Maps encoded data to energies.
     :param energy: The energy.
@@ -177,7 +178,8 @@ def check_repeats(evaluate: Callable[[Tensor], Tensor], energy: Energy, encoded:
         Traceback (most recent call last):
             ...
         pyro_rm.energy_protocol.EnergyError: Expected an energy that gives the same data the same \
-value, but two evaluations differ. Remove dropout and other noise, or call .eval() on it.
+value, but two evaluations differ, of which the second had other data in half of its batch. Remove \
+dropout, normalization over the batch and other noise, or call .eval() on it.
 
     .. note:: Costs two energies a datum at the first call, and none later.
     """
@@ -185,10 +187,16 @@ value, but two evaluations differ. Remove dropout and other noise, or call .eval
     if not isinstance(energy, nn.Module) or _REPEATED.get(energy) == energy.training:
         return
     with torch.no_grad():
-        first, second = evaluate(encoded), evaluate(encoded)
+        first = evaluate(encoded)
+        other, half = encoded.clone(), (len(first) + 1) // 2 if first.dim() else 0
+        if half:
+            other[half:] = encoded[:1]
+            first = first[:half]
+        second = evaluate(other)[:half] if half else evaluate(encoded)
     if not first.is_meta and not torch.allclose(first, second, rtol=1e-3, equal_nan=True):
         raise EnergyError(
             "Expected an energy that gives the same data the same value, but two evaluations "
-            "differ. Remove dropout and other noise, or call .eval() on it."
+            "differ, of which the second had other data in half of its batch. Remove dropout, "
+            "normalization over the batch and other noise, or call .eval() on it."
         )
     _REPEATED[energy] = energy.training

@@ -239,3 +239,20 @@ def test_draws_without_a_sampler_are_refused_in_our_words_under_predictive():
 def test_energies_that_a_step_does_not_fit(step):
     with pytest.raises((TypeError, ValueError), match="Expected"):
         sampled(step)(IsingEnergy(4))
+
+
+class OverTheBatch(nn.Module):
+    """Normalizes over the batch by a function, which no layer declares."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.state_space = nn.Linear(4, 4), pyro_rm.StateSpace(4)
+
+    def forward(self, x):
+        features = nn.functional.batch_norm(self.layer(x).reshape(-1, 4), None, None, training=True)
+        return features.square().mul(torch.arange(4)).sum(-1).view(x.shape[:-1])
+
+
+def test_energies_that_depend_on_the_other_data_are_refused():
+    with pytest.raises(EnergyError, match="other data in half of its batch"):
+        pyro_rm.estimate(OverTheBatch(), torch.eye(4), num_neighbors="all")

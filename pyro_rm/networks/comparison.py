@@ -48,7 +48,7 @@ class Comparison:
     :param edges: Pairs of column numbers, ``(E, 2)``.
     :param differences: Of the couplings, ``(E,)``; NaN where one has no finite estimate, or is a
         matrix, as of nominal columns, of which there are tests only.
-    :param standard_errors: Of the differences, ``(E,)``.
+    :param standard_errors: Of the differences, ``(E,)``; NaN where they are.
     :param p_values: By Wald's test of each coupling, ``(E,)``: of a matrix of all its entries.
     :param global_strength: Wald's test of the sums of absolute couplings, with the variance that
         absolute values have. It errs towards no difference where many couplings are zero.
@@ -171,7 +171,7 @@ def compare(
         for column in (gaps, np.sqrt(np.diag(covariance)))
     )
     estimated = np.isfinite(differences)
-    known = numbers[estimated]
+    known, errors = numbers[estimated], np.where(estimated, errors, np.nan)
     permuted: dict[str, Any] = {}
     if data is not None:
         check_counts(num_permutations=num_permutations)
