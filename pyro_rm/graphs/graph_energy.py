@@ -92,7 +92,7 @@ class GraphEnergy(Summable, nn.Module):
     def _known(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.is_meta:  # shapes alone: there is nothing to count
             names = len(self.labels)
-            return x.new_empty(*x.shape[:-1], names), x.new_empty(*x.shape, names)
+            return x.new_zeros(*x.shape[:-1], names), x.new_zeros(*x.shape, names)
         rows = (x.detach().reshape(-1, x.shape[-1]) > 0.5).cpu()
         if self._latest is None or not torch.equal(self._latest[0], rows):
             self._latest = (rows, *self._computed(rows))
