@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from pyro_rm.designs import AllNeighbors, Design, as_design
 from pyro_rm.drawn_gaps import drawn_gaps, unit_gaps
 from pyro_rm.energy_checks import is_validating
 from pyro_rm.energy_protocol import Context, EnergyError
+from pyro_rm.estimator_options import EstimatorOptions, Neighborhood, NumNeighbors, check_options
 from pyro_rm.joint_levels import drawn_noise, with_level_term
 from pyro_rm.neighborhoods import candidates
 from pyro_rm.noise_levels import NoiseLevels
@@ -35,27 +36,7 @@ __all__ = [
     "estimate_terms",
 ]
 
-NumNeighbors = int | Literal["all"] | None  #: Neighbors visited a datum.
-Neighborhood = Literal["changes", "swaps"]  #: What a neighbor is.
 _DEFAULT_NEIGHBORS = 10
-_DEFAULTS = ("uniform", "proportional_to_size", False)
-
-
-class KeywordOptions(TypedDict, total=False):
-    """Options of an :class:`Estimator` that are always keywords."""
-
-    proposal: str | Proposal
-    design: str | Design
-    max_neighbors_per_chunk: int | None
-    control_variate: bool
-    neighborhood: Neighborhood
-
-
-class EstimatorOptions(KeywordOptions, total=False):
-    """All options of an :class:`Estimator`, for functions that make one."""
-
-    objective: str | Objective
-    num_neighbors: NumNeighbors
 
 
 @dataclass(frozen=True)
@@ -95,33 +76,7 @@ class Estimator:
         object.__setattr__(self, "_objective", as_objective(self.objective))
         object.__setattr__(self, "_proposal", as_proposal(self.proposal))
         object.__setattr__(self, "_design", as_design(self.design))
-        s = self.num_neighbors
-        if s is not None and s != "all" and (not isinstance(s, int) or s < 1):
-            raise ValueError(
-                f"Expected num_neighbors to be a positive integer, 'all' or None, but got {s!r}."
-            )
-        bound = self.max_neighbors_per_chunk
-        if bound is not None and (not isinstance(bound, int) or bound < 1):
-            raise ValueError(
-                f"Expected max_neighbors_per_chunk to be a positive integer or None, "
-                f"but got {bound!r}."
-            )
-        if self.control_variate and not self._design.unbiased:
-            raise ValueError(
-                f"Expected an unbiased design with control_variate=True, but got {self._design!r}, "
-                "whose bias it would change. Use design='proportional_to_size'."
-            )
-
-        if self.neighborhood not in ("changes", "swaps"):
-            raise ValueError(
-                f"Expected the neighborhood 'changes' or 'swaps', but got {self.neighborhood!r}."
-            )
-        default = (self.proposal, self.design, self.control_variate) == _DEFAULTS
-        if self.neighborhood == "swaps" and not default:
-            raise ValueError(
-                "Expected neither a proposal, a design nor a control variate beside "
-                "neighborhood='swaps', whose swaps are drawn uniformly with replacement."
-            )
+        check_options(self)
 
     def num_draws(self, target: Target) -> int | None:
         """Draws of the sampling unit for each datum; None where the sum is exact."""

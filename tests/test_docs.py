@@ -23,7 +23,8 @@ PAGES = [page for page in PAGES if page.parent.name not in ("_data", "generated"
 NOT_EVERYWHERE = ("arviz", "dimod", "lightning", "sklearn")  # packages that blocks import
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
-    "energy_checks", "enumeration", "generic_paths", "joint_levels", "losses", "missing",
+    "energy_checks", "enumeration", "estimator_options", "generic_paths", "joint_levels", "losses",
+    "missing",
     "noise_levels", "posteriors", "read_off", "supports", "swaps", "systematic_sampling", "terms",
     "training",
 }  # fmt: skip  # their public names, if any, are on other pages

@@ -9,7 +9,8 @@ import pyro_rm
 
 INTERNAL = {
     "__main__", "_version", "checks", "constants", "control_variates", "drawn_gaps",
-    "energy_checks", "enumeration", "generic_paths", "joint_levels", "losses", "missing",
+    "energy_checks", "enumeration", "estimator_options", "generic_paths", "joint_levels", "losses",
+    "missing",
     "noise_levels", "posteriors", "read_off", "supports", "swaps", "systematic_sampling", "terms",
     "training",
 }  # fmt: skip

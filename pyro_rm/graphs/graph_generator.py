@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pyro_rm.checks import check_counts, check_graphs
 from pyro_rm.energies import RelationalGraphEnergy
-from pyro_rm.estimators import Estimator, NumNeighbors
+from pyro_rm.estimator_options import NumNeighbors
+from pyro_rm.estimators import Estimator
 from pyro_rm.evaluation import IndependentSites
 from pyro_rm.graphs.codec import GraphBatch, active_pairs, encode_graphs, size_buckets
 from pyro_rm.graphs.generation import generate_graphs

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyro.infer import ELBO
 
-from pyro_rm.estimators import Estimator, KeywordOptions, NumNeighbors
+from pyro_rm.estimator_options import KeywordOptions, NumNeighbors
+from pyro_rm.estimators import Estimator
 from pyro_rm.losses.surrogate_loss import SurrogateLoss
 from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.objectives import Objective
