@@ -41,6 +41,22 @@ class LikelihoodFit:
     chains: TieChains
     stalled: bool = False
 
+    def shortfall(self, far: str) -> str:
+        """Why it has not converged, and what to do.
+
+        :param far: The statistics that differ from the observed ones, in words; empty if none.
+        """
+        why = f"simulated statistics still differ from the observed ones ({far})"
+        how = "Raise max_rounds or tolerance, or change terms."
+        if self.stalled:
+            why = f"long simulations go on to differ, from each other and in {far}"
+            how = (
+                "Longer ones would not help: with these terms networks of several kinds are likely "
+                "at once. Change terms, such as a smaller decay, or take method='pseudolikelihood'."
+            )
+        why = why if far else "the error of simulation is above tolerance"
+        return f"The likelihood was not maximized in {self.num_rounds} rounds: {why}. {how}"
+
 
 @dataclass(frozen=True, eq=False)
 class Draws:

@@ -156,21 +156,8 @@ class RandomGraphModel:
         self.monte_carlo_errors_, self.converged_ = fit.monte_carlo_errors, fit.converged
         self.ratios_ = fit.ratios
         if not fit.converged:
-            far = network.named(fit.ratios, 0.1)
-            why = f"simulated statistics still differ from the observed ones ({far})"
-            how = "Raise max_rounds or tolerance, or change terms."
-            if fit.stalled:
-                why = f"long simulations go on to differ, from each other and in {far}"
-                how = (
-                    "Longer ones would not help: with these terms networks of several kinds are "
-                    "likely at once. Change terms, such as a smaller decay, or take "
-                    "method='pseudolikelihood'."
-                )
             warnings.warn(
-                f"The likelihood was not maximized in {fit.num_rounds} rounds: "
-                f"{why if far else 'the error of simulation is above tolerance'}. {how} "
-                f"{_BREEDING}",
-                stacklevel=3,
+                f"{fit.shortfall(network.named(fit.ratios, 0.1))} {_BREEDING}", stacklevel=3
             )
         self._judge(fit.chains.num_edges)
 
