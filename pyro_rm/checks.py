@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -232,3 +233,17 @@ def check_graphs(graphs: Any, *, directed: bool = False) -> None:
         check_graph(graph, f"graph {index}", directed=directed)
         if len(graph) == 0:
             raise ValueError(f"Expected graphs with at least one node, but graph {index} is empty.")
+
+
+def physical_memory() -> float:
+    """Bytes of memory that this machine has; infinite where it does not say.
+
+    Example:
+
+        >>> physical_memory() > 1e8
+        True
+    """
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return float("inf")

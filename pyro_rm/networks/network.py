@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import check_counts, check_graph
+from pyro_rm.checks import check_counts, check_graph, physical_memory
 from pyro_rm.networks.columns import Table
 from pyro_rm.networks.fitted_network import FittedNetwork
 from pyro_rm.networks.fitter import Fitter, NetworkFit
@@ -74,6 +74,8 @@ class Network(FittedNetwork):
             )
         table = self._read(X, sample_weight)
         given = self._given_edges(table.names)
+        if self.graph is None:
+            _check_pairs_fit(table, physical_memory())
         fitter = self._fitter(len(table.names))
         with seeded(0):  # so that the support does not depend on these draws
             observations = with_fills(
@@ -163,6 +165,23 @@ class Network(FittedNetwork):
         if self.kind_ != "array":
             codes = self._codes(self._read_like(X))
             self.labels_ = labels_of(X, self._columns, codes, self._known_labels())
+
+
+def _check_pairs_fit(table: Table, memory: float) -> None:
+    """Refuse all pairs of so many columns that numbers of them do not fit in the memory.
+
+    Peaks of 62 matrices of binary sites and of 23 of others were measured.
+    """
+    binary, count = table.space.is_binary, len(table.names)
+    width = 1 if binary else table.space.max_categories
+    needed = (50 if binary else 20) * (width * count) ** 2 * 8
+    if needed > memory:
+        most = int(count * (memory / needed) ** 0.5)
+        raise ValueError(
+            f"Expected at most about {most} columns for all of their pairs to fit in "
+            f"{memory / 1e9:.2g} GB, but got {count}, which need {needed / 1e9:.2g} GB. Say which "
+            "pairs may couple by graph=, or drop columns."
+        )
 
 
 def _patterns(table: Table) -> tuple[Any, Any]:

@@ -325,3 +325,15 @@ def test_alignments_are_fitted_with_their_letters():
         network.score(alignment._replace(alphabet="ACG-"))
     with pytest.raises(ValueError, match=r"codes .* of the fit"):
         network.score(np.full((3, 5), "Z"))
+
+
+def test_what_does_not_fit_in_the_memory_is_refused_before_it_starts(monkeypatch):
+    """Of a machine with 10 MB, on which 150 binary columns fit, and 300 do not."""
+    monkeypatch.setattr("pyro_rm.networks.network.physical_memory", lambda: 1e7)
+    x = (np.random.default_rng(0).random((40, 300)) < 0.4).astype(float)
+    with pytest.raises(ValueError, match=r"about 158 columns .* fit in 0\.01 GB, but got 300"):
+        IsingNetwork().fit(x)
+    with pytest.raises(ValueError, match="by graph="):
+        PottsNetwork().fit(np.random.default_rng(0).integers(0, 4, (40, 100)))
+    graph = nx.path_graph(300)
+    assert len(IsingNetwork(graph=graph, ridge=1.0).fit(x).edges_) == 299
