@@ -2,10 +2,11 @@
 
 * ``kills``: a run is killed at random times and begun again until it is done; its parameters must
   be those of a run that nobody touched, to the last bit. In one process, and in two.
-* ``interrupts``: Ctrl-C in each evaluation of an energy in turn; the next call must end as the
-  untouched run.
-* ``files``: full disks, folders that cannot be written, truncated files, files with a byte changed,
-  and pickled code: each must be refused in words, and leave the last good checkpoint.
+  Kills before the first checkpoint, while Python starts, are counted apart.
+* ``interrupts``: Ctrl-C at each call of the loss in turn; the next call of ``train`` must end as
+  the untouched run.
+* ``files``: full disks, truncated files and pickled code: each must be refused in words, and leave
+  the last good checkpoint.
 
 Prints Markdown.
 """
@@ -106,7 +107,7 @@ def kills(folder: Path, num_kills: int, num_processes: int, seed: int) -> Counte
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 subprocess.run(["pkill", "-KILL", "-f", str(path)], check=False)  # its workers
-                counts["kills"] += 1
+                counts["kills" if path.exists() else "kills before a checkpoint"] += 1
             else:
                 if process.returncode:
                     counts["failed"] += 1
@@ -124,7 +125,7 @@ def interrupts(folder: Path, num_steps: int = 60) -> Counter[str]:
         path = folder / f"interrupted{number}.pt"
         stopped, _ = run(path, num_steps, interrupt_at=number)
         counts["interrupts"] += 1
-        counts["said so"] += stopped.stopped_by == "interrupt" or stopped.num_steps == num_steps
+        counts["said so"] += (stopped.stopped_by == "interrupt") == (number < num_steps)
         _, parameters = run(path, num_steps)
         counts["equal to the last bit"] += torch.equal(parameters, wanted)
     return counts
@@ -211,7 +212,7 @@ def main() -> None:
     print("| what | counts |\n|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        show("Ctrl-C in each evaluation", interrupts(folder))
+        show("Ctrl-C at each call of the loss", interrupts(folder))
         show("disk full", full_disk(folder))
         show("truncated and hostile files", broken_files(folder, options.seed))
         for number in (1, 2):

@@ -18,8 +18,9 @@ def test_no_cell_is_wrong_or_fails_in_words_that_are_not_ours():
     assert {axis for cell in found for axis in cell} == {
         *TABLE["ENERGIES"], *TABLE["SETTINGS"], *TABLE["USES"]
     }  # fmt: skip
-    bad = {cell: result for cell, result in found.items() if result != "right"}
-    assert bad == {}
+    fine = ("right", "nothing to do")
+    assert {cell: result for cell, result in found.items() if result not in fine} == {}
+    assert sum(result == "right" for result in found.values()) > 50
 
 
 @pytest.mark.parametrize("setting", TABLE["SETTINGS"])
