@@ -139,10 +139,10 @@ def _drawn_swaps(target: Target, encoded: Tensor, num_draws: int) -> tuple[Tenso
     """
     counts = num_partners(target, encoded)
     total = counts.sum(-1, keepdim=True)
-    weights = (counts + (total == 0)).flatten(0, -2).float()
+    weights = (counts + (total == 0)).reshape(-1, counts.shape[-1]).float()
     first = torch.multinomial(weights, num_draws, replacement=True).mT
     first = first.reshape(num_draws, *counts.shape[:-1])
-    possible = partners(target, encoded, first).flatten(0, -2).float()
+    possible = partners(target, encoded, first).reshape(-1, counts.shape[-1]).float()
     second = torch.multinomial(possible, 1).view(first.shape)
     return torch.stack([first, second]), total[..., 0] / (2 * num_draws)
 

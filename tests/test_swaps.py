@@ -1,6 +1,7 @@
 """Exchanges of two sites' values: against enumeration, and their way into fits and programs."""
 
 import itertools
+import math
 
 import pyro
 import pytest
@@ -169,3 +170,13 @@ def test_what_swaps_cannot_do_is_refused():
         )
     terms = estimate_terms(energy, x, neighborhood="swaps")
     assert terms.value.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("num_neighbors", [None, "all"])
+def test_one_datum_and_many_batch_dimensions(num_neighbors):
+    """With equal energies each swap costs log 2, and 3 x 1 swaps count whatever is drawn."""
+    x = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    options = {"num_neighbors": num_neighbors, "neighborhood": "swaps"}
+    for shape in ((), (1,), (2, 3)):
+        found = estimate(IsingEnergy(4), x.expand(*shape, 4), **options)
+        torch.testing.assert_close(found, torch.full(shape, 3 * math.log(2.0)))

@@ -222,6 +222,8 @@ def _variance_of_strength(weights: Any, spread: Any) -> float:
     Those about zero vary less than normal ones. Estimates are too large to stand for their
     means, by their variance; the positive part of the square that is left is the mean's.
     """
+    if len(weights) == 0:
+        return 0.0
     means = weights * np.sqrt(np.clip(1 - np.diag(spread) / weights**2, 0, None))
     draws = np.random.default_rng(0).multivariate_normal(means, spread, _DRAWS)
     return float(np.abs(draws).sum(1).var())

@@ -182,3 +182,12 @@ def test_networks_whose_answers_are_ordered_otherwise_are_refused():
     assert compare(first, first).all_edges.statistic == 0
     with pytest.raises(ValueError, match="same codings"):
         compare(first, second)
+
+
+def test_networks_without_edges_do_not_differ():
+    x = (np.random.default_rng(0).random((100, 3)) < 0.5).astype(float)
+    network = IsingNetwork(graph=nx.empty_graph(3)).fit(x)
+    found = compare(network, network)
+    assert len(found.table) == 0
+    assert found.global_strength.p_value == 1
+    assert np.isnan(found.all_edges.p_value)
