@@ -14,6 +14,8 @@ too. What all states share cannot be learned from it: the sum of the fields stay
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -144,7 +146,7 @@ def _drawn_swaps(target: Target, encoded: Tensor, num_draws: int) -> tuple[Tenso
     first = first.reshape(num_draws, *counts.shape[:-1])
     possible = partners(target, encoded, first).reshape(-1, counts.shape[-1]).float()
     second = torch.multinomial(possible, 1).view(first.shape)
-    return torch.stack([first, second]), total[..., 0] / (2 * num_draws)
+    return torch.stack([first, second]), total[..., 0].to(encoded.dtype) / (2 * num_draws)
 
 
 def swap_gaps(
@@ -175,11 +177,14 @@ def swap_gaps(
         pairs, weights = _drawn_swaps(target, encoded, num_draws)
     here = target(encoded)
     rows = len(pairs[0]) if chunk is None else max(1, chunk // max(1, here.numel()))
-    if rows >= len(pairs[0]):
-        return here - target(exchanged(target, encoded, pairs)), weights.expand(pairs[0].shape)
+    batch = target.batch_shape_of(encoded)
 
     def energies(some: Tensor) -> Tensor:
-        return target(exchanged(target, encoded, some))
+        shapes = [(len(some[0]), *batch, *c.shape[len(batch) :]) for c in target.context]
+        copies = [c.expand(shape) for c, shape in zip(target.context, shapes, strict=True)]
+        return replace(target, context=tuple(copies))(exchanged(target, encoded, some))
 
+    if rows >= len(pairs[0]):
+        return here - energies(pairs), weights.expand(pairs[0].shape)
     there = torch.cat([recomputed(energies, some) for some in pairs.split(rows, 1)])
     return here - there, weights.expand(pairs[0].shape)

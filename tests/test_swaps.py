@@ -180,3 +180,16 @@ def test_one_datum_and_many_batch_dimensions(num_neighbors):
     for shape in ((), (1,), (2, 3)):
         found = estimate(IsingEnergy(4), x.expand(*shape, 4), **options)
         torch.testing.assert_close(found, torch.full(shape, 3 * math.log(2.0)))
+
+
+@pytest.mark.parametrize("chunk", [None, 4])
+@pytest.mark.parametrize("num_neighbors", [None, "all"])
+def test_a_context_is_repeated_for_the_swaps(num_neighbors, chunk):
+    """An energy that joins both needs them of the same shape; it is equal for all swaps."""
+    x = torch.tensor([[1.0, 0.0, 1.0, 0.0]]).expand(3, 4)
+    found = estimate(
+        lambda x, c: torch.cat([x, c], -1).sum(-1), x, state_space=StateSpace(4),
+        context=torch.randn(3, 2), num_neighbors=num_neighbors, neighborhood="swaps",
+        max_neighbors_per_chunk=chunk,
+    )  # fmt: skip
+    torch.testing.assert_close(found, torch.full((3,), 4 * math.log(2.0)))

@@ -234,7 +234,8 @@ class OrdinalNetwork(CoupledNetwork):
             orthogonal(*grams, *count) / self._unit() if max(count) > 1 else own.flatten()[None]
             for *grams, own, count in zip(*self._grams(), paired, counts, strict=True)
         ]
-        whole = torch.block_diag(*(part.cpu().double() for part in maps))
+        blocks = [part.cpu().double() for part in maps]
+        whole = torch.block_diag(*blocks) if blocks else couplings.new_zeros(0, 0)
         own = torch.as_tensor(self._model_covariance())[: couplings.numel(), : couplings.numel()]
         owners = np.repeat(np.arange(len(maps)), [len(part) for part in maps])
         return (whole @ couplings.flatten()).numpy(), (whole @ own @ whole.mT).numpy(), owners

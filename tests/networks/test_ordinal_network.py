@@ -336,3 +336,9 @@ def test_columns_without_an_edge_are_a_network_too():
     shares = np.exp(network.fields_) / np.exp(network.fields_).sum(1, keepdims=True)
     expected = torch.nn.functional.one_hot(x, 4).double().mean(0)
     np.testing.assert_allclose(shares, expected, atol=1e-4)
+
+
+def test_evidence_of_no_edges_is_an_empty_table():
+    network = OrdinalNetwork(graph=nx.empty_graph(["mood", "step"])).fit(mixed()[["mood", "step"]])
+    assert len(network.edge_evidence().table) == 0
+    assert len(compare(network, network).table) == 0
