@@ -58,14 +58,14 @@ def _all_swaps(target: Target, encoded: Tensor) -> tuple[Tensor, Tensor]:
     :param target: Its inactive sites stay as they are.
     :param encoded: Encoded data, ``batch_shape + encoded_shape``.
     :returns: Sites, ``(2, pairs) + batch_shape``, and 1 where both are active and their values
-        differ, else 0, ``(pairs,) + batch_shape``.
+        differ, ``(pairs,) + batch_shape``; else 0, and a site twice, which is no exchange.
     """
     sites = target.space.num_sites
     first, second = torch.triu_indices(sites, sites, 1, device=encoded.device)
     shape = (-1, *(1,) * len(batch := target.batch_shape_of(encoded)))
-    pairs = torch.stack([side.view(shape).expand(-1, *batch) for side in (first, second)])
     each = torch.arange(sites, device=encoded.device).view(shape).expand(-1, *batch)
     differ = partners(target, encoded, each).movedim(-1, 1)[first, second]
+    pairs = torch.stack([each[first], torch.where(differ, each[second], each[first])])
     return pairs, differ.to(encoded.dtype)
 
 

@@ -193,3 +193,17 @@ def test_a_context_is_repeated_for_the_swaps(num_neighbors, chunk):
         max_neighbors_per_chunk=chunk,
     )  # fmt: skip
     torch.testing.assert_close(found, torch.full((3,), 4 * math.log(2.0)))
+
+
+def test_no_state_is_seen_whose_inactive_sites_have_changed():
+    x, active = torch.tensor([[1.0, 0.0, 1.0, 0.0]]), torch.tensor([True, True, True, False])
+
+    def energy(x):
+        return torch.where(x[..., 3] == 0, x[..., 0], torch.inf)  # refused where it is not finite
+
+    for num_neighbors in (None, "all"):
+        found = estimate(
+            energy, x, state_space=StateSpace(4), active=active, num_neighbors=num_neighbors,
+            neighborhood="swaps",
+        )  # fmt: skip
+        assert found.isfinite().all()

@@ -14,6 +14,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.networks.batched_fits import BatchedFits, can_be_batched
 from pyro_rm.networks.columns import row_weights
+from pyro_rm.networks.contrasts import of_numbers
 from pyro_rm.networks.intervals import chi_square_tail, two_sided
 from pyro_rm.networks.table_kinds import frame
 
@@ -159,29 +160,27 @@ def compare(
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1, but got {level}.")
     _check_alike(a, b)
-    (first, *spreads, owners), (second, other, _) = a._coordinates(), b._coordinates()
-    spreads.append(other)
-    gaps, covariance = first - second, spreads[0] + spreads[1]
+    first, spread, owners = a._coordinates()
+    second, other, _ = b._coordinates()
+    gaps, covariance, num_edges = first - second, spread + other, len(a.edges_)
     gaps[(a._is_separated | b._is_separated)[owners]] = np.nan
-    of_edges = [(owners == edge).nonzero()[0] for edge in range(len(a.edges_))]
+    errors = np.where(np.isfinite(gaps), np.sqrt(np.diag(covariance)), np.nan)
+    of_edges = [(owners == edge).nonzero()[0] for edge in range(num_edges)]
     tests = [_wald(gaps[own], covariance[np.ix_(own, own)]) for own in of_edges]
-    numbers = np.array([own[0] if len(own) == 1 else -1 for own in of_edges], dtype=int)
-    differences, errors = (
-        np.where(numbers < 0, np.nan, column[numbers])
-        for column in (gaps, np.sqrt(np.diag(covariance)))
-    )
+    differences = of_numbers(gaps, owners, num_edges)
     estimated = np.isfinite(differences)
-    known, errors = numbers[estimated], np.where(estimated, errors, np.nan)
+    known = np.isin(owners, estimated.nonzero()[0])
     permuted: dict[str, Any] = {}
     if data is not None:
         check_counts(num_permutations=num_permutations)
         rng = torch.Generator().manual_seed(random_state)
         permuted = _permuted(a, data, sample_weight, paired, num_permutations, rng)
     return Comparison(
-        a._columns, a.edges_, differences, errors, np.array([test.p_value for test in tests]),
+        a._columns, a.edges_, differences, of_numbers(errors, owners, num_edges),
+        np.array([test.p_value for test in tests]),
         _strength(
             [network.weights_[estimated] for network in (a, b)],
-            [spread[np.ix_(known, known)] for spread in spreads],
+            [own[np.ix_(known, known)] for own in (spread, other)],
         ),
         _wald(gaps, covariance), level=level, **permuted,
     )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,3 +64,22 @@ def orthogonal(first: Tensor, second: Tensor, rows: int, columns: int) -> Tensor
         values, vectors = torch.linalg.eigh(products.detach())
         roots.append((vectors * values.clamp(min=0).sqrt())[:, -count:].mT)
     return torch.kron(*roots)
+
+
+def of_numbers(values: Any, owners: Any, num_edges: int) -> Any:
+    """Values of the edges that have a single coordinate; NaN of the others.
+
+    :param values: Of coordinates, ``(P,)``.
+    :param owners: The edge of each coordinate, ``(P,)``.
+    :param num_edges: The number of edges.
+    :returns: An array, ``(E,)``.
+
+    Example:
+
+        >>> of_numbers(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 1]), 3)
+        array([ 1., nan, nan])
+    """
+    result = np.full(num_edges, np.nan)
+    alone = np.bincount(owners, minlength=num_edges)[owners] == 1
+    result[owners[alone]] = values[alone]
+    return result

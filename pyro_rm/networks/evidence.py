@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 
 from pyro_rm.checks import check_counts
+from pyro_rm.networks.contrasts import of_numbers
 from pyro_rm.networks.edge_priors import EdgePrior
 from pyro_rm.networks.plots import plot_evidence
 from pyro_rm.networks.spike_and_slab import (
@@ -126,12 +127,9 @@ class EdgeEvidence:
         return result
 
     def _of_numbers(self, values: Any) -> Any:
-        """Values of coordinates, of the known edges that have a single one; NaN of the others."""
+        """Values of coordinates of the known edges, of edges with a single one; NaN of others."""
         owners = self._owners[self._known[self._owners]]
-        alone = np.bincount(self._owners, minlength=len(self._known))[owners] == 1
-        result = np.full(len(self._known), np.nan)
-        result[owners[alone]] = values[alone]
-        return result
+        return of_numbers(values, owners, len(self._known))
 
     @cached_property
     def posterior(self) -> CouplingPosterior:
