@@ -54,10 +54,13 @@ def split_rows(text: str, path: Path, separator: str | None) -> tuple[list[Row],
         first = next((line for line in text.splitlines() if line.strip()), "")
         guess = max(_SEPARATORS, key=first.count)
         if guess not in first:
+            guess = max(_SEPARATORS, key=text.count)
             try:
-                return _even_rows(text, path, " ", start), " "
+                rows = _even_rows(text, path, " ", start)
             except ValueError:
-                pass
+                rows = []
+            if rows and (len(rows[0].cells) > 1 or guess not in text):
+                return rows, " "
         return _even_rows(text, path, guess, start), guess
     ((candidate, rows),) = fits.items()
     return rows, candidate
@@ -67,7 +70,7 @@ def _even_rows(text: str, path: Path, separator: str, start: int) -> list[Row]:
     """Rows of as many cells as the first."""
     lines: Iterable[str] = io.StringIO(text, newline="")
     if separator == " ":
-        lines = (line.rstrip() + "\n" for line in lines)
+        lines = (line.rstrip().replace("\t", " ") + "\n" for line in lines)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     line = start
