@@ -163,9 +163,11 @@ def our_table(path: Path) -> Any:
     """Names, columns and labels."""
     labels = ["who"] if path.name.startswith("labels") else []
     found = read_csv_table(path, labels=labels)
-    texts = {name: found.labels[name] for name in labels}
-    names, texts = json.loads(re.sub(r"\\r\\n|\\r", r"\\n", json.dumps([found.columns, texts])))
-    return names, found.values.mT.tolist(), texts
+    names, *texts = (
+        [re.sub("\r\n|\r", "\n", cell) for cell in cells]
+        for cells in (found.columns, *(found.labels[name] for name in labels))
+    )
+    return names, found.values.mT.tolist(), dict(zip(labels, texts, strict=True))
 
 
 def strict_tables(content: bytes, name: str) -> list[Callable[[], Any]]:

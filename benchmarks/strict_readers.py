@@ -74,7 +74,7 @@ def tokens(text: str, separator: str) -> list[list[str]]:
     """Rows of cells, character by character."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if separator == " ":
-        text = re.sub(r"[^\S\n]+(?=\n|$)", "", text).replace("\t", " ")
+        text = re.sub(r"[ \t\v\f]+(?=\n|$)", "", text).replace("\t", " ")
     rows, row, place = [], [], 0
     while place < len(text):
         while text[place : place + 1] == " ":
@@ -218,7 +218,7 @@ def kind_of(text: str, suffix: str) -> tuple[str, list[str]]:
     lines = lines[start:]
     if lines[0].startswith("# STOCKHOLM"):
         return "stockholm", lines
-    if re.match(r"(CLUSTAL|MUSCLE)\b", lines[0], re.I) and any(x.strip(WHITE) for x in lines[1:]):
+    if re.match(r"(CLUSTAL[OWX]?|MUSCLE)\b", lines[0], re.I) and any(x.strip(WHITE) for x in lines[1:]):
         return "clustal", lines
     while lines and (lines[0].startswith("#") or not lines[0].strip(WHITE)):
         lines = lines[1:]

@@ -44,6 +44,8 @@ def named_columns(
                 f"in line {rows[0].line}."
             )
     names = [names[i] for i in kept]
+    if not any(names):
+        raise ValueError(f"Expected names of columns in line {rows[0].line} of {path}, but got none.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+_WHITE = " \t\r\n\v\f"
 _SEPARATORS = (",", ";", "\t", "|")
 _DECLARED = re.compile(r'"?sep=(.)"?\r?\n')  # a first line for Excel
 
@@ -70,7 +71,7 @@ def _even_rows(text: str, path: Path, separator: str, start: int) -> list[Row]:
     """Rows of as many cells as the first."""
     lines: Iterable[str] = io.StringIO(text, newline="")
     if separator == " ":
-        lines = (line.rstrip().replace("\t", " ") + "\n" for line in lines)
+        lines = (line.rstrip(_WHITE).replace("\t", " ") + "\n" for line in lines)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     line = start
@@ -84,7 +85,7 @@ def _even_rows(text: str, path: Path, separator: str, start: int) -> list[Row]:
             ) from error
         if cells is None:
             break
-        rows.append(Row(line, [cell.strip(" \t\r\n\v\f") for cell in cells]))
+        rows.append(Row(line, [cell.strip(_WHITE) for cell in cells]))
         line = start + reader.line_num
     width = next((len(row.cells) for row in rows if any(row.cells)), 0)
     if width > 1:

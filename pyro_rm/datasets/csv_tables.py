@@ -195,12 +195,11 @@ class _Parser:
 
 def _mention_text(text: list[str], numbers: Collection[str], path: Path, separator: str) -> None:
     """Warn of columns without any number; refuse if there are no others."""
-    if not numbers:
-        found = f"columns of text, {text[:5]}" if text else "labels and numbers of rows only"
+    if text and not numbers:
         raise ValueError(
             f"Expected a column of numbers in {path}, but cells separated by {separator!r} make "
-            f"{found}. Say separator=..., or what words stand for, such as codes={{'no': 0, "
-            "'yes': 1}."
+            f"columns of text, {text[:5]}. Say separator=..., or what words stand for, such as "
+            "codes={'no': 0, 'yes': 1}."
         )
     if text:
         warnings.warn(

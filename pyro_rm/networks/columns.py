@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -191,7 +192,7 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
 
     :param table: See :func:`read_cells`. Columns with names are put in the known order.
     :param known: Names of the columns that a network was fitted to.
-    :returns: Cells, ``(N, D)``.
+    :returns: Cells, ``(N, D)``. Warns if the network knows names and the table has none.
     :raises ValueError: If the number of columns differs, or their names do.
     """
     cells, names = read_cells(table, min_rows=1)
@@ -204,10 +205,18 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
             if some and _has_names(table)
         )
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}{what}.")
-    if set(names) == set(known):
+    numbered = list(known) == list(range(len(known)))
+    if _has_names(table) and set(names) == set(known):
         return cells[:, [names.index(name) for name in known]]
-    if not _has_names(table) or list(known) == list(range(len(known))):
-        return cells  # one of them has no names: in the order that they are in
+    if not _has_names(table) or numbered:
+        if not numbered:
+            warnings.warn(
+                "X does not have valid feature names, but the network was fitted with feature "
+                f"names: its columns are taken in the order of {list(known)[:5]}. Pass a data "
+                "frame with these names.",
+                stacklevel=5,
+            )
+        return cells
     other = [name for name in names if name not in known]
     raise ValueError(
         f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "

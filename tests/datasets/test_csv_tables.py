@@ -230,7 +230,7 @@ def test_columns_can_be_dropped(tmp_path):
         ("a, a\n0,1\n", "but got 'a' twice"),
         ("ab\n1,0\n0,1\n", "Expected 1 cells separated by ',' .* but got 2 in line 2"),
         ("a b c\n\t 0 1\n0 1 1\n", "but got 2 in line 2"),
-        (",\n0,\n1,\n", "labels and numbers of rows only"),
+        (",\n0,\n1,\n", "names of columns in line 1 .* but got none"),
     ],
 )
 def test_bad_files(tmp_path, text, message):

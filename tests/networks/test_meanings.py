@@ -145,7 +145,19 @@ NETWORKS = {
 def test_columns_are_found_by_name(kind, order):
     network, frame = NETWORKS[kind]()
     assert network.score(frame[list(order)]) == pytest.approx(network.score(frame))
-    assert network.score(frame.to_numpy()) == pytest.approx(network.score(frame))
+    with pytest.warns(UserWarning, match=r"valid feature names, .* in the order of \['a', 'b'"):
+        by_place = network.score(frame.to_numpy())
+    assert by_place == pytest.approx(network.score(frame))
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_arrays_go_by_place_even_where_names_are_numbers(kind):
+    network, frame = NETWORKS[kind]()
+    numbered = frame.set_axis([3, 0, 2, 1], axis=1)
+    network.fit(numbered)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        by_place = network.score_samples(numbered.to_numpy())
+    np.testing.assert_array_equal(by_place, network.score_samples(numbered))
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))

@@ -107,9 +107,11 @@ def test_blanks_are_filled_by_their_most_probable_values(kind):
         expected = np.bincount(states[fits, site], chances[fits], proba.shape[-1])
         np.testing.assert_allclose(proba[row, site], expected / expected.sum(), rtol=1e-4)
         assert whole.iloc[row, site] == expected.argmax()
-    numbers = network.impute(data.to_numpy())
+    with pytest.warns(UserWarning, match="valid feature names"):
+        numbers = network.impute(data.to_numpy())
     np.testing.assert_array_equal(numbers, whole.to_numpy())
-    assert isinstance(network.impute(torch.tensor(data.to_numpy())), torch.Tensor)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        assert isinstance(network.impute(torch.tensor(data.to_numpy())), torch.Tensor)
 
 
 def test_selected_networks_fill_from_all_pairs():
