@@ -81,12 +81,15 @@ class FittedNetwork(Saved):
 
         :param X: Data with the columns that the network was fitted to. What is blank counts in
             no term; it is averaged out of the others, given the row's observed cells.
-        :returns: The log pseudolikelihood of each row under the default objective, ``(N,)``; NaN
-            where a row is blank throughout.
+        :returns: The log pseudolikelihood of each row under the default objective, ``(N,)``; 0,
+            a sum of no terms, where a row is blank throughout.
         """
-        model, values = self._model, self._read_like(X)
+        return self._scores(self._model, self._read_like(X))[0]
+
+    def _scores(self, model: PairwiseModel, values: Tensor) -> tuple[Any, Any]:
+        """Scores of rows, and which of them have answers, ``(N,)`` each."""
         answered = ~values.isnan().all(1)
-        result = np.full(len(values), np.nan)
+        result = np.zeros(len(values))
         if answered.any():
 
             def scores(part: Tensor) -> Tensor:
@@ -94,10 +97,10 @@ class FittedNetwork(Saved):
                 return -data_objectives(model.energy, observations, self._estimator())
 
             result[answered.numpy()] = self._by_parts(scores, values[answered])
-        return result
+        return result, answered.numpy()
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
-        """The mean of ``score_samples`` over rows that have answers.
+        """The mean of ``score_samples`` over rows that have answers, the others left out.
 
         :param X: Data with the columns that the network was fitted to.
         :param y: Ignored.
@@ -105,12 +108,12 @@ class FittedNetwork(Saved):
         :returns: The mean log pseudolikelihood of a row under the default objective.
         :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
-        scores = self.score_samples(X)
-        answered, weights = ~np.isnan(scores), row_weights(sample_weight, len(scores))
+        scores, answered = self._scores(self._model, self._read_like(X))
+        weights = row_weights(sample_weight, len(scores))
         shares = answered * (1.0 if weights is None else weights.numpy())
         if not shares.any():
-            raise ValueError("Expected rows with answers, but all cells are blank.")
-        return float(np.average(scores[answered], weights=shares[answered]))
+            raise ValueError("Expected rows with answers, but all cells that count are blank.")
+        return float(np.average(scores, weights=shares))
 
     def predict_proba(self, X: Any, site: Any = None) -> Any:
         """Probabilities of a column's categories, given the others; blanks are averaged out.

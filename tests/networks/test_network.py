@@ -54,13 +54,14 @@ def test_scores_are_means_of_rows_and_say_the_same_twice(kind):
     assert network.score(data) == network.score(data) == pytest.approx(scores.mean())
     assert np.array_equal(scores, network.score_samples(data))
     blank = pd.concat([data, pd.DataFrame(np.nan, index=[999], columns=NAMES)])
-    assert np.isnan(network.score_samples(blank)[-1])
+    assert network.score_samples(blank)[-1] == 0
     assert network.score(blank) == pytest.approx(network.score(data))
     weights = np.arange(300.0)
     expected = np.average(scores, weights=weights)
     assert network.score(data, sample_weight=weights) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="all cells are blank"):
-        network.score(data * np.nan)
+    for nothing in ({"X": data * np.nan}, {"X": blank, "sample_weight": [0] * 300 + [1]}):
+        with pytest.raises(ValueError, match="all cells that count are blank"):
+            network.score(**nothing)
 
 
 @both
