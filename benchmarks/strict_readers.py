@@ -218,7 +218,7 @@ def kind_of(text: str, suffix: str) -> tuple[str, list[str]]:
     lines = lines[start:]
     if lines[0].startswith("# STOCKHOLM"):
         return "stockholm", lines
-    if re.match(r"(CLUSTAL[OWX]?|MUSCLE)\b", lines[0], re.I) and any(x.strip(WHITE) for x in lines[1:]):
+    if re.match(r"(CLUSTAL[OWX]?|MUSCLE)\b", lines[0], re.I):
         return "clustal", lines
     while lines and (lines[0].startswith("#") or not lines[0].strip(WHITE)):
         lines = lines[1:]

@@ -45,7 +45,8 @@ def named_columns(
             )
     names = [names[i] for i in kept]
     if not any(names):
-        raise ValueError(f"Expected names of columns in line {rows[0].line} of {path}, but got none.")
+        line = rows[0].line
+        raise ValueError(f"Expected names of columns in line {line} of {path}, but got none.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(

@@ -79,8 +79,7 @@ class FittedNetwork(Saved):
     def score_samples(self, X: Any) -> Any:
         """Minus the objective of each row: higher is better.
 
-        :param X: Data with the columns that the network was fitted to. What is blank counts in
-            no term; it is averaged out of the others, given the row's observed cells.
+        :param X: Data with the fitted columns; blanks count in no term and are averaged out.
         :returns: The log pseudolikelihood of each row under the default objective, ``(N,)``; 0,
             a sum of no terms, where a row is blank throughout.
         """
@@ -90,12 +89,12 @@ class FittedNetwork(Saved):
         """Scores of rows, and which of them have answers, ``(N,)`` each."""
         answered = ~values.isnan().all(1)
         result = np.zeros(len(values))
+
+        def scores(part: Tensor) -> Tensor:
+            observations = filled(model, part, self.num_fills)
+            return -data_objectives(model.energy, observations, self._estimator())
+
         if answered.any():
-
-            def scores(part: Tensor) -> Tensor:
-                observations = filled(model, part, self.num_fills)
-                return -data_objectives(model.energy, observations, self._estimator())
-
             result[answered.numpy()] = self._by_parts(scores, values[answered])
         return result, answered.numpy()
 
@@ -108,9 +107,9 @@ class FittedNetwork(Saved):
         :returns: The mean log pseudolikelihood of a row under the default objective.
         :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
-        scores, answered = self._scores(self._model, self._read_like(X))
+        scores, shares = self._scores(self._model, self._read_like(X))
         weights = row_weights(sample_weight, len(scores))
-        shares = answered * (1.0 if weights is None else weights.numpy())
+        shares = shares if weights is None else shares * weights.numpy()
         if not shares.any():
             raise ValueError("Expected rows with answers, but all cells that count are blank.")
         return float(np.average(scores, weights=shares))
@@ -260,7 +259,6 @@ class FittedNetwork(Saved):
             ``field`` and ``standard_error``.
         :raises ValueError: If the level is out of range.
         """
-        self._check_fitted()
         graph = self._graph(level, num_edges)
         fields = zip(self._columns, self.fields_, self.field_standard_errors_, strict=True)
         for name, field, error in fields:
@@ -269,6 +267,7 @@ class FittedNetwork(Saved):
 
     def _graph(self, level: float, num_edges: int | None) -> nx.Graph:
         """The column names, joined by the strongest couplings with their intervals."""
+        self._check_fitted()
         rows = couplings_of(self, level)
         if num_edges is not None:
             check_counts(0, num_edges=num_edges)
@@ -298,5 +297,4 @@ class FittedNetwork(Saved):
         :param num_edges: How many.
         :returns: The axis.
         """
-        self._check_fitted()
         return plot_intervals(self._graph(level, num_edges), axis, num_edges=num_edges)
