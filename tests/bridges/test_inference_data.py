@@ -17,8 +17,8 @@ from pyro_rm.datasets import coupling_matrix
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel, Potts
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.enumeration import TooManyStatesError, index_of, states_at
-from pyro_rm.infer import CalibratedPosterior, Marginalized, MarkovKernel, NoiseLevels, calibrate
 from pyro_rm.evaluation import log_partition
+from pyro_rm.infer import CalibratedPosterior, Marginalized, MarkovKernel, NoiseLevels, calibrate
 from pyro_rm.networks import IsingNetwork, OrdinalNetwork, PottsNetwork
 from pyro_rm.poutine import ratio_matching
 from pyro_rm.state_space import StateSpace
