@@ -14,7 +14,7 @@ from pyro_rm.state_space import StateSpace
 class SpacedEnergy(Summable, nn.Module):
     """An energy whose parameters mean something on its own state space only.
 
-    The space is part of ``state_dict``, and losses mark parameters by it, so that those of spins
+    The space is part of ``state_dict``, and marks parameters that are used, so that those of spins
     are not loaded into an energy of bits.
 
     :param state_space: The space.
@@ -48,7 +48,7 @@ class SpacedEnergy(Summable, nn.Module):
     def mark_parameters(self) -> None:
         """Leave the space on each parameter, and refuse parameters that were left another one.
 
-        Pyro's parameter store saves tensors with their attributes, but no extra state of modules.
+        Pyro's parameter store and checkpoints of training know parameters, but no modules.
 
         :raises ValueError: If a parameter was fitted on another space.
         """

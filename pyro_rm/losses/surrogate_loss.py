@@ -16,7 +16,6 @@ from pyro.poutine import trace
 from torch import Tensor, nn
 
 from pyro_rm.distributions import EnergyModel
-from pyro_rm.energies.spaced_energy import SpacedEnergy
 from pyro_rm.energy_checks import is_validating
 from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.poutine import SiteLoss
@@ -84,7 +83,6 @@ class SurrogateLoss(ELBO):
         with trace(param_only=True) as captured:
             result = self.elbo.loss(messenger(model), guide, *args, **kwargs)
         if is_validating():
-            _mark_parameters(messenger.models)
             _warn_of_other_parameters(messenger.models, captured.trace.nodes)
         return result
 
@@ -123,8 +121,7 @@ class _LossModule(ELBOModule):
 
 
 def _check_trained(models: Mapping[str, EnergyModel], seen: set[int]) -> None:
-    """Refuse energies whose parameters no optimizer would see, or are of another space."""
-    _mark_parameters(models)
+    """Refuse energies whose parameters no optimizer would see."""
     for site, model in models.items():
         if not isinstance(model.energy, nn.Module):
             continue
@@ -140,14 +137,6 @@ def _check_trained(models: Mapping[str, EnergyModel], seen: set[int]) -> None:
                     "energy, update_module_params=True); to begin anew take another name, or call "
                     "pyro.clear_param_store(), which discards what is stored."
                 )
-
-
-def _mark_parameters(models: Mapping[str, EnergyModel]) -> None:
-    """Refuse parameters that were fitted on another state space, such as those of a store."""
-    for model in models.values():
-        for module in model.energy.modules() if isinstance(model.energy, nn.Module) else ():
-            if isinstance(module, SpacedEnergy):
-                module.mark_parameters()
 
 
 def _warn_of_other_parameters(models: Mapping[str, EnergyModel], sites: Mapping[str, Any]) -> None:

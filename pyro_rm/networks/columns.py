@@ -112,21 +112,27 @@ def numbers(cells: Any, names: Sequence[Any], labels: Labels | None = None) -> T
     return torch.from_numpy(np.stack(columns, 1))
 
 
-def row_weights(given: Any, num_rows: int) -> Tensor | None:
+def row_weights(given: Any, num_rows: int, table: Any = None) -> Tensor | None:
     """Weights of rows; None if there are none.
 
     :param given: Numbers, ``(N,)``, or None.
     :param num_rows: Number of rows.
+    :param table: What the rows are of.
     :returns: Shape ``(N,)``.
-    :raises ValueError: If there is another number of them, one is negative or not finite, or
-        all are zero.
+    :raises ValueError: If there is another number of them, one is negative or not finite, all are
+        zero, or their index is that of the rows in another order.
     """
     if given is None:
         return None
+    own, rows = (getattr(x, "index", ()) for x in (given, table))
+    equals = getattr(own, "equals", None)  # both are of pandas
+    if equals and hasattr(rows, "equals") and not equals(rows) and set(own) == set(rows):
+        raise ValueError(
+            "Expected sample_weight in the order of the rows, but its index has another one. Pass "
+            "sample_weight.reindex(X.index), or sample_weight.to_numpy() to go by place."
+        )
     try:
-        masked = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else False
-        numbers = np.asarray(given, dtype=np.float64)
-        weights = torch.from_numpy(np.where(masked, np.nan, numbers))
+        weights = torch.from_numpy(np.array(_as_array(given), dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected sample_weight as numbers, but got others: {error}.") from error
     if weights.shape != (num_rows,):

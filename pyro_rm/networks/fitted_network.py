@@ -110,7 +110,7 @@ class FittedNetwork(Saved):
         :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
         scores, shares = self._scores(self._model, self._read_like(X))
-        weights = row_weights(sample_weight, len(scores))
+        weights = row_weights(sample_weight, len(scores), X)
         shares = shares if weights is None else shares * weights.numpy()
         if not shares.any():
             raise ValueError("Expected rows with answers, but all cells that count are blank.")

@@ -86,6 +86,8 @@ def test_other_files_are_refused(tmp_path):
 def test_what_cannot_be_saved_is_said(tmp_path):
     with pytest.raises(ValueError, match="Call fit first"):
         IsingNetwork().save(tmp_path / "x")
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        NETWORKS["Ising"]().save(tmp_path)
     network = NETWORKS["Ising"]().set_params(random_state=np.random.default_rng(0))
     with pytest.raises(TypeError, match="Expected random_state as a number"):
         network.save(tmp_path / "x")
