@@ -53,7 +53,9 @@ def main() -> None:
                 range(len(CHECKPOINTS)), values, "o-", color=PROPOSALS[proposal], label=proposal
             )
         axis.set_xticks(range(len(CHECKPOINTS)), CHECKPOINTS)
-        axis.set(title=f"{name} on digits", ylabel="relative variance\nof the gradient", yscale="log")
+        axis.set(
+            title=f"{name} on digits", ylabel="relative variance\nof the gradient", yscale="log"
+        )
     axes[-1].set_xlabel("training step")
     axes[0].legend()
     figure.savefig(out() / "guidance.png")
