@@ -1,6 +1,7 @@
 """Sums of energies: the arithmetic, what they say of themselves, and what is refused."""
 
 import operator
+from functools import partial
 
 import pytest
 import torch
@@ -42,6 +43,7 @@ SUMS = {
     "nested": (2 * (RBM - 3 * MLP), lambda x: 2 * RBM(x) - 6 * MLP(x)),
     "pairwise": (ISING - 2 * OTHER, lambda x: ISING(x) - 2 * OTHER(x)),
     "one": (SumEnergy(RBM), RBM),
+    "no signature": (RBM + partial(torch.sum, dim=-1), lambda x: RBM(x) + x.sum(-1)),
 }
 
 

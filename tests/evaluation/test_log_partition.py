@@ -36,6 +36,13 @@ def has_closed_form(energy):
     return pairwise is not None and pairwise().log_partition(1) is not None
 
 
+def triangle(energy):
+    """Keep three couplings of five sites, which are a loop."""
+    with torch.no_grad():
+        energy.weight[:3, 3:] = energy.weight[3:, 3:] = 0
+    return energy
+
+
 WAYS = {
     "rbm": lambda: RBMEnergy(7, 3),
     "spin rbm": lambda: RBMEnergy(7, 3, states=(-1, 1)),
@@ -44,6 +51,7 @@ WAYS = {
     "ising forest": lambda: forest(randomized(IsingEnergy(5))),
     "spin forest": lambda: forest(randomized(IsingEnergy(5, states=(-1, 1)))),
     "potts forest": lambda: forest(randomized(PottsEnergy(5, (2, 3, 2, 4, 3)))),
+    "fewer edges than sites, in a loop": lambda: triangle(randomized(IsingEnergy(5))),
     "mlp": lambda: MLPEnergy(6, (5,)),
 }
 

@@ -353,6 +353,12 @@ REFUSED = {
     "twice": (SMALL, ["edges", " edges"], "'edges' more than once"),
     "none": (SMALL, [], "at least one term"),
     "matrix": (SMALL, ["edgecov('d')"], r"graph.graph\['d'\] as a matrix"),
+    "words": (nx.Graph(SMALL, d="far"), ["edgecov('d')"], "of shape .* but got str"),
+    "one way": (
+        nx.Graph(SMALL, d=np.triu(np.ones((len(SMALL),) * 2))),
+        ["edgecov('d')"],
+        "symmetric matrix 'd'",
+    ),
     "small": (nx.empty_graph(1), ["edges"], "at least two nodes"),
     "loops": (nx.Graph([(0, 0), (0, 1)]), ["edges"], "without self-loops"),
 }
@@ -370,6 +376,8 @@ def test_refused(case):
     (lambda: RandomGraphModel([3]).fit(SMALL), TypeError, "terms as text"),
     (lambda: RandomGraphModel(["edges"]).fit([(0, 1)]), TypeError, "networkx.Graph"),
     (lambda: RandomGraphModel(["edges"]).fit(nx.MultiGraph(SMALL)), TypeError, "parallel edges"),
+    (lambda: RandomGraphModel(["edges"], offsets={"nodemix('group')": 1.0}).fit(GROUPS), ValueError,
+     "offsets of one statistic each"),
     (lambda: RandomGraphModel(["edges"], method="x"), ValueError, "method to be one of"),
     (lambda: RandomGraphModel(["edges"], standard_errors="x"), ValueError, "to be one of"),
     (lambda: RandomGraphModel(["edges"]).fit(SMALL, active=np.eye(4)), ValueError, "active as bo"),
