@@ -6,7 +6,7 @@ import torch
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, SumEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SumEnergy
 from pyro_rm.energy_protocol import energy_of
 from pyro_rm.enumeration import states_at
 from pyro_rm.evaluation.moments import second_moment_distance
@@ -96,6 +96,7 @@ OUT_OF_RANGE = {
     "no energy": (lambda: energy_of(3), "an energy, an EnergyModel or a Target, but got int"),
     "a context": (lambda: NormalizedModel(conditional()), "a model without context"),
     "no layer": (lambda: MLPEnergy(4, ()), "one hidden layer, but got none; use IsingEnergy"),
+    "no hidden unit": (lambda: RBMEnergy(3, 0), "num_hidden to be at least 1, but got 0"),
     "two categories": (lambda: PottsEnergy(4, 2), "more than two categories at some site"),
     "states": (lambda: pyro_rm.StateSpace(3, states=(0, 2)), r"\(0, 1\) or \(-1, 1\), but got"),
     "spins": (lambda: pyro_rm.StateSpace(3, 4, states=(-1, 1)), "for categorical sites"),

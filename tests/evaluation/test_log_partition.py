@@ -107,6 +107,9 @@ def test_hidden_energy_sums_out_the_visible_units():
     joint = (x @ rbm.visible_bias)[:, None] + (x @ rbm.weight + rbm.bias) @ h.mT
     torch.testing.assert_close(-hidden(h), joint.logsumexp(0))
     torch.testing.assert_close(-rbm(x), joint.logsumexp(1))
+    left, right = h * h.new_tensor([1, 0]), h.flip(0) * h.new_tensor([0, 1])
+    both = hidden(left[:, None] + right)
+    torch.testing.assert_close(hidden.outer_energies(left, right), both)
 
 
 def test_errors():
