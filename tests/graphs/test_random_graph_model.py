@@ -209,6 +209,18 @@ def test_pairs_without_attributes_are_held():
     assert all(set(g.edges(0)) == set(graph.edges(0)) for g in model.simulate(3))
 
 
+def test_a_number_that_a_node_lacks_and_a_covariate_given_as_a_graph():
+    graph, terms = GROUPS.copy(), ["edges", "nodecov('age')", "edgecov('near')"]
+    nx.set_node_attributes(graph, {v: 0.1 * v * v for v in graph}, "age")
+    near = nx.Graph(graph.graph["near"] if "near" in graph.graph else nx.cycle_graph(graph.nodes))
+    graph.nodes[0]["age"] = None
+    counted = graph.subgraph(range(1, 16)).copy()
+    graph.graph["near"] = near
+    counted.graph["near"] = nx.to_numpy_array(near, nodelist=sorted(near))[1:, 1:]
+    fits = [RandomGraphModel(terms, method="pseudolikelihood").fit(g) for g in (graph, counted)]
+    np.testing.assert_allclose(*(fit.coefficients_ for fit in fits), atol=1e-8)
+
+
 @pytest.mark.parametrize("graph", [nx.karate_club_graph(), DIRECTED, BIPARTITE])
 def test_goodness_of_fit(graph):
     pytest.importorskip("matplotlib").use("Agg")
