@@ -14,6 +14,7 @@ from pyro_rm.graphs.edge_sets import EdgeSets, Pairs
 from pyro_rm.graphs.monte_carlo_likelihood import maximum_likelihood
 from pyro_rm.graphs.nodes import Nodes
 from pyro_rm.graphs.pseudolikelihood import ChangeTable
+from pyro_rm.graphs.simulated_errors import bootstrap_covariance
 from pyro_rm.graphs.terms import Terms
 from pyro_rm.graphs.tie_chains import TieChains
 from pyro_rm.testing.graph_terms import all_graphs
@@ -156,6 +157,23 @@ def test_bootstrap_errors():
     ]
     np.testing.assert_allclose(*(fit.standard_errors_ for fit in fits), rtol=0.5)
     assert (fits[0].standard_errors_ != fits[0].naive_standard_errors_).all()
+
+
+def test_simulations_without_an_estimate_are_left_out_of_the_bootstrap():
+    nodes = Nodes.of(SMALL)
+    terms, dyads = Terms(["edges"], nodes), Dyads(nodes)
+    graphs = [nx.path_graph(5), nx.complete_graph(5), nx.cycle_graph(5), nx.empty_graph(5)]
+    tables = [ChangeTable(terms, EdgeSets.of(graph, nodes), dyads) for graph in graphs]
+    covariance, without = bootstrap_covariance(tables, np.zeros(1), ["edges"])
+    assert without == 2
+    np.testing.assert_allclose(covariance, [[np.var([np.log(4 / 6), 0.0], ddof=1)]], atol=1e-8)
+    covariance, without = bootstrap_covariance(tables[1:3], np.zeros(1), ["edges"])
+    assert without == 1
+    assert np.isnan(covariance).all()
+    options = {"method": "pseudolikelihood", "standard_errors": "bootstrap"}
+    model = RandomGraphModel(["edges", "triangle"], num_simulations=60, **options)
+    with pytest.warns(UserWarning, match="of 60 simulated networks have no finite estimate"):
+        model.fit(SMALL)
 
 
 def test_offsets_are_known():
@@ -305,6 +323,7 @@ def test_runs_that_go_on_to_jump_end_the_search():
         lambda: chains, None, learned=np.array([True]), observed=np.zeros(1), num_steps=64
     )
     assert found.stalled
+    assert "long simulations go on to differ" in found.shortfall("edges")
     assert not found.converged
     assert chains.num_runs == 3 + 3  # three that are short, three that are long
 
