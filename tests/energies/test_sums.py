@@ -65,8 +65,10 @@ def test_terms_of_nested_sums_with_numbers_for_weights_are_one_list():
     assert len(SumEnergy((trained, RBM + MLP)).terms) == 1
 
 
-def test_walks_along_fields_alone_follow_the_values():
-    energy = SumEnergy(random(LevelFields(SPACE, 2)), random(LevelFields(SPACE, 2)))
+@pytest.mark.parametrize("others", [(), (RBM,), (RBM, (0.5, MLP))])
+def test_walks_along_fields_follow_the_values_alone_and_beside_others(others):
+    fields = random(LevelFields(SPACE, 2)), (2.0, random(LevelFields(SPACE, 2)))
+    energy = SumEnergy(*fields, *others)
     level = torch.ones(16, dtype=torch.long)
     walk = energy.site_walk(EVERY, level)
     for site in range(4):
