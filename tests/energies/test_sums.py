@@ -58,6 +58,18 @@ def test_a_sum_is_what_its_formula_says_in_values_gaps_and_partition_function(na
     torch.testing.assert_close(gaps, Target.of(formula, SPACE).gaps(EVERY, near))
 
 
+def test_gradients_in_the_data_are_differentiable_where_that_is_asked_for():
+    energy, x = 2 * RBM + MLP, EVERY.clone().requires_grad_()
+    expected = torch.autograd.grad(energy(x).sum(), x, create_graph=True)[0]
+    value, gradient = energy.energy_and_gradient(EVERY, differentiable=True)
+    torch.testing.assert_close((value, gradient), (energy(EVERY).detach(), expected.detach()))
+    own, other = (
+        torch.autograd.grad(g.square().sum(), MLP.weight)[0] for g in (gradient, expected)
+    )
+    torch.testing.assert_close(own, other)
+    assert not any(t.requires_grad for t in energy.energy_and_gradient(EVERY))
+
+
 def test_terms_of_nested_sums_with_numbers_for_weights_are_one_list():
     energy = 2 * (RBM - 3 * MLP)
     assert [(t.weight, t.energy) for t in energy.terms] == [(2, RBM), (-6, MLP)]
