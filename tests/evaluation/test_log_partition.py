@@ -5,10 +5,24 @@ import torch
 
 from pyro_rm import Target
 from pyro_rm.distributions import EnergyModel, Ising
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction, PottsEnergy, RBMEnergy
+from pyro_rm.energies import (
+    IsingEnergy,
+    MLPEnergy,
+    PairwiseFunction,
+    PottsEnergy,
+    RBMEnergy,
+    SumEnergy,
+)
 from pyro_rm.energies.rbm import RBMHiddenEnergy
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import Enumeration, index_of, states_at
-from pyro_rm.evaluation import TooManyStatesError, exact_samples, log_partition
+from pyro_rm.evaluation import (
+    IndependentSites,
+    TooManyStatesError,
+    annealed_importance_sampling,
+    exact_samples,
+    log_partition,
+)
 from pyro_rm.state_space import StateSpace
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -116,7 +130,15 @@ def test_errors():
     with pytest.raises(TooManyStatesError, match="annealed_importance_sampling"):
         log_partition(RBMEnergy(40, 30))
     assert randomized(IsingEnergy(3)).log_partition(8) is None  # it has a loop
-    with pytest.raises(ValueError, match="batch shape"):
-        log_partition(Ising(torch.zeros(2, 3, 3)))
+    alike = EnergyModel(IsingEnergy(3)).expand((2,))
+    scaled = SumEnergy((torch.ones(2), IsingEnergy(3)))
+    for several in (Ising(torch.zeros(2, 3, 3)), alike, scaled):
+        with pytest.raises(ValueError, match="batch shape"):
+            log_partition(several)
+    random = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Dropout(), torch.nn.Flatten(-2))
+    base = IndependentSites.uniform(StateSpace(3))
+    for use in (log_partition, lambda *a, **k: annealed_importance_sampling(a[0], base, **k)):
+        with pytest.raises(EnergyError, match=r"Dropout at '1'.* call \.eval"):
+            use(random, state_space=StateSpace(3))
     with pytest.raises(ValueError, match="state_space"):
         log_partition(lambda x: x.sum(-1))
