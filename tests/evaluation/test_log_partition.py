@@ -130,6 +130,8 @@ def test_errors():
     with pytest.raises(TooManyStatesError, match="annealed_importance_sampling"):
         log_partition(RBMEnergy(40, 30))
     assert randomized(IsingEnergy(3)).log_partition(8) is None  # it has a loop
+    with pytest.raises(ValueError, match="num_samples to be at least 0, but got -1"):
+        exact_samples(IsingEnergy(3), -1)
     alike = EnergyModel(IsingEnergy(3)).expand((2,))
     scaled = SumEnergy((torch.ones(2), IsingEnergy(3)))
     for several in (Ising(torch.zeros(2, 3, 3)), alike, scaled):
