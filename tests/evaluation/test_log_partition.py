@@ -129,6 +129,10 @@ def test_hidden_energy_sums_out_the_visible_units():
 def test_errors():
     with pytest.raises(TooManyStatesError, match="annealed_importance_sampling"):
         log_partition(RBMEnergy(40, 30))
+    mlp = MLPEnergy(3, (2,))
+    assert log_partition(mlp, max_states=8) == log_partition(mlp)
+    with pytest.raises(TooManyStatesError):
+        log_partition(mlp, max_states=7)
     assert randomized(IsingEnergy(3)).log_partition(8) is None  # it has a loop
     with pytest.raises(ValueError, match="num_samples to be at least 0, but got -1"):
         exact_samples(IsingEnergy(3), -1)
