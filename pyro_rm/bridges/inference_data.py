@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import pyro
-import pyro.distributions as dist
 import torch
 from pyro.infer import MCMC
 from torch import Tensor
 
+from pyro_rm.bridges.network_draws import NetworkDraws
 from pyro_rm.bridges.packages import required
 from pyro_rm.bridges.pointwise import ExactLoss, PseudoLoss, pointwise
 from pyro_rm.checks import check_counts
-from pyro_rm.distributions import Ising
 from pyro_rm.infer import CalibratedPosterior
-from pyro_rm.networks import IsingNetwork
+from pyro_rm.networks.network import Network
 from pyro_rm.poutine.handlers import unhandled
 
 
@@ -45,8 +42,9 @@ def to_inference_data(
     a surrogate of weight 1.
 
     :param fit: What :func:`~pyro_rm.infer.calibrate` returned; a :class:`pyro.infer.MCMC` after
-        ``run``; or a fitted :class:`~pyro_rm.networks.IsingNetwork`, of which draws are made that
-        are normal about its couplings and fields, with their sandwich covariance.
+        ``run``; or a fitted network of any kind, of which draws are made that are normal about its
+        couplings and fields, with their sandwich covariance. Couplings of Potts networks, and of
+        nominal columns, are tables of the two columns' categories.
     :param model: The Pyro program of calibrated draws, without which there are only these. That of
         MCMC, and what it was called with, are known.
     :param model_args: The program's arguments.
@@ -93,14 +91,15 @@ def to_inference_data(
         model = unhandled(getattr(fit.kernel, "model", None))
         model_args, model_kwargs = fit._args, fit._kwargs
         groups["sample_stats"] = _divergences(fit, draws)
-    elif isinstance(fit, IsingNetwork):
-        draws, names = _draws_of_network(fit, num_draws), _names_of_network(fit)
-        model = None if data is None else _program_of_network(fit)
-        model_args, model_kwargs = () if data is None else (fit._read_like(data),), {}
+    elif isinstance(fit, Network):
+        fit._check_fitted()
+        network = NetworkDraws(fit)
+        draws, names = network.draw(num_draws), network.names()
+        model = None if data is None else network.program
+        model_args, model_kwargs = () if data is None else (network.read(data),), {}
     else:
         raise TypeError(
-            f"Expected calibrated draws, an MCMC run or an IsingNetwork, but got "
-            f"{type(fit).__name__}."
+            f"Expected calibrated draws, an MCMC run or a network, but got {type(fit).__name__}."
         )
     groups["posterior"] = draws
     if model is not None:
@@ -125,53 +124,6 @@ def _divergences(mcmc: MCMC, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for chain, numbers in enumerate(found.values()):
         diverging[chain, numbers] = True
     return {"diverging": diverging}
-
-
-def _draws_of_network(network: IsingNetwork, num_draws: int) -> dict[str, Tensor]:
-    """Couplings and fields that are normal about the estimates, one chain of them."""
-    network._check_fitted()
-    errors = np.concatenate([network.standard_errors_, network.field_standard_errors_])
-    if network.joint_covariance_ is None or np.isnan(errors).any():
-        raise ValueError(
-            "Expected a network with standard errors, but some are missing. Where couplings are "
-            "separated, fit it with a ridge, IsingNetwork(ridge=1.0); or fit fewer pairs."
-        )
-    estimate = np.concatenate([network.weights_, network.fields_]).astype(np.float64)
-    rng = np.random.default_rng(network._fixed_state)
-    draws = torch.from_numpy(
-        rng.multivariate_normal(estimate, network.joint_covariance_, num_draws)
-    )
-    count = len(network.edges_)
-    return {"couplings": draws[None, :, :count], "fields": draws[None, :, count:]}
-
-
-def _names_of_network(network: IsingNetwork) -> dict[str, Any]:
-    """What ArviZ calls the entries of couplings and fields."""
-    columns = [str(name) for name in network.feature_names_in_]
-    pairs = [f"{columns[a]} - {columns[b]}" for a, b in network.edges_]
-    return {
-        "coords": {"pair": pairs, "column": columns},
-        "dims": {"couplings": ["pair"], "fields": ["column"]},
-    }
-
-
-def _program_of_network(network: IsingNetwork) -> Any:
-    """The network as a program of its couplings and fields, to be conditioned on them."""
-    first, second = torch.as_tensor(network.edges_).unbind(1)
-    size, states = network.n_features_in_, network.states_
-
-    def program(x: Tensor) -> None:
-        couplings = pyro.sample("couplings", dist.Normal(0, 1).expand([len(first)]).to_event(1))
-        fields = pyro.sample("fields", dist.Normal(0, 1).expand([size]).to_event(1))
-        upper = couplings.new_zeros(size, size).index_put((first, second), couplings)
-        known = ~x.isnan()
-        model = Ising(
-            upper + upper.mT, fields, states=states, active=None if known.all() else known
-        )
-        with pyro.plate("data", len(x)):
-            pyro.sample("x", model, obs=x)
-
-    return program
 
 
 def _collected(groups: Mapping[str, Mapping[str, Tensor]], **names: Any) -> Any:

@@ -23,7 +23,6 @@ class CoupledNetwork(Network):
 
     ridge: float
     weights_: Any
-    standard_errors_: Any
     covariance_: Any
     edges_: Any
     separated_: Any

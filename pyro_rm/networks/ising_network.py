@@ -139,9 +139,8 @@ class IsingNetwork(CoupledNetwork):
 
     def _publish_couplings(self, fit: NetworkFit) -> None:
         self._publish_values()
-        self.covariance_ = self.joint_covariance_ = None
+        self.covariance_ = None
         if fit.sandwich is not None:
-            self.joint_covariance_ = fit.sandwich.covariance.cpu().numpy()
             self.covariance_ = self._of_weights(fit.sandwich.covariance).cpu().numpy()
             errors = fit.sandwich.covariance.diagonal().sqrt().cpu().numpy()
             errors[list(fit.separated)] = np.nan

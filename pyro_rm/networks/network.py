@@ -159,6 +159,8 @@ class Network(FittedNetwork):
         self.n_features_in_ = len(table.names)
         self.feature_names_in_ = np.array([*table.names, None], dtype=object)[:-1]
         self.kind_ = kind_of(X)
+        spread = fit.sandwich
+        self.joint_covariance_ = None if spread is None else spread.covariance.cpu().numpy()
         self._publish_couplings(fit)
         self.words_ = table.labels
         self.labels_ = None if table.labels is None else self._known_labels()
