@@ -75,7 +75,7 @@ def refit(
         scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
         loss = newton_minimize(
             model, observations, estimator, torch.cat([p.flatten() for p in scaled]),
-            held=held, tolerance=tolerance, max_steps=max_steps,
+            tolerance=tolerance, max_steps=max_steps,
         )  # fmt: skip
         if loss is not None:
             return loss
