@@ -68,9 +68,9 @@ class Estimator:
     max_neighbors_per_chunk: int | None = None
     control_variate: bool = False
     neighborhood: Neighborhood = "changes"
-    _objective: Objective = field(init=False, repr=False)
-    _proposal: Proposal = field(init=False, repr=False)
-    _design: Design = field(init=False, repr=False)
+    _objective: Objective = field(init=False, repr=False, compare=False)
+    _proposal: Proposal = field(init=False, repr=False, compare=False)
+    _design: Design = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_objective", as_objective(self.objective))

@@ -6,10 +6,17 @@ import torch
 
 import pyro_rm
 from pyro_rm.distributions import EnergyModel, NormalizedModel
-from pyro_rm.energies import IsingEnergy, PottsEnergy, SumEnergy
+from pyro_rm.energies import IsingEnergy, MLPEnergy, PottsEnergy, RBMEnergy, SumEnergy
+from pyro_rm.energy_protocol import energy_of
+from pyro_rm.enumeration import states_at
+from pyro_rm.evaluation.moments import second_moment_distance
+from pyro_rm.graphs import community_graphs
 from pyro_rm.infer import calibrate
-from pyro_rm.networks import IsingNetwork
+from pyro_rm.neighborhoods import Neighbors
+from pyro_rm.networks import IsingNetwork, recode
+from pyro_rm.posteriors.calibrated_posterior import CalibratedPosterior
 from pyro_rm.poutine import ratio_matching
+from pyro_rm.proposals import Activity
 
 
 def program(energy):
@@ -75,5 +82,48 @@ def chain(x):
 @pytest.mark.parametrize("guess", FIRST_GUESSES)
 def test_what_newcomers_guess_is_told_what_to_say(guess):
     call, message = FIRST_GUESSES[guess]
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def conditional():
+    return EnergyModel(lambda x, c: (x * c).sum(-1), state_space=SPACE, context=BITS)
+
+
+OUT_OF_RANGE = {
+    "a model": (lambda: EnergyModel(EnergyModel(IsingEnergy(3))), r"pass its \.energy"),
+    "a class": (lambda: energy_of(IsingEnergy), "the class IsingEnergy; make one first"),
+    "no energy": (lambda: energy_of(3), "an energy, an EnergyModel or a Target, but got int"),
+    "a context": (lambda: NormalizedModel(conditional()), "a model without context"),
+    "no layer": (lambda: MLPEnergy(4, ()), "one hidden layer, but got none; use IsingEnergy"),
+    "no hidden unit": (lambda: RBMEnergy(3, 0), "num_hidden to be at least 1, but got 0"),
+    "two categories": (lambda: PottsEnergy(4, 2), "more than two categories at some site"),
+    "states": (lambda: pyro_rm.StateSpace(3, states=(0, 2)), r"\(0, 1\) or \(-1, 1\), but got"),
+    "spins": (lambda: pyro_rm.StateSpace(3, 4, states=(-1, 1)), "for categorical sites"),
+    "too many": (
+        lambda: states_at(pyro_rm.StateSpace(62), torch.arange(2)),
+        r"less than 2 \*\* 62",
+    ),
+    "no neighbor": (
+        lambda: pyro_rm.Target.of(IsingEnergy(3)).gaps(BITS, Neighbors(torch.zeros(0, 2).long())),
+        "at least one neighbor, but got none",
+    ),
+    "one site": (lambda: second_moment_distance(BITS[:, :1], BITS[:, :1]), "two sites or more"),
+    "one state": (
+        lambda: recode(BITS.T @ BITS, BITS[0], source=(0, 0), target=(0, 1)),
+        "two states",
+    ),
+    "level": (
+        lambda: CalibratedPosterior({"w": torch.ones(3)}, "affine", ()).intervals(1.0),
+        "a level between 0 and 1, but got 1.0",
+    ),
+    "a share": (lambda: Activity(1.0), r"active_share in \(0, 1\), but got 1\.0"),
+    "odd sizes": (lambda: community_graphs(1, sizes=(12, 13)), "even numbers of nodes"),
+}
+
+
+@pytest.mark.parametrize("option", OUT_OF_RANGE)
+def test_what_is_out_of_range_is_named(option):
+    call, message = OUT_OF_RANGE[option]
     with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -3,9 +3,11 @@
 import csv
 import json
 
+import networkx as nx
 import numpy as np
 import pytest
 
+import pyro_rm.__main__
 from pyro_rm.__main__ import main
 from pyro_rm.networks import IsingNetwork, PottsNetwork
 
@@ -128,3 +130,63 @@ def test_words_are_categories_beside_codes(tmp_path, capsys):
     capsys.readouterr()
     assert main(["potts", str(path), "--drop", "steps"]) == 2
     assert "--words COLUMN ..." in capsys.readouterr().err
+
+
+def test_words_have_numbers_by_code(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("a,b\n" + 30 * "yes,no\nno,yes\nyes,yes\nno,no\nno,yes\nyes,no\nno,yes\n")
+    options = ["--code", "yes=1", "no=0", "--out", str(tmp_path)]
+    assert main(["ising", str(path), *options]) == 0
+    (edge,) = read_edges(tmp_path)
+    assert float(edge["coupling"]) < 0
+
+
+WRITERS = {
+    "graphml": nx.write_graphml,
+    "gml": nx.write_gml,
+    "g6": nx.write_graph6,
+    "s6": nx.write_sparse6,
+    "txt": nx.write_edgelist,
+}
+
+
+def test_graphs_are_read_by_suffix_learned_and_drawn(tmp_path, capsys):
+    for number, (suffix, write) in enumerate(WRITERS.items()):
+        write(nx.cycle_graph(4 + number), tmp_path / f"graph.{suffix}")
+    files = [str(tmp_path / f"graph.{suffix}") for suffix in WRITERS]
+    options = ["--num-samples", "3", "--steps", "2", "--out", str(tmp_path / "out")]
+    assert main(["graphs", *files, *options]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["num_graphs"] == 5
+    assert results["data"] == {"nodes": 6, "edges": 6}
+    drawn = [nx.read_graphml(path) for path in sorted((tmp_path / "out").glob("*.graphml"))]
+    assert len(drawn) == 3
+    assert results["samples"]["nodes"] == sum(map(len, drawn)) / 3
+    assert results["samples"]["edges"] == sum(graph.number_of_edges() for graph in drawn) / 3
+    assert "5 graphs learned, 3 drawn" in capsys.readouterr().out
+
+
+def test_an_interrupted_command_says_so(monkeypatch, table, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pyro_rm.__main__, "_ising", interrupted)
+    assert main(["ising", str(table[0])]) == 130
+    assert "Interrupted" in capsys.readouterr().err
+
+
+def test_separated_couplings_are_counted(tmp_path, capsys):
+    path = tmp_path / "answers.csv"
+    path.write_text("a,b,c\n" + 20 * "1,1,0\n0,0,1\n0,1,1\n0,0,0\n0,1,0\n")
+    assert main(["ising", str(path), "--out", str(tmp_path)]) == 0
+    separated = IsingNetwork.load(tmp_path / "network.pt").separated_
+    assert len(separated)
+    message = f"{len(separated)} of them have no finite estimate (separation)."
+    assert message in capsys.readouterr().out
+
+
+def test_a_check_of_what_is_no_network_is_refused(tmp_path, capsys):
+    path = tmp_path / "network.pt"
+    path.write_text("not a network")
+    assert main(["check", str(path), "nowhere.csv"]) == 2
+    assert "error: Expected" in capsys.readouterr().err

@@ -287,3 +287,10 @@ def test_an_energy_is_prepared_with_its_context():
         torch.manual_seed(1)
         values.append(estimate(energy, x, state_space=StateSpace(12), **options))
     torch.testing.assert_close(values[0], values[1])
+
+
+def test_its_text_makes_it_again():
+    estimator = Estimator("ratio_matching", 3, proposal="gradient")
+    again = eval(repr(estimator))
+    assert again == estimator
+    assert hash(again) == hash(estimator)

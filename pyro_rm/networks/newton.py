@@ -24,7 +24,6 @@ def newton_minimize(
     estimator: Estimator,
     penalty: Tensor,
     *,
-    held: Tensor | None = None,
     tolerance: float,
     max_steps: int,
 ) -> float | None:
@@ -33,11 +32,10 @@ def newton_minimize(
     Steps :math:`-H^{-1} g` with the exact Hessian, which is computed again where a step leaves more
     than a fifth of the gradient, and halved where the objective rises.
 
-    :param model: A binary or an ordinal model.
+    :param model: An ordinal model.
     :param observations: The data.
     :param estimator: The objective.
     :param penalty: One number a coupling, then one a field.
-    :param held: Booleans, ``(E,)``: couplings that stay where they are.
     :param tolerance: Of the gradient.
     :param max_steps: Bound on steps.
     :returns: The mean objective, without penalty; None if it did not arrive, as where curvature is
@@ -47,7 +45,7 @@ def newton_minimize(
         data with its neighbors, and a third of the cube of the number of parameters.
     """
     weight, fields, count = model.energy.weight, model.energy.fields, model.energy.weight.numel()
-    look = _look(model, observations, estimator, penalty, held)
+    look = _look(model, observations, estimator, penalty)
     loss, before, slope, curvature = look()
     factor: Tensor | None = None
     for _ in range(max_steps):
@@ -83,11 +81,9 @@ def _look(
     observations: Observations,
     estimator: Estimator,
     penalty: Tensor,
-    held: Tensor | None,
 ) -> Callable[[], tuple[float, float, Tensor, Callable[[], Tensor]]]:
     """What computes the mean objective, with the penalty, its gradient, and what its Hessian."""
-    energy, objective = model.energy, as_objective(estimator.objective)
-    count, regressions = energy.weight.numel(), None
+    energy, objective, regressions = model.energy, as_objective(estimator.objective), None
     if SiteRegressions.known(model, objective):
         regressions = SiteRegressions(model, observations)
 
@@ -100,16 +96,10 @@ def _look(
             (loss, slope), bare = regressions.look(), regressions.hessian
         theta = torch.cat([energy.weight.flatten(), energy.fields.flatten()])
         slope += 2 * penalty * theta
-        if held is not None:
-            slope[:count][held] = 0
 
         def curvature() -> Tensor:
             matrix = bare()
             matrix.diagonal().add_(2 * penalty)
-            if held is not None:
-                still = held.nonzero()[:, 0]
-                matrix[still, :] = matrix[:, still] = 0
-                matrix[still, still] = 1
             return matrix
 
         return loss, loss + float(penalty @ theta.square()), slope, curvature

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 
+import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising, NormalizedModel
 from pyro_rm.energies import IsingEnergy, PottsEnergy, RBMEnergy
 from pyro_rm.enumeration import index_of, states_at
@@ -58,6 +59,19 @@ def test_expand_keeps_class_and_support():
     assert model.batch_shape == (2, 5)
     assert model.support.check(torch.tensor([1.0, -1.0, 1.0]))
     assert not model.support.check(torch.tensor([1.0, 0.0, 1.0]))
+
+
+def test_what_takes_a_model_takes_a_normalized_one():
+    model = Ising(torch.ones(3, 3) - torch.eye(3), torch.randn(3))
+    x = torch.tensor([[0.0, 1.0, 1.0]])
+    assert torch.equal(pyro_rm.estimate(NormalizedModel(model), x), pyro_rm.estimate(model, x))
+
+
+def test_one_answer_for_all_sites_says_whether_they_are_active():
+    x = torch.tensor([[0.0, 1.0, 1.0]])
+    wide = EnergyModel(IsingEnergy(3), active=torch.tensor([True]))
+    assert torch.equal(pyro_rm.estimate(wide, x), pyro_rm.estimate(IsingEnergy(3), x))
+    assert wide.active.shape == (3,)
 
 
 def test_errors():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pyro_rm
-from pyro_rm.energies import LinearFirstEnergy, MLPEnergy, RBMEnergy
+from pyro_rm.energies import IsingEnergy, LinearFirstEnergy, MLPEnergy, RBMEnergy
 from pyro_rm.energies.linear_first import LinearFirstAt
 from pyro_rm.neighborhoods import all_neighbors
 from pyro_rm.target import Target
@@ -75,9 +75,10 @@ def test_first_order_gaps_are_those_of_the_energy_at_any_data(name):
     assert torch.equal(near(x), energy(x))
 
 
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: 2 * e + IsingEnergy(5)])
 @pytest.mark.parametrize("proposal", ["uniform", "gradient"])
-def test_a_step_multiplies_the_first_layer_once(proposal, monkeypatch):
-    data, energy = [], MLPEnergy(5, (6,))
+def test_a_step_multiplies_the_first_layer_once(proposal, wrap, monkeypatch):
+    data, energy = [], wrap(MLPEnergy(5, (6,)))
     pyro_rm.estimate(energy, torch.zeros(2, 5))  # the first evaluation is checked by another
     features = MLPEnergy.features
     monkeypatch.setattr(

@@ -4,8 +4,17 @@ import pytest
 import torch
 
 from pyro_rm import StateSpace
-from pyro_rm.energies import IsingEnergy, PairwiseFunction, PottsEnergy, SparseIsingEnergy
+from pyro_rm.energies import (
+    IsingEnergy,
+    PairwiseFunction,
+    PottsEnergy,
+    SparseIsingEnergy,
+    sparse_ising,
+)
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import states_at
+from pyro_rm.evaluation import log_partition
+from pyro_rm.site_walks import SiteWalk
 
 pytestmark = pytest.mark.usefixtures("float64")
 EDGES = torch.tensor([[0, 1], [3, 1], [2, 4]])  # site 5 has no neighbor
@@ -49,6 +58,34 @@ def test_an_empty_graph_has_fields_only():
     energy = SparseIsingEnergy(3, torch.zeros(0, 2, dtype=torch.long))
     torch.nn.init.ones_(energy.fields)
     assert energy(torch.ones(3)) == -3
+
+
+@pytest.mark.parametrize("make", [SparseIsingEnergy, PottsEnergy, IsingEnergy])
+def test_all_states_are_alike_to_begin_with(make):
+    energy = make(
+        3,
+        **{SparseIsingEnergy: {"edges": EDGES[:1]}, PottsEnergy: {"num_categories": 3}}.get(
+            make, {}
+        ),
+    )
+    assert not energy(everywhere(energy.state_space)).any()
+
+
+def test_walks_on_many_sites_need_no_matrix(monkeypatch):
+    energy, _ = pair((-1, 1))
+    x = everywhere(energy.state_space)
+    expected = energy.site_walk(x).gaps(slice(0, 6))
+    monkeypatch.setattr(sparse_ising, "_LARGEST_MATRIX", 5)
+    walk = energy.site_walk(x)
+    assert type(walk) is SiteWalk
+    torch.testing.assert_close(walk.gaps(slice(0, 6)), expected)
+
+
+def test_parameters_that_are_not_finite_have_no_partition_function():
+    energy = SparseIsingEnergy(6, EDGES)
+    torch.nn.init.constant_(energy.weight, torch.inf)
+    with pytest.raises(EnergyError, match="Expected finite parameters, but log Z is nan"):
+        log_partition(energy)
 
 
 def test_potts_tensors_are_the_module():

@@ -18,6 +18,8 @@ def test_log_likelihood_is_exact_or_takes_the_pessimistic_end(target):
     torch.testing.assert_close(exact.per_datum.logsumexp(0), torch.tensor(0.0), atol=1e-9, rtol=0)
     assert exact.annealed is None
     assert exact.optimistic_mean == exact.mean
+    error = exact.per_datum.var() / len(data)
+    assert exact.standard_error**2 == pytest.approx(error.item())
     bracket = log_likelihood(
         target,
         data,

@@ -5,10 +5,24 @@ import torch
 
 from pyro_rm import Target
 from pyro_rm.distributions import EnergyModel, Ising
-from pyro_rm.energies import IsingEnergy, MLPEnergy, PairwiseFunction, PottsEnergy, RBMEnergy
+from pyro_rm.energies import (
+    IsingEnergy,
+    MLPEnergy,
+    PairwiseFunction,
+    PottsEnergy,
+    RBMEnergy,
+    SumEnergy,
+)
 from pyro_rm.energies.rbm import RBMHiddenEnergy
+from pyro_rm.energy_protocol import EnergyError
 from pyro_rm.enumeration import Enumeration, index_of, states_at
-from pyro_rm.evaluation import TooManyStatesError, exact_samples, log_partition
+from pyro_rm.evaluation import (
+    IndependentSites,
+    TooManyStatesError,
+    annealed_importance_sampling,
+    exact_samples,
+    log_partition,
+)
 from pyro_rm.state_space import StateSpace
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -36,6 +50,13 @@ def has_closed_form(energy):
     return pairwise is not None and pairwise().log_partition(1) is not None
 
 
+def triangle(energy):
+    """Keep three couplings of five sites, which are a loop."""
+    with torch.no_grad():
+        energy.weight[:3, 3:] = energy.weight[3:, 3:] = 0
+    return energy
+
+
 WAYS = {
     "rbm": lambda: RBMEnergy(7, 3),
     "spin rbm": lambda: RBMEnergy(7, 3, states=(-1, 1)),
@@ -44,6 +65,7 @@ WAYS = {
     "ising forest": lambda: forest(randomized(IsingEnergy(5))),
     "spin forest": lambda: forest(randomized(IsingEnergy(5, states=(-1, 1)))),
     "potts forest": lambda: forest(randomized(PottsEnergy(5, (2, 3, 2, 4, 3)))),
+    "fewer edges than sites, in a loop": lambda: triangle(randomized(IsingEnergy(5))),
     "mlp": lambda: MLPEnergy(6, (5,)),
 }
 
@@ -99,13 +121,30 @@ def test_hidden_energy_sums_out_the_visible_units():
     joint = (x @ rbm.visible_bias)[:, None] + (x @ rbm.weight + rbm.bias) @ h.mT
     torch.testing.assert_close(-hidden(h), joint.logsumexp(0))
     torch.testing.assert_close(-rbm(x), joint.logsumexp(1))
+    left, right = h * h.new_tensor([1, 0]), h.flip(0) * h.new_tensor([0, 1])
+    both = hidden(left[:, None] + right)
+    torch.testing.assert_close(hidden.outer_energies(left, right), both)
 
 
 def test_errors():
     with pytest.raises(TooManyStatesError, match="annealed_importance_sampling"):
         log_partition(RBMEnergy(40, 30))
+    mlp = MLPEnergy(3, (2,))
+    assert log_partition(mlp, max_states=8) == log_partition(mlp)
+    with pytest.raises(TooManyStatesError):
+        log_partition(mlp, max_states=7)
     assert randomized(IsingEnergy(3)).log_partition(8) is None  # it has a loop
-    with pytest.raises(ValueError, match="batch shape"):
-        log_partition(Ising(torch.zeros(2, 3, 3)))
+    with pytest.raises(ValueError, match="num_samples to be at least 0, but got -1"):
+        exact_samples(IsingEnergy(3), -1)
+    alike = EnergyModel(IsingEnergy(3)).expand((2,))
+    scaled = SumEnergy((torch.ones(2), IsingEnergy(3)))
+    for several in (Ising(torch.zeros(2, 3, 3)), alike, scaled):
+        with pytest.raises(ValueError, match="batch shape"):
+            log_partition(several)
+    random = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Dropout(), torch.nn.Flatten(-2))
+    base = IndependentSites.uniform(StateSpace(3))
+    for use in (log_partition, lambda *a, **k: annealed_importance_sampling(a[0], base, **k)):
+        with pytest.raises(EnergyError, match=r"Dropout at '1'.* call \.eval"):
+            use(random, state_space=StateSpace(3))
     with pytest.raises(ValueError, match="state_space"):
         log_partition(lambda x: x.sum(-1))

@@ -14,6 +14,7 @@ from pyro_rm.graphs.edge_sets import EdgeSets, Pairs
 from pyro_rm.graphs.monte_carlo_likelihood import maximum_likelihood
 from pyro_rm.graphs.nodes import Nodes
 from pyro_rm.graphs.pseudolikelihood import ChangeTable
+from pyro_rm.graphs.simulated_errors import bootstrap_covariance
 from pyro_rm.graphs.terms import Terms
 from pyro_rm.graphs.tie_chains import TieChains
 from pyro_rm.testing.graph_terms import all_graphs
@@ -158,6 +159,23 @@ def test_bootstrap_errors():
     assert (fits[0].standard_errors_ != fits[0].naive_standard_errors_).all()
 
 
+def test_simulations_without_an_estimate_are_left_out_of_the_bootstrap():
+    nodes = Nodes.of(SMALL)
+    terms, dyads = Terms(["edges"], nodes), Dyads(nodes)
+    graphs = [nx.path_graph(5), nx.complete_graph(5), nx.cycle_graph(5), nx.empty_graph(5)]
+    tables = [ChangeTable(terms, EdgeSets.of(graph, nodes), dyads) for graph in graphs]
+    covariance, without = bootstrap_covariance(tables, np.zeros(1), ["edges"])
+    assert without == 2
+    np.testing.assert_allclose(covariance, [[np.var([np.log(4 / 6), 0.0], ddof=1)]], atol=1e-8)
+    covariance, without = bootstrap_covariance(tables[1:3], np.zeros(1), ["edges"])
+    assert without == 1
+    assert np.isnan(covariance).all()
+    options = {"method": "pseudolikelihood", "standard_errors": "bootstrap"}
+    model = RandomGraphModel(["edges", "triangle"], num_simulations=60, **options)
+    with pytest.warns(UserWarning, match="of 60 simulated networks have no finite estimate"):
+        model.fit(SMALL)
+
+
 def test_offsets_are_known():
     known = {"gwesp(0.5)": 0.4}
     statistics, observed, _ = statistics_of(SMALL, ["edges", "gwesp(0.5)"])
@@ -207,6 +225,18 @@ def test_pairs_without_attributes_are_held():
         model.coefficients_, RandomGraphModel(terms).fit(counted).coefficients_, atol=1e-8
     )
     assert all(set(g.edges(0)) == set(graph.edges(0)) for g in model.simulate(3))
+
+
+def test_a_number_that_a_node_lacks_and_a_covariate_given_as_a_graph():
+    graph, terms = GROUPS.copy(), ["edges", "nodecov('age')", "edgecov('near')"]
+    nx.set_node_attributes(graph, {v: 0.1 * v * v for v in graph}, "age")
+    near = nx.Graph(graph.graph["near"] if "near" in graph.graph else nx.cycle_graph(graph.nodes))
+    graph.nodes[0]["age"] = None
+    counted = graph.subgraph(range(1, 16)).copy()
+    graph.graph["near"] = near
+    counted.graph["near"] = nx.to_numpy_array(near, nodelist=sorted(near))[1:, 1:]
+    fits = [RandomGraphModel(terms, method="pseudolikelihood").fit(g) for g in (graph, counted)]
+    np.testing.assert_allclose(*(fit.coefficients_ for fit in fits), atol=1e-8)
 
 
 @pytest.mark.parametrize("graph", [nx.karate_club_graph(), DIRECTED, BIPARTITE])
@@ -293,6 +323,7 @@ def test_runs_that_go_on_to_jump_end_the_search():
         lambda: chains, None, learned=np.array([True]), observed=np.zeros(1), num_steps=64
     )
     assert found.stalled
+    assert "long simulations go on to differ" in found.shortfall("edges")
     assert not found.converged
     assert chains.num_runs == 3 + 3  # three that are short, three that are long
 
@@ -353,6 +384,12 @@ REFUSED = {
     "twice": (SMALL, ["edges", " edges"], "'edges' more than once"),
     "none": (SMALL, [], "at least one term"),
     "matrix": (SMALL, ["edgecov('d')"], r"graph.graph\['d'\] as a matrix"),
+    "words": (nx.Graph(SMALL, d="far"), ["edgecov('d')"], "of shape .* but got str"),
+    "one way": (
+        nx.Graph(SMALL, d=np.triu(np.ones((len(SMALL),) * 2))),
+        ["edgecov('d')"],
+        "symmetric matrix 'd'",
+    ),
     "small": (nx.empty_graph(1), ["edges"], "at least two nodes"),
     "loops": (nx.Graph([(0, 0), (0, 1)]), ["edges"], "without self-loops"),
 }
@@ -370,6 +407,8 @@ def test_refused(case):
     (lambda: RandomGraphModel([3]).fit(SMALL), TypeError, "terms as text"),
     (lambda: RandomGraphModel(["edges"]).fit([(0, 1)]), TypeError, "networkx.Graph"),
     (lambda: RandomGraphModel(["edges"]).fit(nx.MultiGraph(SMALL)), TypeError, "parallel edges"),
+    (lambda: RandomGraphModel(["edges"], offsets={"nodemix('group')": 1.0}).fit(GROUPS), ValueError,
+     "offsets of one statistic each"),
     (lambda: RandomGraphModel(["edges"], method="x"), ValueError, "method to be one of"),
     (lambda: RandomGraphModel(["edges"], standard_errors="x"), ValueError, "to be one of"),
     (lambda: RandomGraphModel(["edges"]).fit(SMALL, active=np.eye(4)), ValueError, "active as bo"),

@@ -177,5 +177,14 @@ def test_changes_are_differences(text, kind):
     check_graph_term(graph_term(text), with_attributes(kind))
 
 
+def test_a_term_that_depends_on_other_edges_needs_a_value():
+    class Lonely(type(graph_term("edges"))):
+        dyadic = False
+
+    nodes = Nodes.of(small_graph("undirected"))
+    with pytest.raises(NotImplementedError, match="Lonely to have a method value"):
+        Lonely().value(all_graphs(nodes)[0])
+
+
 def test_every_term_has_an_oracle():
     assert {text.split("(")[0] for text in ORACLES} == set(GRAPH_TERMS)

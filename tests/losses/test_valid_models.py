@@ -162,10 +162,12 @@ def test_warning_where_noise_biases_a_bound(elbo):
         loss.loss_and_grads(latent, latent_guide, DATA)
 
 
-def test_warning_where_noise_biases_a_sum_over_classes():
-    loss = pyro_rm.RatioMatchingLoss(
-        num_neighbors=3, elbo=infer.TraceEnum_ELBO(max_plate_nesting=1)
-    )
+@pytest.mark.parametrize("kind", [
+    lambda elbo: pyro_rm.RatioMatchingLoss(num_neighbors=3, elbo=elbo),
+    lambda elbo: pyro_rm.infer.ContrastiveDivergence(elbo=elbo),
+])  # fmt: skip
+def test_warning_where_noise_biases_a_sum_over_classes(kind):
+    loss = kind(infer.TraceEnum_ELBO(max_plate_nesting=1))
     with pytest.warns(UserWarning, match="at site 'x' enters a nonlinear objective"):
         loss.differentiable_loss(enumerated, no_guide, DATA)
 

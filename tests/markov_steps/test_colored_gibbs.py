@@ -6,7 +6,7 @@ import torch
 
 from pyro_rm.energies import PairwiseFunction, PottsEnergy
 from pyro_rm.energy_protocol import EnergyError
-from pyro_rm.markov_steps import Chains, ColoredGibbs
+from pyro_rm.markov_steps import Chains, ColoredGibbs, GibbsSweep
 from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
@@ -43,11 +43,32 @@ def test_interacting_sites_of_one_color_are_refused():
     energy = PairwiseFunction(couplings, torch.zeros(4), StateSpace(4, states=(-1, 1)))
     with pytest.raises(EnergyError, match=r"conditional of site [13] changed"):
         Chains(energy, torch.ones(50, 4), ColoredGibbs((0, 1, 0, 1))).run(1)
-    potts = PottsEnergy(3, 3)
-    torch.nn.init.normal_(potts.weight)
-    chains = potts.state_space.encode(torch.zeros(50, 3), torch.float32)
-    with pytest.raises(EnergyError, match=r"ColoredGibbs\.from_graph"):
-        Chains(potts, chains, ColoredGibbs((0, 1, 0))).run(1)
+    for categories in (3, (3, 2, 4)):
+        potts = PottsEnergy(3, categories)
+        torch.nn.init.normal_(potts.weight)
+        chains = potts.state_space.encode(torch.zeros(50, 3), torch.float32)
+        with pytest.raises(EnergyError, match=r"ColoredGibbs\.from_graph"):
+            Chains(potts, chains, ColoredGibbs((0, 1, 0))).run(1)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 1e3), (1e4, 0.0)])
+def test_rounded_energies_are_no_interactions(scale, offset):
+    couplings = torch.randn(4, 4).triu(1) * torch.tensor([[0, 1, 0, 1], [1, 0, 1, 0]] * 2)
+    x = torch.randint(2, (200, 4)).float()
+    target = Target.of(lambda x: offset + scale * ((x @ couplings) * x).sum(-1), StateSpace(4))
+    Chains(target, x, ColoredGibbs((0, 1, 0, 1))).run(3)
+
+
+def test_sites_that_no_chain_moves_are_not_evaluated():
+    def evaluations(*active):
+        counts = []
+        target = Target.of(
+            lambda x: counts.append(0) or x.sum(-1), StateSpace(4), active=torch.tensor(active)
+        )
+        Chains(target, torch.zeros(1, 4), GibbsSweep()).run(5)
+        return len(counts)
+
+    assert evaluations(True, False, False, False) < evaluations(True, True, True, True) / 2
 
 
 def test_bad_colors():

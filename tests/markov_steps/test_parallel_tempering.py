@@ -14,6 +14,7 @@ from pyro_rm.markov_steps import (
     DiscreteLangevin,
     GibbsSweep,
     GibbsWithGradients,
+    MarkovStep,
     ParallelTempering,
 )
 from pyro_rm.state_space import StateSpace
@@ -84,6 +85,44 @@ def test_the_product_of_all_temperatures_is_invariant(name, clamped):
     assert (matrix.diagonal()[number(chains)] < 1).all()
 
 
+class Still(MarkovStep):
+    """A step that moves nothing."""
+
+    def __call__(self, target, state):
+        return state
+
+
+@pytest.mark.usefixtures("float64")
+def test_neighboring_temperatures_swap_as_often_as_they_should():
+    energy, betas = IsingEnergy(2), torch.tensor([1.0, 0.25])
+    for parameter in energy.parameters():
+        torch.nn.init.normal_(parameter, std=2.0)
+    step, target = ParallelTempering(Still(), [1, 0.25]), Target.of(energy)
+    chains = all_tuples(energy.state_space, 2)
+
+    def number(x):
+        return index_of(energy.state_space, x[0]) * 4 + index_of(energy.state_space, x[1])
+
+    matrix = transition_matrix(
+        lambda x: step(target, step.init(target, x)).encoded, chains, number, 16, chain_dim=1
+    )
+    low, high = energy(chains).detach()
+    chance = ((betas[0] - betas[1]) * (low - high)).exp().clamp(max=1.0)
+    expected = torch.diag(1 - chance).index_put(
+        (number(chains), number(chains.flip(0))), chance, accumulate=True
+    )
+    torch.testing.assert_close(matrix, expected)
+    torch.testing.assert_close(step(target, step.init(target, chains)).acceptance[0], chance)
+
+
+def test_of_three_temperatures_the_first_two_swap_first():
+    replicas = torch.eye(3)[:, None]
+    step = ParallelTempering(Still(), (1.0, 0.5, 0.0))
+    flat = Target(lambda x: 0 * x.sum(-1), StateSpace(3))
+    moved = step(flat, step.init(flat, replicas)).encoded
+    assert torch.equal(moved, replicas[[1, 2, 0]])
+
+
 def test_swaps_are_reported_and_replicas_added():
     step = ParallelTempering(GibbsSweep(), (1.0, 0.5, 0.0))
     space = StateSpace(3)
@@ -96,7 +135,9 @@ def test_swaps_are_reported_and_replicas_added():
 
 
 def test_errors():
-    for betas in [(1.0,), (0.9, 0.5), (1.0, 1.0), (1.0, -0.1), (1.0, 0.5, 0.7)]:
+    step = ParallelTempering(GibbsSweep(), [1, 0.5])
+    assert step == ParallelTempering(GibbsSweep(), (1.0, 0.5))
+    for betas in [(1.0,), (0.9, 0.5), (1.0, 1.0), (1.0, -0.1), (1.0, 0.5, -0.1), (1.0, 0.5, 0.7)]:
         with pytest.raises(ValueError, match="from 1 strictly down"):
             ParallelTempering(GibbsSweep(), betas)
     step, space = ParallelTempering(GibbsSweep(), (1.0, 0.5)), StateSpace(2)

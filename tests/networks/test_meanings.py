@@ -77,6 +77,13 @@ def test_two_words_have_a_stated_order_that_rows_do_not_change(words, swapped, k
         network.score(kind([[words[0], "other", words[0], words[0]]]))
 
 
+def test_two_words_are_the_states_that_are_asked_for():
+    words = np.where(answers() == 1, "high", "low")
+    network = fitted(words, states=(-1, 1))
+    assert network.states_ == (-1, 1)
+    np.testing.assert_allclose(network.weights_, fitted(2 * answers() - 1).weights_)
+
+
 @pytest.mark.parametrize("order", [("low", "high"), ("high", "low"), ("yes, often", "no, seldom")])
 def test_ordered_categories_say_which_answer_is_1(order):
     kinds = pd.CategoricalDtype([*order, "unused"], ordered=True)

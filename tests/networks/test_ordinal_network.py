@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from pyro_rm.energies import OrdinalEnergy
 from pyro_rm.enumeration import states_at
+from pyro_rm.estimators import Estimator
 from pyro_rm.networks import (
     EdgeEvidence,
     IsingNetwork,
@@ -23,8 +24,13 @@ from pyro_rm.networks import (
     resample,
 )
 from pyro_rm.networks.batched_fits import BatchedFits
+from pyro_rm.networks.newton import newton_minimize
+from pyro_rm.networks.observations import Observations
+from pyro_rm.networks.pairwise_models import PairwiseModel
+from pyro_rm.networks.refit import refit
 
 mpl.use("agg")
+EDGES = torch.triu_indices(3, 3, 1).T
 ORDER = ["never", "rarely", "often", "always"]
 
 
@@ -324,6 +330,25 @@ def test_what_cannot_be_fitted_is_refused():
         network.score(mixed().assign(town="Paris"))
     assert clone(network).get_params() == network.get_params()
     assert [*pairwise(network.categories_[1])] == [(1, 2), (2, 3), (3, 4), (4, 5)]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("scale", [0.0, 3.0])
+def test_fits_arrive_where_the_objective_is_not_convex_and_newton_gives_up(scale):
+    model = PairwiseModel(random_energy([scores(3)] * 3, scale).requires_grad_(), EDGES)
+    data = Observations.of(torch.randint(3, (60, 3)).double(), model.space)
+    estimator, size = Estimator("ratio_matching", num_neighbors="all"), model.energy.weight.numel()
+    penalty = 0.01 * torch.ones(size + model.energy.fields.numel())
+    options = {"tolerance": 1e-8, "max_steps": 50}
+    found = newton_minimize(model, data, estimator, penalty, **options)
+    assert (found is None) == (scale > 0)
+    loss = refit(model, data, estimator, ridge=0.6, field_ridge=0.6)
+    parameters = torch.cat([p.flatten() for p in model.energy.parameters()])
+    torch.nn.init.zeros_(model.energy.weight)
+    torch.nn.init.zeros_(model.energy.fields)
+    assert newton_minimize(model, data, estimator, penalty, **options) == pytest.approx(loss)
+    again = torch.cat([p.flatten() for p in model.energy.parameters()])
+    torch.testing.assert_close(parameters, again, atol=1e-4, rtol=0)
 
 
 def test_columns_without_an_edge_are_a_network_too():

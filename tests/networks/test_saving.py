@@ -57,6 +57,13 @@ def test_a_network_comes_back_as_it_was(name, tmp_path):
     assert np.array_equal(again.sample(9, num_steps=3), network.sample(9, num_steps=3))
 
 
+def test_numbers_of_numpy_and_devices_come_back_as_plain_options(tmp_path):
+    options = {"ridge": np.float32(0.5), "device": torch.device("cpu"), "selection": None}
+    IsingNetwork(num_rounds=2, **options).fit(table(2)).save(tmp_path / "network.pt")
+    again = IsingNetwork.load(tmp_path / "network.pt")
+    assert (type(again.ridge), again.ridge, again.device) == (float, 0.5, options["device"])
+
+
 def _is_real(value):
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 

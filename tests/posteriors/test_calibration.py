@@ -1,5 +1,7 @@
 """Calibrated posteriors: the matrices, the weight, the map, and the ways out."""
 
+from types import SimpleNamespace
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -282,5 +284,8 @@ def test_errors():
         with pyro.plate("data", len(x)):
             pyro.sample("x", ising(torch.zeros(3), level[..., :1].expand(3)), obs=x)
 
+    endless = SimpleNamespace(num_units=1, potential=lambda point, weights: -point.pow(4).sum())
+    with pytest.raises(ValueError, match="a posterior with a finite mode"):
+        posterior_mode(endless, torch.ones(2))
     with pytest.raises(ValueError, match="Pass a sampler"):
         calibrate(flat, (data(20),))

@@ -13,6 +13,7 @@ import pyro_rm
 from pyro_rm.distributions import EnergyModel, Ising
 from pyro_rm.energies import IsingEnergy, MLPEnergy, SumEnergy
 from pyro_rm.estimators import Estimator
+from pyro_rm.markov_steps import MarkovSampler
 from pyro_rm.poutine import ratio_matching
 
 DATA = (torch.arange(40).reshape(8, 5) % 7 < 3).float()
@@ -95,6 +96,29 @@ def test_conditioning_goes_inside():
     with pytest.raises(ValueError, match="to be observed"):
         loss.loss(unobserved, lambda: None)
     assert loss.loss(poutine.condition(unobserved, {"x": DATA}), lambda: None) > 0
+
+
+def test_what_is_observed_no_longer_is_drawn_from_the_model():
+    energy = IsingEnergy(5, states=(-1, 1))
+    torch.nn.init.constant_(energy.fields, -20.0)
+
+    def program():
+        with pyro.plate("data", 8):
+            model = EnergyModel(energy, sampler=MarkovSampler(3, progress=False))
+            pyro.sample("x", model, obs=2 * DATA - 1)
+
+    site = poutine.trace(poutine.uncondition(ratio_matching(program))).get_trace().nodes["x"]
+    assert torch.equal(site["value"], -torch.ones(8, 5))  # but with a probability of 40 e^-40
+    assert site["fn"].support.check(site["value"]).all()
+
+
+def test_expansions_by_hand_are_replaced():
+    def program():
+        pyro.sample("x", dist.ExpandedDistribution(EnergyModel(IsingEnergy(5)), (8,)), obs=DATA)
+
+    site = poutine.trace(ratio_matching(program)).get_trace().nodes["x"]
+    expected = -pyro_rm.estimate(IsingEnergy(5), DATA)
+    torch.testing.assert_close(site["fn"].log_prob(DATA), expected)
 
 
 def test_reparameterized_priors():

@@ -107,6 +107,17 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
     assert torch.equal(got_parameters, parameters)
 
 
+def test_a_run_in_another_thread_leaves_interrupts_to_the_main_one(tmp_path):
+    expected, parameters = run(tmp_path / "main", num_steps=20)
+    before, found = signal.getsignal(signal.SIGINT), []
+    thread = threading.Thread(target=lambda: found.append(run(tmp_path, num_steps=20)))
+    thread.start()
+    thread.join()
+    assert found[0][0] == expected
+    assert torch.equal(found[0][1], parameters)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def parabola(**options):
     """Descend x² from 1 in steps of a tenth of the slope, and return where it ends."""
     x = torch.ones(1, requires_grad=True)
