@@ -10,7 +10,6 @@ from pyro_rm.designs import Unweighted, WithReplacement, as_design
 from pyro_rm.energies import MLPEnergy
 from pyro_rm.enumeration import states_at
 from pyro_rm.estimators import Estimator
-from pyro_rm.missing.missing_data import GibbsFill
 from pyro_rm.objectives import as_objective
 from pyro_rm.proposals import as_proposal
 from pyro_rm.systematic_sampling import inclusion_probabilities, systematic_draw
@@ -295,4 +294,3 @@ def test_its_text_makes_it_again():
     again = eval(repr(estimator))
     assert again == estimator
     assert hash(again) == hash(estimator)
-    assert GibbsFill(estimator) == GibbsFill(again) != GibbsFill(again, num_steps=4)

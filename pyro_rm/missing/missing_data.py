@@ -62,7 +62,7 @@ class GibbsFill:
     _: KW_ONLY
     num_steps: int = 3
     step: MarkovStep | None = None
-    _fill: Fill = field(init=False, repr=False, compare=False)
+    _fill: Fill = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._fill = Fill(self.num_steps, self.step)
