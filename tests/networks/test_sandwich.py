@@ -15,7 +15,7 @@ from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.networks.sandwich import sandwich
+from pyro_rm.networks.sandwich import _covariance_over_fills, sandwich
 from pyro_rm.objectives import as_objective
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -159,3 +159,21 @@ def test_pairs_without_information_are_the_same_in_both_codings(strength, pairs)
         observations = Observations.of(states[0] + (states[1] - states[0]) * bits, space)
         found = sandwich(model, observations, as_objective("pseudolikelihood"))
         assert found.diverging == pairs
+
+
+def test_covariances_over_fills_are_exact_or_unbiased():
+    x = torch.randint(2, (30, 12)).double()
+    x[torch.rand(x.shape) < torch.linspace(0, 0.8, 30)[:, None]] = torch.nan
+    data = with_fills(x, StateSpace(12), None, 3)
+    left, right = torch.randn(len(data.datum), 2), torch.randn(len(data.datum), 3)
+    expected = torch.zeros(2, 3)
+    for number in range(30):
+        own = data.datum == number
+        a, b, shares = left[own], right[own], data.fill_weights[own, None]
+        if data.drawn[own].all() and own.sum() > 1:
+            spread = torch.cov(torch.cat([a, b], 1).mT)[:2, 2:]  # by the unbiased estimate
+        else:
+            spread = (shares * a).mT @ b - (shares * a).sum(0)[:, None] * (shares * b).sum(0)
+        expected += data.weights[own].sum() * spread
+    assert 0 < data.drawn.sum() < len(data.drawn)
+    torch.testing.assert_close(_covariance_over_fills(left, right, data), expected)
