@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NOT_SCRIPTS = ("__main__", "conftest", "opponents", "step_time")  # the last runs under pytest
+NOT_SCRIPTS = ("__main__", "conftest", "opponents", "strict_readers", "step_time")
 OPPONENTS = {
     "scikit-learn": "pairwise_fits; pip install scikit-learn==1.9.1",
+    "biopython": "reader_fuzz; pip install biopython==1.88",
 }
 
 

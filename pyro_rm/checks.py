@@ -191,10 +191,13 @@ def check_graph(graph: Any, name: str = "the graph", *, directed: bool = False) 
         >>> check_graph([(0, 1)])
         Traceback (most recent call last):
             ...
-        TypeError: Expected the graph as a networkx.Graph, but got list.
+        TypeError: Expected the graph as a networkx.Graph, but got list. Say nx.Graph(edges).
     """
     if not isinstance(graph, nx.Graph):
-        raise TypeError(f"Expected {name} as a networkx.Graph, but got {type(graph).__name__}.")
+        raise TypeError(
+            f"Expected {name} as a networkx.Graph, but got {type(graph).__name__}. Say "
+            "nx.Graph(edges)."
+        )
     if graph.is_multigraph():
         raise TypeError(
             f"Expected graphs without parallel edges, but {name} is a {type(graph).__name__}. "

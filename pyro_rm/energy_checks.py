@@ -88,10 +88,11 @@ def _way_out(result: object, batch_shape: torch.Size, input_shape: tuple[int, ..
 
 
 def check_layers(energy: Energy) -> None:
-    """Refuse layers that give equal states different energies.
+    """Refuse layers that give equal states different energies, and parameters of another space.
 
-    :param energy: The energy.
+    :param energy: The energy; modules of it that have ``mark_parameters`` check their own.
     :raises EnergyError: If dropout or batch normalization is in training mode.
+    :raises ValueError: If parameters were fitted on another state space.
 
     Example:
 
@@ -109,6 +110,8 @@ def check_layers(energy: Energy) -> None:
                 f"but got {type(module).__name__} at {name!r}: a datum and its neighbors would "
                 "see different energies. Remove it, or call .eval() on it."
             )
+        if hasattr(type(module), "mark_parameters"):
+            module.mark_parameters()
 
 
 def check_context(context: Context, batch_shape: torch.Size) -> None:

@@ -181,6 +181,7 @@ def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpac
     :param energy: An energy, which may say its space by an attribute ``state_space``.
     :param state_space: The space, where the energy does not say it.
     :returns: The space.
+    :raises TypeError: If it is not a space.
     :raises ValueError: If neither says it, or both say different ones.
 
     Example:
@@ -196,6 +197,11 @@ def space_of(energy: Energy, state_space: StateSpace | None = None) -> StateSpac
         raise ValueError(
             "Expected an energy with a state_space, or the argument state_space, but got neither. "
             "For five binary sites say state_space=pyro_rm.StateSpace(5)."
+        )
+    if not isinstance(space, StateSpace):
+        raise TypeError(
+            f"Expected state_space as a StateSpace, but got {space!r}. For binary sites say "
+            "pyro_rm.StateSpace(num_sites)."
         )
     if own is not None and own != space:
         raise EnergyError(f"Expected an energy on {space}, but got one on {own}.")

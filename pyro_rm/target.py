@@ -231,7 +231,14 @@ class Target:
         return self._evaluate(encoded, self.context)
 
     def _evaluate(self, encoded: Tensor, context: Context) -> Tensor:
+        version = None if encoded.is_inference() else encoded._version
         result = self.energy(encoded, *context)
+        if version is not None and encoded._version != version:
+            raise EnergyError(
+                "Expected an energy that leaves its argument alone, but it changed the data in "
+                "place, as x.mul_() and x[:, 0] = 0 do. Begin it with x = x.clone(), and make the "
+                "data anew."
+            )
         check_energies(result, self.batch_shape_of(encoded), tuple(encoded.shape))
         return result
 

@@ -256,3 +256,32 @@ class OverTheBatch(nn.Module):
 def test_energies_that_depend_on_the_other_data_are_refused():
     with pytest.raises(EnergyError, match="other data in half of its batch"):
         pyro_rm.estimate(OverTheBatch(), torch.eye(4), num_neighbors="all")
+
+
+@pytest.mark.parametrize("use", [
+    lambda e, x: pyro_rm.estimate(e, x, state_space=SPACE),
+    lambda e, x: pyro_rm.estimate(e, x, state_space=SPACE, num_neighbors="all"),
+    lambda e, x: evaluation.log_likelihood(e, x, state_space=SPACE),
+    lambda e, x: pyro_rm.MarkovSampler(2)(e, SPACE, torch.Size([3])),
+], ids=["sampled", "all", "likelihood", "sampler"])  # fmt: skip
+@pytest.mark.parametrize("change", [lambda x: x.mul_(2), lambda x: x[..., 0].zero_()])
+@pytest.mark.parametrize("kind", [nn.Module, object])
+def test_energies_that_change_their_data_are_refused(use, change, kind):
+    """Without a word, the gaps would be those of other states."""
+
+    class Changing(kind):
+        def forward(self, x):
+            change(x)
+            return x.sum(-1)
+
+        def __call__(self, x):
+            return self.forward(x)
+
+    with pytest.raises(EnergyError, match=r"changed the data in place.*x = x\.clone\(\)"):
+        use(Changing(), X.clone())
+
+
+@pytest.mark.parametrize("space", [4, (4,), "4", (0, 1)])
+def test_what_is_no_space_is_refused(space):
+    with pytest.raises(TypeError, match=r"state_space as a StateSpace, but got .*StateSpace\(num"):
+        pyro_rm.estimate(lambda x: x.sum(-1), X, state_space=space)

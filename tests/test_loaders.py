@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyro_rm.datasets import Alignment, CsvTable, read_alignment, read_csv_table
+from pyro_rm.datasets import Alignment, read_alignment
 from pyro_rm.training.checkpoints import load_checkpoint, save_checkpoint
 
 fuzz = settings(
@@ -44,29 +44,6 @@ def damages(draw):
 def damaged(path, content, damage):
     path.write_bytes(damage(content))
     return path
-
-
-@fuzz
-@given(damages())
-def test_csv(tmp_path, damage):
-    path = damaged(tmp_path / "x.csv", b"a,b,c\n1,0,\n0,1,x\n" * 3, damage)
-    try:
-        assert isinstance(read_csv_table(path, labels=["c"]), CsvTable)
-    except (ValueError, UserWarning) as error:
-        assert str(error)  # noqa: PT017
-
-
-@pytest.mark.parametrize("suffix", ["a2m", "fasta"])
-@fuzz
-@given(damages())
-def test_alignments(tmp_path, suffix, damage):
-    path = damaged(tmp_path / f"x.{suffix}", b">one\nACD-\n>two\nACDE\n" * 3, damage)
-    try:
-        codes = read_alignment(path).codes
-    except (ValueError, UserWarning) as error:
-        assert str(error)  # noqa: PT017
-    else:
-        assert ((codes >= 0) & (codes <= 20)).all()
 
 
 @fuzz

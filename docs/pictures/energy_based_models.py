@@ -70,7 +70,7 @@ def cost(axis: plt.Axes) -> None:
         )
     axis.semilogy(sizes, exact, "o-", label="likelihood: all states")
     axis.semilogy(sizes, estimated, "o-", label="all neighbors of 100 data")
-    axis.set(xlabel="sites", ylabel="seconds a gradient", xticks=sizes)
+    axis.set(xlabel="sites", ylabel="seconds per gradient", xticks=sizes)
     axis.set(title="the same network, one core")
     axis.legend()
 
@@ -79,7 +79,7 @@ def main() -> None:
     """Draw."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
+    figure, axes = plt.subplots(2, 1, figsize=(5, 7))
     cube(axes[0])
     cost(axes[1])
     figure.savefig(out() / "energy_based_models.png")

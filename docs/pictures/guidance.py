@@ -35,7 +35,7 @@ def main() -> None:
     """Train both energies, and measure at the checkpoints."""
     torch.manual_seed(0)
     data = torch.tensor(load_digits().data > 7).float()
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
+    figure, axes = plt.subplots(2, 1, figsize=(5, 5.6), sharex=True, sharey=True)
     energies = {"MLP": MLPEnergy(64, (128, 128)), "RBM": RBMEnergy(64, 64)}
     for axis, (name, energy) in zip(axes, energies.items(), strict=True):
         optimizer = torch.optim.Adam(energy.parameters(), lr=3e-3)
@@ -53,8 +53,10 @@ def main() -> None:
                 range(len(CHECKPOINTS)), values, "o-", color=PROPOSALS[proposal], label=proposal
             )
         axis.set_xticks(range(len(CHECKPOINTS)), CHECKPOINTS)
-        axis.set(title=f"{name} on digits", xlabel="training step", yscale="log")
-    axes[0].set_ylabel("relative variance\nof the gradient")
+        axis.set(
+            title=f"{name} on digits", ylabel="relative variance\nof the gradient", yscale="log"
+        )
+    axes[-1].set_xlabel("training step")
     axes[0].legend()
     figure.savefig(out() / "guidance.png")
 

@@ -47,8 +47,8 @@ def main() -> None:
         "| objective | κ stated | slope of log q on log p | KL(p‖q), nats |",
         "|---|---|---|---|",
     ]
-    figure, axes = plt.subplots(1, 4, figsize=(11, 2.8), sharey=True, sharex=True)
-    for axis, name in zip(axes, OBJECTIVES, strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(5.4, 5.4), sharey=True, sharex=True)
+    for axis, name in zip(axes.flat, OBJECTIVES, strict=True):
         log_q = fit(name, log_p.exp())
         centered = log_p - log_p.mean(), log_q - log_q.mean()
         slope = float((centered[0] * centered[1]).sum() / centered[0].square().sum())
@@ -57,8 +57,9 @@ def main() -> None:
         rows.append(f"| {name.replace('_', ' ')} | {kappa:g} | {slope:.4f} | {divergence:.1e} |")
         axis.plot(log_p, log_p, color="0.8", lw=3)
         axis.plot(log_p, log_q, ".")
-        axis.set(title=name.replace("_", " "), xlabel="log p, true")
-    axes[0].set_ylabel("log q, learned")
+        axis.set(title=name.replace("_", " "))
+    figure.supxlabel("log p, true")
+    figure.supylabel("log q, learned")
     figure.savefig(folder / "temperature.png")
     (folder / "temperature.md").write_text("\n".join(rows) + "\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import Counter
 from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,10 @@ from typing import NamedTuple
 _WHITE = " \t\n\v\f"
 _CLUSTAL = re.compile(r"(CLUSTAL[OWX]?|MUSCLE|MSAPROBS|PROBCONS|KALIGN)\b", re.IGNORECASE)
 _PIR = re.compile(r">[A-Z][A-Z0-9];")
-_WITH_HEADERS = (".fasta", ".fa", ".fas", ".afa", ".faa", ".fna", ".mfa", ".a2m", ".a3m")
+_WITH_HEADERS = (
+    ".fasta", ".fa", ".fas", ".afa", ".faa", ".fna", ".mfa", ".a2m", ".a3m",
+    ".sto", ".sth", ".stk", ".stockholm", ".clustal", ".clustalw", ".clw",
+)  # fmt: skip
 _ANNOTATIONS = (">ss_pred", ">ss_conf", ">ss_dssp", ">sa_dssp", ">aa_pred", ">aa_dssp")
 
 Line = tuple[int, str]
@@ -40,7 +44,7 @@ def parse_records(text: str, path: Path, suffix: str) -> Records:
     first = filled[0] if filled else (0, "")
     if first[1].startswith("# STOCKHOLM"):
         return _stockholm(lines[first[0] :], path)
-    if _CLUSTAL.match(first[1]) and len(filled) > 1:
+    if _CLUSTAL.match(first[1]):
         return _clustal(lines[first[0] :], path)
     # ColabFold and HH-suite begin with comments
     records = list(dropwhile(lambda line: line[1].startswith("#"), filled))
@@ -48,8 +52,8 @@ def parse_records(text: str, path: Path, suffix: str) -> Records:
         return _fasta(records, path)
     if not filled or suffix in _WITH_HEADERS:
         raise ValueError(
-            f"Expected sequences after lines that start with '>', but found none in {path}, or "
-            "text before the first one."
+            "Expected sequences after lines that start with '>', or below '# STOCKHOLM 1.0' or "
+            f"'CLUSTAL', but found none in {path}, or text before the first one."
         )
     return _plain(filled, path)
 
@@ -90,13 +94,21 @@ def _stockholm(lines: list[Line], path: Path) -> Records:
 
 
 def _clustal(lines: list[Line], path: Path) -> Records:
-    kept = []
+    kept, residues, wrong = list[Line](), Counter[str](), list[int]()
     for number, line in lines:
         words = line.split()
-        if len(words) > 2 and words[-1].isdecimal():  # the number of residues so far
-            words.pop()
+        count = words.pop() if len(words) > 2 and words[-1].isdecimal() else None
         if not words or not line[0].isspace() or line.strip(" *:.\t"):  # not conservation
             kept.append((number, " ".join(words)))
+            residues[words[0] if words else ""] += sum(map(str.isalpha, "".join(words[1:])))
+            if count is not None and int(count) != residues[words[0]]:
+                wrong.append(number)
+    if wrong:
+        warnings.warn(
+            f"{path} counts other numbers of residues than it holds at the ends of {len(wrong)} "
+            f"lines, first of line {wrong[0]}. Letters may be missing or gaps may be new.",
+            stacklevel=4,
+        )
     return _interleaved(kept, path)
 
 

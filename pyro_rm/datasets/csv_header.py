@@ -44,6 +44,9 @@ def named_columns(
                 f"in line {rows[0].line}."
             )
     names = [names[i] for i in kept]
+    if not any(names):
+        line = rows[0].line
+        raise ValueError(f"Expected names of columns in line {line} of {path}, but got none.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+_WHITE = " \t\r\n\v\f"
 _SEPARATORS = (",", ";", "\t", "|")
 _DECLARED = re.compile(r'"?sep=(.)"?\r?\n')  # a first line for Excel
 
@@ -54,10 +55,13 @@ def split_rows(text: str, path: Path, separator: str | None) -> tuple[list[Row],
         first = next((line for line in text.splitlines() if line.strip()), "")
         guess = max(_SEPARATORS, key=first.count)
         if guess not in first:
+            guess = max(_SEPARATORS, key=text.count)
             try:
-                return _even_rows(text, path, " ", start), " "
+                rows = _even_rows(text, path, " ", start)
             except ValueError:
-                pass
+                rows = []
+            if rows and (len(rows[0].cells) > 1 or guess not in text):
+                return rows, " "
         return _even_rows(text, path, guess, start), guess
     ((candidate, rows),) = fits.items()
     return rows, candidate
@@ -67,7 +71,7 @@ def _even_rows(text: str, path: Path, separator: str, start: int) -> list[Row]:
     """Rows of as many cells as the first."""
     lines: Iterable[str] = io.StringIO(text, newline="")
     if separator == " ":
-        lines = (line.rstrip() + "\n" for line in lines)
+        lines = (line.rstrip(_WHITE).replace("\t", " ") + "\n" for line in lines)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     rows: list[Row] = []
     line = start
@@ -81,7 +85,7 @@ def _even_rows(text: str, path: Path, separator: str, start: int) -> list[Row]:
             ) from error
         if cells is None:
             break
-        rows.append(Row(line, [cell.strip(" \t\r\n\v\f") for cell in cells]))
+        rows.append(Row(line, [cell.strip(_WHITE) for cell in cells]))
         line = start + reader.line_num
     width = next((len(row.cells) for row in rows if any(row.cells)), 0)
     if width > 1:

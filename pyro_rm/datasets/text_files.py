@@ -9,20 +9,31 @@ import io
 import lzma
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyro_rm.checks import existing_file
 
+
+def _all_streams(new: Callable[[], Any], content: bytes) -> bytes:
+    """What all streams of a file hold; bz2 and lzma stop without a word at the first bad one."""
+    parts = []
+    while content:
+        stream = new()
+        parts.append(stream.decompress(content))
+        if not stream.eof:
+            raise EOFError("it was cut short")
+        content = stream.unused_data.lstrip(b"\0")  # padding of xz
+    return b"".join(parts)
+
+
 _UNPACK: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": lzma.decompress,
+    b"BZh": partial(_all_streams, bz2.BZ2Decompressor),
+    b"\xfd7zXZ\x00": partial(_all_streams, lzma.LZMADecompressor),
 }
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ZIP = b"PK\x03\x04"
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
@@ -51,18 +62,18 @@ def read_text(path: str | Path, what: str) -> str:
         if content.startswith(_ZIP):
             content = _only_member(content)
         for magic, unpack in _UNPACK.items():
-            if content.startswith(magic):
+            if content and magic.startswith(content[: len(magic)]):
                 content = unpack(content)
                 break
     except Exception as error:  # the decompressors raise many kinds
         raise ValueError(f"Expected {what}, but {path} cannot be unpacked: {error}.") from error
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        text = content.decode(encoding)
+        text = content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected {what} as text in UTF-8, but {path} is not: {error}. Save it in UTF-8."
         ) from error
+    text = text.lstrip("\ufeff")  # at times there are two marks
     if "\0" in text:
         raise ValueError(f"Expected {what} as text in UTF-8, but {path} holds binary data.")
     return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ from pyro_rm.state_space import StateSpace
 class SpacedEnergy(Summable, nn.Module):
     """An energy whose parameters mean something on its own state space only.
 
-    The space is part of ``state_dict``, so that parameters of spins are not loaded into an energy
-    of bits.
+    The space is part of ``state_dict``, and marks parameters that are used, so that those of spins
+    are not loaded into an energy of bits.
 
     :param state_space: The space.
     """
@@ -38,3 +40,20 @@ class SpacedEnergy(Summable, nn.Module):
                 f"Expected parameters of an energy on {self.state_space}, but got those of one on "
                 f"{saved}. Load them into an energy on that space."
             )
+
+    @cached_property
+    def _mark(self) -> Tensor:
+        return self.get_extra_state()
+
+    def mark_parameters(self) -> None:
+        """Leave the space on each parameter, and refuse parameters that were left another one.
+
+        Pyro's parameter store and checkpoints of training know parameters, but no modules.
+
+        :raises ValueError: If a parameter was fitted on another space.
+        """
+        for parameter in self.parameters():
+            kept = vars(parameter).get("_state_space", self._mark)
+            if kept is not self._mark:
+                self.set_extra_state(kept)
+            vars(parameter)["_state_space"] = self._mark

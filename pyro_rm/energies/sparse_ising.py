@@ -82,16 +82,19 @@ class SparseIsingEnergy(SpacedEnergy):
         :param weight: Couplings, one an edge, ``(E,)``.
         """
         by_site = x.reshape(-1, x.shape[-1]).mT.contiguous()
+        return self.felt_by_site(by_site, weight).mT.reshape(x.shape)
+
+    def felt_by_site(self, by_site: Tensor, weight: Tensor) -> Tensor:
+        """The same of states a row of which is a site, ``(D, R)``."""
         if _INPUT_MUST_DIFFERENTIATE and torch.is_grad_enabled() and not by_site.requires_grad:
             by_site = by_site.detach().requires_grad_()
-        felt = functional.embedding_bag(
+        return functional.embedding_bag(
             self.neighbor_sites,
             by_site,
             self.starts,
             mode="sum",
             per_sample_weights=weight[self.neighbor_edges],
         )
-        return felt.mT.reshape(x.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Energies, ``batch_shape``."""

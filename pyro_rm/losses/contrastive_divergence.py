@@ -13,6 +13,7 @@ from pyro_rm.checks import check_counts
 from pyro_rm.joint_levels import drawn_noise
 from pyro_rm.losses.surrogate_loss import NONLINEAR, SurrogateLoss
 from pyro_rm.markov_steps import Chains, MarkovStep, SimulatedTempering
+from pyro_rm.state_space import StateSpace
 from pyro_rm.target import Target
 
 
@@ -101,6 +102,7 @@ class ContrastiveDivergence(SurrogateLoss):
         self.num_steps, self.step, self.restart_share = num_steps, step, restart_share
         self.persistent, self.num_chains = persistent, num_chains
         self.chains: dict[str, Tensor] = {}
+        self._spaces: dict[str, StateSpace] = {}  # of chains that were checked
 
     def state_dict(self) -> dict[str, Any]:
         """The persistent chains by site, encoded, and the number of training steps."""
@@ -110,6 +112,7 @@ class ContrastiveDivergence(SurrogateLoss):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.chains = {site: chain.clone() for site, chain in state["chains"].items()}
+        self._spaces = {}
         self.steps_taken = state["steps_taken"]
 
     def _loss_at(self, site: str) -> _Contrast:
@@ -162,9 +165,22 @@ class _Contrast:
         dim = 0 if replicas is None else 1
         kept = self.loss.chains.get(self.site)
         if kept is not None:
+            if self.loss._spaces.get(self.site) is not target.space:
+                self._check_chains(target, kept)
             return kept.to(rows), dim
         start = rows[_some(rows, (self.loss.num_chains or len(rows), *target.batch_shape))]
         return start if replicas is None else start.expand(replicas, *start.shape).clone(), dim
+
+    def _check_chains(self, target: Target, kept: Tensor) -> None:
+        """Refuse chains that were left by a model on another space."""
+        try:
+            target.space.validate_encoded(kept)
+        except ValueError as error:
+            raise ValueError(
+                f"Expected the chains of site {self.site!r} on {target.space}, but this loss holds "
+                "those of a model on another space. Make a new loss, or load other chains."
+            ) from error
+        self.loss._spaces[self.site] = target.space
 
 
 def _some(rows: Tensor, shape: tuple[int, ...]) -> Tensor:

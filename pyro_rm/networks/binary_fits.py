@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pyro_rm.energies import SparseIsingEnergy
-from pyro_rm.neighborhoods import linear_gaps
+from pyro_rm.estimators import Estimator
+from pyro_rm.networks.observations import Observations
 from pyro_rm.networks.quasi_newton import quasi_newton
-from pyro_rm.objectives import Objective
+from pyro_rm.objectives import Objective, as_objective
 
 _LEAST_BEND = 1e-3  # curvature of a conditional, of that of an even coin
 _LEAST_SPREAD = 1e-5  # variance of a combination of sites, of that of the widest
-_EDGES_AT_ONCE = 64
+_ENTRIES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,20 @@ class BinaryFits:
     active: Tensor | None = None
     held: Tensor | None = None
 
+    @classmethod
+    def of(
+        cls,
+        energy: SparseIsingEnergy,
+        observations: Observations,
+        estimator: Estimator,
+        penalty: Tensor,
+        held: Tensor | None = None,
+    ) -> BinaryFits:
+        """One fit to the rows of a table, those that are equal as one."""
+        rows, weights = observations.distinct
+        objective, active = as_objective(estimator.objective), observations.active
+        return cls(energy, rows, objective, weights[None], penalty, active, held)
+
     def minimize(self, start: Tensor, *, tolerance: float, max_steps: int) -> tuple[Tensor, Tensor]:
         """Minimizers and which of them were reached, as :func:`quasi_newton`."""
         metric = _Metric(self, start)
@@ -54,33 +71,80 @@ class BinaryFits:
 
     def __call__(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Values, ``(B,)``, and gradients, ``(B, E + D)``."""
-        fields, weights = self.fields(point).requires_grad_(), self.cell_weights
-        with torch.enable_grad():
-            terms = self.objective(linear_gaps(self.energy.state_space, self.x, fields))
-            values = (terms * weights).sum((1, 2))
-            (slopes,) = torch.autograd.grad(values.sum(), fields)
-        gradient = torch.cat([self._pair_sums(slopes), slopes.sum(1)], 1)
+        fields = self._fields(point)
+        values = self._terms(fields, slopes=True)
+        gradient = torch.cat([self._pair_sums(fields), fields.sum(1 + self._by_site)], 1)
         gradient += 2 * self.penalty * point
         if self.held is not None:
             gradient[:, : len(self.held)][:, self.held] = 0
-        return values.detach() + (self.penalty * point.square()).sum(1), gradient
+        return values.to(point) + (self.penalty * point.square()).sum(1), gradient
+
+    def values(self, point: Tensor) -> Tensor:
+        """Values alone, ``(B,)``, summed up in double precision."""
+        values = self._terms(self._fields(point), slopes=False)
+        return values + (self.penalty * point.square()).sum(1)
+
+    def slopes(self, point: Tensor) -> Tensor:
+        """Derivatives in what each site of each row feels, ``(B, R, D)``."""
+        fields = self._fields(point)
+        self._terms(fields, slopes=True)
+        return fields.mT if self._by_site else fields
+
+    def _terms(self, fields: Tensor, *, slopes: bool) -> Tensor:
+        """Values, ``(B,)``; fields become their derivatives, if wanted, a part at a time."""
+        values = fields.new_zeros(len(fields), dtype=torch.float64)
+        rows = _rows_at_once(fields)
+        weights = self.cell_weights.mT if self._by_site else self.cell_weights
+        weights, flips = weights.expand_as(fields), self._flips
+        for start in range(0, fields.shape[1], rows):
+            part = slice(start, start + rows)
+            gap = fields[:, part] * flips[part]
+            values += (self.objective(gap) * weights[:, part]).sum((1, 2))
+            if slopes:
+                slope = self.objective.log_derivative(gap).exp_()
+                torch.mul(slope.mul_(flips[part]), weights[:, part], out=fields[:, part])
+        return values
 
     def bends(self, fields: Tensor) -> Tensor:
         """Second derivatives of the objective in what each site feels, ``(B, R, D)``."""
-        with torch.enable_grad():
-            fields = fields.detach().requires_grad_()
-            terms = self.objective(linear_gaps(self.energy.state_space, self.x, fields))
-            (slope,) = torch.autograd.grad(terms.sum(), fields, create_graph=True)
-            (bend,) = torch.autograd.grad(slope.sum(), fields)
-        return bend
+        result, rows = torch.empty_like(fields), _rows_at_once(fields)
+        flips = self._flips.mT if self._by_site else self._flips
+        for start in range(0, fields.shape[1], rows):
+            part = slice(start, start + rows)
+            with torch.enable_grad():
+                gap = (fields[:, part] * flips[part]).requires_grad_()
+                log_slope = self.objective.log_derivative(gap)
+                (bend,) = torch.autograd.grad(log_slope.sum(), gap)
+            result[:, part] = log_slope.detach().exp_() * bend * flips[part].square()
+        return result
 
     def fields(self, point: Tensor) -> Tensor:
         """What each site of each row feels, ``(B, R, D)``."""
-        count = len(self.energy.edges)
-        if self.energy.is_dense:
-            return self.x @ couplings(self.energy, point) + point[:, None, count:]
-        felt = [self.energy.felt(self.x, weight) for weight in point[:, :count]]
-        return torch.stack(felt) + point[:, None, count:]
+        return self._fields(point).mT if self._by_site else self._fields(point)
+
+    @property
+    def _by_site(self) -> bool:
+        """Whether the layout of numbers of each cell is ``(B, D, R)``, as edge lists take it."""
+        return not self.energy.is_dense
+
+    @cached_property
+    def _x(self) -> Tensor:
+        """The data in that layout."""
+        return self.x.mT.contiguous() if self._by_site else self.x
+
+    @cached_property
+    def _flips(self) -> Tensor:
+        """How a flip changes each cell, in that layout."""
+        return sum(self.energy.state_space.states) - 2 * self._x
+
+    def _fields(self, point: Tensor) -> Tensor:
+        """What each site of each row feels, in that layout."""
+        couplings_, own = point[:, None].tensor_split([len(self.energy.edges)], 2)
+        if not self._by_site:
+            return (self.x @ couplings(self.energy, point)).add_(own)
+        felt = [self.energy.felt_by_site(self._x, weight) for (weight,) in couplings_]
+        whole = felt[0][None] if len(felt) == 1 else torch.stack(felt)
+        return whole.add_(own.mT)
 
     def hessians(self, point: Tensor) -> Tensor:
         """Hessians, ``(B, E + D, E + D)``; costs a product of the data for each site."""
@@ -106,14 +170,32 @@ class BinaryFits:
     def _pair_sums(self, slopes: Tensor) -> Tensor:
         """Derivatives in the couplings from those in the fields, ``(B, E)``."""
         first, second = self.energy.edges.unbind(1)
-        if self.energy.is_dense:
+        if not self._by_site:
             felt = slopes.mT @ self.x
             return felt[:, first, second] + felt[:, second, first]
-        x, sums = self.x.mT.contiguous(), []
-        for own in slopes.mT.contiguous():
-            edges = zip(first.split(_EDGES_AT_ONCE), second.split(_EDGES_AT_ONCE), strict=True)
-            sums.append(torch.cat([(own[i] * x[j] + x[i] * own[j]).sum(1) for i, j in edges]))
-        return torch.stack(sums)
+        sums = slopes.new_zeros(len(slopes), len(first))
+        for own, slope in zip(sums, slopes, strict=True):
+            products = torch.sparse.sampled_addmm(self._pattern, slope, self._x.mT, beta=0.0)
+            own.index_add_(0, self.energy.neighbor_edges, products.values())
+        return sums
+
+    @cached_property
+    def _pattern(self) -> Tensor:
+        """Zeros where sites are neighbors, ``(D, D)``, compressed by rows."""
+        energy = self.energy
+        columns, sites = energy.neighbor_sites, energy.state_space.num_sites
+        ends = energy.starts.new_tensor([len(columns)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a beta, which checks its indices or not
+            return torch.sparse_csr_tensor(
+                torch.cat([energy.starts, ends]), columns, self.x.new_zeros(len(columns)),
+                (sites, sites),
+            )  # fmt: skip
+
+
+def _rows_at_once(fields: Tensor) -> int:
+    """Rows of a part whose temporary numbers stay in the cache."""
+    return max(1, _ENTRIES_AT_ONCE // max(1, fields.shape[0] * fields.shape[2]))
 
 
 def couplings(energy: SparseIsingEnergy, point: Tensor) -> Tensor:

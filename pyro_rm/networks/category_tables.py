@@ -60,7 +60,7 @@ def read_categories(
             "x.astype(float).filled(numpy.nan)."
         )
     cells, names = read_cells(table)
-    weights = row_weights(sample_weight, len(cells))
+    weights = row_weights(sample_weight, len(cells), table)
     weighty = slice(None) if weights is None else (weights > 0).numpy()
     labels = category_words(table, cells[weighty], names)
     values = numbers(cells, names, labels)

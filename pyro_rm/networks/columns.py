@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,21 +112,27 @@ def numbers(cells: Any, names: Sequence[Any], labels: Labels | None = None) -> T
     return torch.from_numpy(np.stack(columns, 1))
 
 
-def row_weights(given: Any, num_rows: int) -> Tensor | None:
+def row_weights(given: Any, num_rows: int, table: Any = None) -> Tensor | None:
     """Weights of rows; None if there are none.
 
     :param given: Numbers, ``(N,)``, or None.
     :param num_rows: Number of rows.
+    :param table: What the rows are of.
     :returns: Shape ``(N,)``.
-    :raises ValueError: If there is another number of them, one is negative or not finite, or
-        all are zero.
+    :raises ValueError: If there is another number of them, one is negative or not finite, all are
+        zero, or their index is that of the rows in another order.
     """
     if given is None:
         return None
+    own, rows = (getattr(x, "index", ()) for x in (given, table))
+    equals = getattr(own, "equals", None)  # both are of pandas
+    if equals and hasattr(rows, "equals") and not equals(rows) and set(own) == set(rows):
+        raise ValueError(
+            "Expected sample_weight in the order of the rows, but its index has another one. Pass "
+            "sample_weight.reindex(X.index), or sample_weight.to_numpy() to go by place."
+        )
     try:
-        masked = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else False
-        numbers = np.asarray(given, dtype=np.float64)
-        weights = torch.from_numpy(np.where(masked, np.nan, numbers))
+        weights = torch.from_numpy(np.array(_as_array(given), dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ValueError(f"Expected sample_weight as numbers, but got others: {error}.") from error
     if weights.shape != (num_rows,):
@@ -191,7 +198,7 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
 
     :param table: See :func:`read_cells`. Columns with names are put in the known order.
     :param known: Names of the columns that a network was fitted to.
-    :returns: Cells, ``(N, D)``.
+    :returns: Cells, ``(N, D)``. Warns if the network knows names and the table has none.
     :raises ValueError: If the number of columns differs, or their names do.
     """
     cells, names = read_cells(table, min_rows=1)
@@ -204,10 +211,18 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
             if some and _has_names(table)
         )
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}{what}.")
-    if set(names) == set(known):
+    numbered = list(known) == list(range(len(known)))
+    if _has_names(table) and set(names) == set(known):
         return cells[:, [names.index(name) for name in known]]
-    if not _has_names(table) or list(known) == list(range(len(known))):
-        return cells  # one of them has no names: in the order that they are in
+    if not _has_names(table) or numbered:
+        if not numbered:
+            warnings.warn(
+                "X does not have valid feature names, but the network was fitted with feature "
+                f"names: its columns are taken in the order of {list(known)[:5]}. Pass a data "
+                "frame with these names.",
+                stacklevel=5,
+            )
+        return cells
     other = [name for name in names if name not in known]
     raise ValueError(
         f"Expected the columns {list(known)[:5]} that the network was fitted to, but got "

@@ -253,7 +253,7 @@ def _permuted(
     weights = [
         torch.ones(len(rows), dtype=torch.float64) if given is None else given
         for rows, given in zip(
-            groups, map(row_weights, sample_weight, (first, second)), strict=True
+            groups, map(row_weights, sample_weight, (first, second), data), strict=True
         )
     ]
     given = torch.arange(first + second) < first

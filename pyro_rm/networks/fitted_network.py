@@ -81,25 +81,27 @@ class FittedNetwork(Saved):
     def score_samples(self, X: Any) -> Any:
         """Minus the objective of each row: higher is better.
 
-        :param X: Data with the columns that the network was fitted to. What is blank counts in
-            no term; it is averaged out of the others, given the row's observed cells.
-        :returns: The log pseudolikelihood of each row under the default objective, ``(N,)``; NaN
-            where a row is blank throughout.
+        :param X: Data with the fitted columns; blanks count in no term and are averaged out.
+        :returns: The log pseudolikelihood of each row under the default objective, ``(N,)``; 0,
+            a sum of no terms, where a row is blank throughout.
         """
-        model, values = self._model, self._read_like(X)
+        return self._scores(self._model, self._read_like(X))[0]
+
+    def _scores(self, model: PairwiseModel, values: Tensor) -> tuple[Any, Any]:
+        """Scores of rows, and which of them have answers, ``(N,)`` each."""
         answered = ~values.isnan().all(1)
-        result = np.full(len(values), np.nan)
+        result = np.zeros(len(values))
+
+        def scores(part: Tensor) -> Tensor:
+            observations = filled(model, part, self.num_fills)
+            return -data_objectives(model.energy, observations, self._estimator())
+
         if answered.any():
-
-            def scores(part: Tensor) -> Tensor:
-                observations = filled(model, part, self.num_fills)
-                return -data_objectives(model.energy, observations, self._estimator())
-
             result[answered.numpy()] = self._by_parts(scores, values[answered])
-        return result
+        return result, answered.numpy()
 
     def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
-        """The mean of ``score_samples`` over rows that have answers.
+        """The mean of ``score_samples`` over rows that have answers, the others left out.
 
         :param X: Data with the columns that the network was fitted to.
         :param y: Ignored.
@@ -107,12 +109,12 @@ class FittedNetwork(Saved):
         :returns: The mean log pseudolikelihood of a row under the default objective.
         :raises ValueError: If nothing is answered, or weights are not such numbers.
         """
-        scores = self.score_samples(X)
-        answered, weights = ~np.isnan(scores), row_weights(sample_weight, len(scores))
-        shares = answered * (1.0 if weights is None else weights.numpy())
+        scores, shares = self._scores(self._model, self._read_like(X))
+        weights = row_weights(sample_weight, len(scores), X)
+        shares = shares if weights is None else shares * weights.numpy()
         if not shares.any():
-            raise ValueError("Expected rows with answers, but all cells are blank.")
-        return float(np.average(scores[answered], weights=shares[answered]))
+            raise ValueError("Expected rows with answers, but all cells that count are blank.")
+        return float(np.average(scores, weights=shares))
 
     def predict_proba(self, X: Any, site: Any = None) -> Any:
         """Probabilities of a column's categories, given the others; blanks are averaged out.
@@ -259,7 +261,6 @@ class FittedNetwork(Saved):
             ``field`` and ``standard_error``.
         :raises ValueError: If the level is out of range.
         """
-        self._check_fitted()
         graph = self._graph(level, num_edges)
         fields = zip(self._columns, self.fields_, self.field_standard_errors_, strict=True)
         for name, field, error in fields:
@@ -268,6 +269,7 @@ class FittedNetwork(Saved):
 
     def _graph(self, level: float, num_edges: int | None) -> nx.Graph:
         """The column names, joined by the strongest couplings with their intervals."""
+        self._check_fitted()
         rows = couplings_of(self, level)
         if num_edges is not None:
             check_counts(0, num_edges=num_edges)
@@ -297,5 +299,4 @@ class FittedNetwork(Saved):
         :param num_edges: How many.
         :returns: The axis.
         """
-        self._check_fitted()
         return plot_intervals(self._graph(level, num_edges), axis, num_edges=num_edges)

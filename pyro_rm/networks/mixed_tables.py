@@ -59,7 +59,7 @@ def read_mixed(
     unknown = [name for name in given if name not in names]
     if unknown:
         raise ValueError(f"Expected kinds of columns, but {unknown[0]!r} is none of them.")
-    weights = row_weights(sample_weight, len(cells))
+    weights = row_weights(sample_weight, len(cells), table)
     used = cells if weights is None else cells[weights.numpy() > 0]
     columns = [
         _column(own, name, given.get(name), declared_order(table, name))

@@ -281,7 +281,6 @@ class OrdinalNetwork(CoupledNetwork):
             ``kind`` and ``thresholds``, by category.
         :raises ValueError: If the level is out of range.
         """
-        self._check_fitted()
         graph = self._graph(level, num_edges)
         for number, (name, kind) in enumerate(zip(self._columns, self.kinds_, strict=True)):
             own = dict(zip(self.categories_[number], self.fields_[number].tolist(), strict=False))

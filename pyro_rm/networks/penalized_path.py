@@ -1,4 +1,4 @@
-"""The path of penalized pairwise models, from no coupling to many."""
+"""The path of penalized ordinal and categorical models, from no coupling to many."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pyro_rm.estimators import Estimator
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel, Sites, independent_model
 from pyro_rm.networks.proximal import proximal_minimize
-from pyro_rm.objectives import as_objective
 
 
 class PathPoint(NamedTuple):
@@ -29,13 +28,10 @@ class PathPoint(NamedTuple):
 class PenalizedPath:
     r"""Minimizers of the mean objective plus :math:`\lambda \sum_{i<j} \lVert J_{ij} \rVert`.
 
-    For binary and ordinal sites the penalty is the :math:`\ell_1` norm of the couplings; for
-    categorical ones the norm of each pair's matrix of couplings is Euclidean, the group
-    :math:`\ell_1` penalty, so that pairs enter as a whole. Fields are not penalized. Fits are
+    Of ordinal and categorical sites: for ordinal ones the penalty is the :math:`\ell_1` norm of the
+    couplings; for categorical ones the norm of each pair's matrix of couplings is Euclidean, the
+    group :math:`\ell_1` penalty, so that pairs enter as a whole. Fields are not penalized. Fits are
     warm-started from the penalty before.
-
-    The same optimum is the mode under a Laplace prior of scale :math:`1 / (N \lambda)` on
-    couplings (:class:`pyro.infer.autoguide.AutoDelta`).
 
     :param observations: The data.
     :param estimator: The objective; deterministic.
@@ -64,7 +60,7 @@ class PenalizedPath:
             coupled = self.model.coordinates_of(mean[None])[0, :, : self.block]
             self.mean = (coupled * self.model.couples).flatten()
         else:
-            self.block = 1 if space.is_binary else space.max_categories
+            self.block = space.max_categories
             self.mean = mean.flatten()
         size = self.mean.numel()
         self._upper = self._of_blocks(self.mean.new_ones(space.num_sites, space.num_sites).triu(1))
@@ -113,10 +109,6 @@ class PenalizedPath:
             own = (shares[..., None] * moved.square()).sum(1).clamp(min=1e-3)
             coupled = (own[:, : self.block] * self.model.couples).amax(1)
             return coupled.repeat_interleave(self.block), own.flatten()
-        if self.block == 1:
-            low, high = self.observations.space.states
-            spread = ((self.mean - low) * (high - self.mean)).clamp(min=1e-3 * (high - low) ** 2)
-            return spread, spread
         spread = (self.mean * (1 - self.mean)).view(-1, self.block).amax(1)
         spread = spread.clamp(min=1e-3).repeat_interleave(self.block)
         return spread, spread
@@ -125,11 +117,6 @@ class PenalizedPath:
         """Fields of independent sites that have the data's frequencies."""
         if self.model is not None:
             return self.model.energy.fields.detach().flatten()
-        if self.block == 1:
-            low, high = self.observations.space.states
-            odds = (self.mean - low) / (high - self.mean)
-            kappa = as_objective(self.estimator.objective).kappa
-            return odds.clamp(1e-6, 1e6).log() / (high - low) / kappa
         return self.mean.clamp(min=1e-6).log()
 
     def _independent(self) -> Tensor:
@@ -138,8 +125,6 @@ class PenalizedPath:
     def _norms(self, pairs: Tensor) -> Tensor:
         """Norms of the couplings of each pair of sites, ``(D, D)``."""
         sites = self.observations.space.num_sites
-        if self.block == 1:
-            return pairs.view(sites, sites).abs()
         return pairs.view(sites, self.block, sites, self.block).square().sum((1, 3)).sqrt()
 
     def _shrink(self, point: Tensor, steps: Tensor, *, penalty: float) -> Tensor:
@@ -162,8 +147,6 @@ class PenalizedPath:
             couplings = couplings.view(*couples.shape, *couples.shape)
             return ScoredFunction(couplings, fields, self.model.basis, couples, space)
         fields = fields - felt
-        if self.block == 1:
-            return PairwiseFunction(couplings, fields, space)
         shape = space.encoded_shape
         return PairwiseFunction(couplings.view(*shape, *shape), fields.view(shape), space)
 

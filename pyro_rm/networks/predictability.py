@@ -40,7 +40,7 @@ def predictability(network: Any, data: Any, *, sample_weight: Any = None) -> Any
     """
     chances = network.predict_proba(data)
     codes = network._codes(network._read_like(data)).cpu().numpy()
-    given = row_weights(sample_weight, len(codes))
+    given = row_weights(sample_weight, len(codes), data)
     weights = np.ones(len(codes)) if given is None else given.numpy()
     rows = []
     for number, name in enumerate(network._columns):

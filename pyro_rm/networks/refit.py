@@ -13,9 +13,9 @@ from pyro_rm.networks.binary_fits import BinaryFits
 from pyro_rm.networks.newton import newton_minimize
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.pairwise_models import PairwiseModel
-from pyro_rm.objectives import as_objective
 
 _MAX_NEWTON = 2000  # parameters
+_ROUNDING = 4  # of a mean gradient, in units of its type
 
 
 def refit(
@@ -58,12 +58,19 @@ def refit(
         ridge = model.spread(ridge)
     scales = {id(energy.weight): ridge, id(energy.fields): field_ridge}
     size = observations.effective_size
-    tolerance = min(1e-6, 1e-3 / size)
+    rounding = _ROUNDING * torch.finfo(energy.fields.dtype).eps
+    tolerance = max(min(1e-6, 1e-3 / size), rounding)
     if isinstance(energy, SparseIsingEnergy):
         penalty = torch.cat(
             [torch.full_like(p, 1 / size).detach() * scales[id(p)] for p in energy.parameters()]
         )
-        return _refit_binary(model, observations, estimator, penalty, held, tolerance, max_steps)
+        fits = BinaryFits.of(energy, observations, estimator, penalty, held)
+        start_from = torch.cat([energy.weight, energy.fields]).detach()[None]
+        point, _ = fits.minimize(start_from, tolerance=tolerance, max_steps=max_steps)
+        with torch.no_grad():
+            energy.weight.copy_(point[0, : len(energy.weight)])
+            energy.fields.copy_(point[0, len(energy.weight) :])
+        return float(fits.values(point) - penalty @ point[0].square())
     if isinstance(energy, OrdinalEnergy) and sum(p.numel() for p in parameters) <= _MAX_NEWTON:
         scaled = [scales[id(p)] / size * torch.ones_like(p).detach() for p in energy.parameters()]
         loss = newton_minimize(
@@ -96,33 +103,4 @@ def refit(
         return total
 
     optimizer.step(closure)
-    return mean_objective(energy, observations, estimator)
-
-
-@torch.no_grad()
-def _refit_binary(
-    model: PairwiseModel,
-    observations: Observations,
-    estimator: Estimator,
-    penalty: Tensor,
-    held: Tensor | None,
-    tolerance: float,
-    max_steps: int,
-) -> float:
-    energy = model.energy
-    assert isinstance(energy, SparseIsingEnergy)
-    rows, weights = observations.distinct
-    fits = BinaryFits(
-        energy,
-        rows,
-        as_objective(estimator.objective),
-        weights[None],
-        penalty,
-        observations.active,
-        held,
-    )
-    start = torch.cat([energy.weight, energy.fields])[None]
-    (point,), _ = fits.minimize(start, tolerance=tolerance, max_steps=max_steps)
-    energy.weight.copy_(point[: len(energy.weight)])
-    energy.fields.copy_(point[len(energy.weight) :])
     return mean_objective(energy, observations, estimator)

@@ -167,7 +167,7 @@ def resample(
     values = network._read_like(data)
     rng = torch.Generator().manual_seed(random_state)
     counts, dropped = _counts(scheme, len(values), num_samples, shares, rng)
-    own = row_weights(sample_weight, len(values))
+    own = row_weights(sample_weight, len(values), data)
     weights = counts if own is None else counts * own
     say = _couplings if statistic is None else statistic
     if can_be_batched(network) and not network._was_selected:

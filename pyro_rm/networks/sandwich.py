@@ -119,7 +119,7 @@ def sandwich(
     penalty = products.new_full((len(paired),), 2 / size) * ridge
     num_couplings = paired.numel()
     curvature.diagonal()[:num_couplings] += penalty.repeat_interleave(width**2)
-    inverse, failed = torch.linalg.inv_ex(curvature)
+    inverse, failed = _inverse(curvature, observations)
     if failed:  # a coupling that no row shows: its variance is to be large
         largest = curvature.diagonal().abs().max().clamp(min=_LEAST_CURVATURE)
         curvature.diagonal().add_(_LEAST_CURVATURE * largest)
@@ -141,6 +141,16 @@ def sandwich(
         width=width,
         field_width=model.exists.shape[1],
     )
+
+
+def _inverse(curvature: Tensor, observations: Observations) -> tuple[Tensor, bool]:
+    """The inverse, and whether there is none; what blanks lose is not symmetric."""
+    if observations.datum is None:
+        factor, failed = torch.linalg.cholesky_ex(curvature)
+        if not failed:  # where the objective is convex
+            return torch.cholesky_inverse(factor), False
+    inverse, failed = torch.linalg.inv_ex(curvature)
+    return inverse, bool(failed)
 
 
 @torch.no_grad()
@@ -188,17 +198,18 @@ def _products_of_gradients(
 ) -> Tensor:
     """The covariance of the mean gradient, ``(p, p)``, from some rows at once."""
     size = model.paired.numel() + felt[0].numel()
-    chunks = [slice(None)]
-    if len(x) * size > _ENTRIES_AT_ONCE:
-        rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
-        chunks = [slice(start, start + rows) for start in range(0, len(x), rows)]
-    mean, result = x.new_zeros(size), x.new_zeros(size, size)
-    for chunk in chunks:
-        mean += observations.weights[chunk] @ _gradients(model, x[chunk], felt[chunk])
-    for chunk in chunks:
-        centered = _gradients(model, x[chunk], felt[chunk]) - mean
-        result += gram(centered * observations.scales[chunk, None])
-    return result
+    scales, weights = observations.scales, observations.weights
+    shares = torch.where(scales > 0, weights / scales, 0.0)
+    mean, shift, result = x.new_zeros(size), x.new_zeros(size), x.new_zeros(size, size)
+    rows = max(_COLUMNS_AT_ONCE, _ENTRIES_AT_ONCE // size)
+    for start in range(0, len(x), rows):
+        chunk = slice(start, start + rows)
+        scaled = _gradients(model, x[chunk], felt[chunk] * scales[chunk, None, None])
+        mean += shares[chunk] @ scaled
+        shift += scales[chunk] @ scaled
+        result += gram(scaled)
+    shift -= 0.5 * scales.square().sum() * mean
+    return result.sub_(torch.outer(mean, shift)).sub_(torch.outer(shift, mean))
 
 
 def gram(rows: Tensor) -> Tensor:
@@ -218,7 +229,7 @@ def _symmetric(model: PairwiseModel, left: Tensor, right: Tensor) -> Tensor:
     left, right = left[..., :width], right[..., :width]
     pairs = left[:, first, :, None] * right[:, second, None, :]
     pairs += right[:, first, :, None] * left[:, second, None, :]
-    return (pairs * model.paired).flatten(1)
+    return pairs.flatten(1) if width == 1 else (pairs * model.paired).flatten(1)
 
 
 def _covariance_over_fills(

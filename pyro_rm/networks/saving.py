@@ -57,7 +57,8 @@ class Saved(Parameters):
                 if getattr(self, k) is not None
             },
         }
-        torch.save(content, path)
+        with Path(path).open("wb") as file:  # whose errors name the path
+            torch.save(content, file)
 
     @classmethod
     def load(cls: type[Self], path: str | Path) -> Self:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_rm.checks import check_counts
 from pyro_rm.energies import PottsEnergy
 from pyro_rm.estimators import Estimator
+from pyro_rm.networks.binary_path import BinaryPath
 from pyro_rm.networks.fitter import Fitter, NetworkFit
 from pyro_rm.networks.observations import Observations, mean_objective
 from pyro_rm.networks.penalized_path import PenalizedPath, geometric_penalties
@@ -116,7 +117,7 @@ class Selection:
         fit = fitter(observations, last.edges)
         return replace(fit, penalty=chosen.penalty, criterion=chosen.criterion)
 
-    def _penalties(self, path: PenalizedPath) -> list[float]:
+    def _penalties(self, path: BinaryPath | PenalizedPath) -> list[float]:
         return geometric_penalties(
             path.largest_penalty(), ratio=self.ratio, num_penalties=self.num_penalties
         )
@@ -175,11 +176,12 @@ class Selection:
                 yield replace(fit, penalty=point.penalty, criterion=score)
 
 
-def _path(observations: Observations, fitter: Fitter) -> PenalizedPath:
+def _path(observations: Observations, fitter: Fitter) -> BinaryPath | PenalizedPath:
     """The path that orders the supports: of mean fills; rougher where pairs have many couplings."""
-    tolerance = 1e-2 if observations.space.is_binary else 5e-2
     averaged = observations.averaged()
-    return PenalizedPath(averaged, fitter.estimator, tolerance=tolerance, sites=fitter.sites)
+    if observations.space.is_binary:
+        return BinaryPath(averaged, fitter.estimator)
+    return PenalizedPath(averaged, fitter.estimator, tolerance=5e-2, sites=fitter.sites)
 
 
 def _is_new(edges: Tensor, seen: set[bytes]) -> bool:

@@ -18,7 +18,7 @@ from pyro_rm.networks.columns import (
     row_weights,
     some_columns,
 )
-from pyro_rm.networks.words import Labels, binary_words, is_number
+from pyro_rm.networks.words import Labels, binary_words
 from pyro_rm.state_space import StateSpace
 
 States = tuple[float, float]
@@ -44,7 +44,7 @@ def read_binary(table: Any, states: States | None = None, sample_weight: Any = N
     cells, names = read_cells(table)
     labels = binary_words(table, cells, names)
     values = _of_states(numbers(cells, names, labels), labels, states or (0, 1))
-    weights = row_weights(sample_weight, len(values))
+    weights = row_weights(sample_weight, len(values), table)
     counted, num_blank = counted_rows(values, weights), int(values.isnan().sum())
     values, weights = values[counted], None if weights is None else weights[counted]
     chosen = _coding(values, names) if states is None else states
@@ -79,15 +79,19 @@ def _coding(values: Tensor, names: Sequence[Any]) -> States:
     return (-1, 1) if int(spins.sum()) > int(bits.sum()) else (0, 1)
 
 
-def _check_coding(values: Tensor, names: Sequence[Any], states: States) -> None:
+def _check_coding(
+    values: Tensor, names: Sequence[Any], states: States, *, fitted: bool = False
+) -> None:
     fits = _is_coded(values, states)
     if fits.all():
         return
     other = _CODINGS[1 - _CODINGS.index(states)]
     if _is_coded(values, other).all():
+        recode = "2 * X - 1" if states == (-1, 1) else "(X + 1) / 2"
+        way_out = f"Pass {recode}" if fitted else f"Say states={other}, or leave states=None"
         raise ValueError(
             f"Expected values in {states}, but got {other} in {some_columns(names, ~fits)}. "
-            f"Say states={other}, or leave states=None."
+            f"{way_out}."
         )
     column = values[:, ~fits][:, 0]
     wrong = column[~((column == states[0]) | (column == states[1]) | column.isnan())]
@@ -105,9 +109,9 @@ def _way_out(column: Tensor, wrong: Tensor) -> str:
     if len(values - {0.0, 1.0}) == 1 and {0.0, 1.0} <= values:
         code = wrong[0].item()
         return (
-            f"If {code:g} means that there is no answer, make it blank: "
-            f"table.replace({code:g}, float('NaN')). If it is a third answer, take OrdinalNetwork "
-            "or PottsNetwork."
+            f"If {code:g} means that there is no answer, make it blank, as by "
+            f"table.replace({code:g}, float('nan')) of a data frame. If it is a third answer, take "
+            "OrdinalNetwork or PottsNetwork."
         )
     return (
         "Threshold them, drop them by table.drop(columns=[...]), or take OrdinalNetwork or "
@@ -141,12 +145,6 @@ def read_binary_like(
     :returns: Values, ``(N, D)``, NaN where blank.
     :raises ValueError: If the columns, the coding or the answers differ.
     """
-    cells = cells_like(table, known)
-    if labels is not None:
-        labels = [
-            None if own is None or is_number(column) else own
-            for own, column in zip(labels, cells.T, strict=True)
-        ]
-    values = _of_states(numbers(cells, known, labels), labels, states)
-    _check_coding(values, known, states)
+    values = _of_states(numbers(cells_like(table, known), known, labels), labels, states)
+    _check_coding(values, known, states, fitted=True)
     return values

@@ -20,7 +20,8 @@ from pyro_rm.poutine.messenger import RatioMatchingMessenger, SiteLosses, unwrap
 
 ABOUT_MISSING = (
     "Fit the program by RatioMatchingLoss, which fills missing cells, and pass the estimate, "
-    "calibrate(..., values=guide.median()); or sum missing cells out, estimator=Marginalized()."
+    "calibrate(..., values=guide.median()); or sum missing cells out, "
+    "estimator=pyro_rm.infer.Marginalized()."
 )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_rm.checks import existing_file
 
-FORMAT, VERSION = "checkpoint of pyro_rm", 1
+FORMAT, VERSION = "checkpoint of pyro_rm", 2
 
 
 def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:

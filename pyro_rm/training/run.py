@@ -140,6 +140,7 @@ class TrainingRun:
             "held_out": self.held_out,
             "best": self.best,
             "parameters": copies(self.parameters),
+            "spaces": [vars(tensor).get("_state_space") for tensor in self.parameters],
             "average": None if self.average is None else self.average.values,
             "optimizer": self.optimizer.state_dict(),
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
@@ -183,6 +184,9 @@ class TrainingRun:
         if processes.rank() < len(state["random_states"]):
             set_random_state(state["random_states"][processes.rank()])
         assign(self.parameters, state["parameters"])
+        for tensor, space in zip(self.parameters, state["spaces"], strict=True):
+            if space is not None:  # which the energy then compares with its own
+                vars(tensor)["_state_space"] = space
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:

@@ -72,6 +72,13 @@ def test_interleaved_formats(tmp_path, text, name):
     assert (alignment.codes.tolist(), alignment.names) == (CODES, ["s1", "s2"])
 
 
+def test_numbers_of_residues_are_compared(tmp_path):
+    text = CLUSTAL + "\ns1  E-  4\ns2  E-  3\n    *\n"
+    assert codes(tmp_path, "x.aln", text) == [[*row, 4, 0] for row in CODES]
+    with pytest.warns(UserWarning, match="other numbers of residues .* 1 lines, first of line 9"):
+        codes(tmp_path, "x.aln", text.replace("s2  E-", "s2  --"))
+
+
 @pytest.mark.parametrize("text", ["ACD\nA-D\n", "\nACD\n\nA.D", " ACD \r\nA-D\t\r\n"])
 def test_one_sequence_a_line(tmp_path, text):
     alignment = read_alignment(write(tmp_path, "x.aln", text))
@@ -136,7 +143,8 @@ def test_what_an_alphabet_has_no_code_for(tmp_path, alphabet, text, message):
 )
 @pytest.mark.parametrize("name", ["x.fasta", "x.a3m", "x.sto", "x.clustal", "x.aln"])
 def test_any_other_character_is_refused(tmp_path, name, wrong):
-    text = {"x.sto": STOCKHOLM, "x.clustal": CLUSTAL, "x.aln": "ACD\nA-D\n"}.get(name, FASTA)
+    uncounted = CLUSTAL.replace(" 3\n", "\n").replace(" 2\n", "\n")
+    text = {"x.sto": STOCKHOLM, "x.clustal": uncounted, "x.aln": "ACD\nA-D\n"}.get(name, FASTA)
     with pytest.raises(ValueError, match="Expected"):
         codes(tmp_path, name, text.replace("A-D", f"A{wrong}D"))
     with pytest.raises(ValueError, match="Expected"):
@@ -175,6 +183,9 @@ def test_annotations_of_structure_are_counted(tmp_path):
         ("x.sto", "# STOCKHOLM 1.0\ns1 A\ns2 AC\n//\n", "of one length .* line 3"),
         ("x.sto", "# STOCKHOLM 1.0\ns1 A\ns2 A\n\ns2 A\ns1 A\n//\n", "same names in each block"),
         ("x.sto", "# STOCKHOLM 1.0\n//\n", "found none"),
+        ("x.aln", "CLUSTAL \n", "found none"),
+        ("x.sto", "ACD\nA-D\n", "below '# STOCKHOLM 1.0'"),
+        ("x.clustal", "USTAL\n", "found none"),
         ("x.aln", "s1 ACD\ns2 A-D\n", "line 1 of .*x.aln is 's1 ACD'. Convert it"),
         ("x.phy", "2 3\ns1 ACD\ns2 A-D\n", "line 1 of .*x.phy is '2 3'. Convert it"),
         ("x.aln", "ACD\nA-d\n", "line 2 of .*x.aln is 'A-d'"),
@@ -199,8 +210,13 @@ def test_npz_may_hold_distances(tmp_path):
 def test_npz_of_letters(tmp_path, msa):
     np.savez(tmp_path / "x.npz", msa=np.array(msa))
     assert read_alignment(tmp_path / "x.npz").codes.tolist() == CODES
-    (tmp_path / "x.npz").rename(tmp_path / "x.data")
-    assert read_alignment(tmp_path / "x.data").codes.tolist() == CODES
+    path = (tmp_path / "x.npz").rename(tmp_path / "x.data")
+    assert read_alignment(path).codes.tolist() == CODES
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 97  # the version that unpacking needs
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        read_alignment(path)
 
 
 @pytest.mark.parametrize("msa", [

@@ -105,6 +105,8 @@ def test_other_numbers_are_not(tmp_path, values):
 def test_separators(tmp_path, separator):
     text = "\n".join(separator.join(row) for row in ("abc", "101", "011")) + "\n"
     check(read(tmp_path, text), ["a", "b", "c"], [[1, 0, 1], [0, 1, 1]])
+    if separator == " ":
+        check(read(tmp_path, text.replace(" ", " \t")), ["a", "b", "c"], [[1, 0, 1], [0, 1, 1]])
 
 
 def test_separators_that_are_declared(tmp_path):
@@ -135,7 +137,10 @@ def test_commas_that_could_mark_thousands_are_refused(tmp_path, text):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_byte_order_marks(tmp_path, encoding):
     mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}.get(encoding, b"")
-    check(read(tmp_path, mark + "größe,b\n1,0\n".encode(encoding)), ["größe", "b"], [[1, 0]])
+    text = "größe,b\n1,0\n".encode(encoding)
+    check(read(tmp_path, mark + text), ["größe", "b"], [[1, 0]])
+    if text.startswith(codecs.BOM_UTF8):  # written twice
+        check(read(tmp_path, codecs.BOM_UTF8 + text), ["größe", "b"], [[1, 0]])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -156,6 +161,15 @@ def test_compressed_files(tmp_path, suffix):
             archive.writestr("x.csv", content)
             archive.writestr("__MACOSX/x.csv", "")
     check(read_csv_table(path), ["a", "b"], [[1, 0]])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_all_streams_of_a_compressed_file_are_read(tmp_path, pack):
+    one, two = pack(b"a,b\n1,0\n"), pack(b"0,1\n")
+    check(read(tmp_path, one + two), ["a", "b"], [[1, 0], [0, 1]])
+    for damaged in (one + two[:-5], one + b"x" + two, one[:2], one + b"0,1\n"):
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            read(tmp_path, damaged)
 
 
 def test_archives_of_several_files_are_refused(tmp_path):
@@ -214,6 +228,9 @@ def test_columns_can_be_dropped(tmp_path):
         ('a,b\n1,0\n"1"2,0\n', "in the row of line 3"),
         ("a,a\n0,1\n", "but got 'a' twice"),
         ("a, a\n0,1\n", "but got 'a' twice"),
+        ("ab\n1,0\n0,1\n", "Expected 1 cells separated by ',' .* but got 2 in line 2"),
+        ("a b c\n\t 0 1\n0 1 1\n", "but got 2 in line 2"),
+        (",\n0,\n1,\n", "names of columns in line 1 .* but got none"),
     ],
 )
 def test_bad_files(tmp_path, text, message):

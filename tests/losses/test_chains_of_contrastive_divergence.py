@@ -127,6 +127,19 @@ def test_a_saved_state_goes_on_alike():
     assert not torch.equal(state["chains"]["x"], ends[0])  # the state is a copy
 
 
+@pytest.mark.parametrize("num_sites", [3, 2])
+@pytest.mark.parametrize("saved", [True, False])
+def test_chains_of_another_space_are_refused(num_sites, saved):
+    loss = ContrastiveDivergence(persistent=True, num_chains=20)
+    stepped(loss, torch.zeros(12, 3))
+    if saved:
+        state, loss = loss.state_dict(), ContrastiveDivergence(persistent=True, num_chains=20)
+        loss.load_state_dict(state)
+    pyro.clear_param_store()
+    with pytest.raises(ValueError, match=r"chains of site 'x' on StateSpace\(num_sites=\d"):
+        stepped(loss, torch.ones(12, num_sites), IsingEnergy(num_sites, states=(-1, 1)))
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_other_shares_are_refused(share):
     with pytest.raises(ValueError, match=r"Expected restart_share in \[0, 1\), but got"):

@@ -188,8 +188,10 @@ def test_scoring_needs_the_same_columns_and_coding():
     network = IsingNetwork().fit(votes())
     with pytest.raises(ValueError, match="4 columns, but got 3"):
         network.score(votes()[NAMES[:3]])
-    with pytest.raises(ValueError, match=r"Say states"):
+    with pytest.raises(ValueError, match=r"Pass \(X \+ 1\) / 2"):
         network.score(2 * votes() - 1)
+    with pytest.raises(ValueError, match=r"Pass 2 \* X - 1"):
+        network.fit(2 * votes() - 1).score(votes())
 
 
 def test_house_votes_keep_every_row(real_data):

@@ -66,13 +66,13 @@ def test_two_words_have_a_stated_order_that_rows_do_not_change(words, swapped, k
     """The first in the alphabet is 0; couplings are the same whichever is."""
     x = answers()[::-1] if swapped else answers()
     low, high = words[::-1] if swapped else words
-    network = fitted(kind(np.where(x == 1, high, low)))
-    np.testing.assert_allclose(network.weights_, fitted(answers()).weights_, rtol=1e-5)
+    network, plain = fitted(kind(np.where(x == 1, high, low))), fitted(answers())
+    np.testing.assert_allclose(network.weights_, plain.weights_, rtol=1e-5)
     assert network.labels_ == [list(words)] * 4
     draws = network.sample(50, num_steps=3)
     assert set(np.unique(np.asarray(draws))) == set(words)
     other = network.score(kind([[words[1]] * 4]))  # a row that shows one of them only
-    assert other == pytest.approx(network.score(np.ones((1, 4))))
+    assert other == pytest.approx(plain.score(np.full((1, 4), float(not swapped))), rel=1e-5)
     with pytest.raises(ValueError, match=rf"answers \['{words[0]}', '{words[1]}'\] in column"):
         network.score(kind([[words[0], "other", words[0], words[0]]]))
 
@@ -152,7 +152,19 @@ NETWORKS = {
 def test_columns_are_found_by_name(kind, order):
     network, frame = NETWORKS[kind]()
     assert network.score(frame[list(order)]) == pytest.approx(network.score(frame))
-    assert network.score(frame.to_numpy()) == pytest.approx(network.score(frame))
+    with pytest.warns(UserWarning, match=r"valid feature names, .* in the order of \['a', 'b'"):
+        by_place = network.score(frame.to_numpy())
+    assert by_place == pytest.approx(network.score(frame))
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_arrays_go_by_place_even_where_names_are_numbers(kind):
+    network, frame = NETWORKS[kind]()
+    numbered = frame.set_axis([3, 0, 2, 1], axis=1)
+    network.fit(numbered)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        by_place = network.score_samples(numbered.to_numpy())
+    np.testing.assert_array_equal(by_place, network.score_samples(numbered))
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))
@@ -166,6 +178,33 @@ def test_numbers_are_names_too(kind, order, use):
     found = np.asarray(getattr(network, use)(numbered[order]))
     expected = np.asarray(getattr(network, use)(numbered))
     np.testing.assert_array_equal(found[:, order] if use == "impute" else found, expected)
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_weights_are_not_of_rows_in_another_order(kind):
+    network, frame = NETWORKS[kind]()
+    weights = pd.Series(np.arange(len(frame)) % 3, index=frame.index)
+    moved = weights.sort_values()
+    for call in (network.fit, network.score):
+        with pytest.raises(ValueError, match=r"order of the rows.*sample_weight\.reindex"):
+            call(frame, sample_weight=moved)
+    expected = network.score(frame, sample_weight=weights.to_numpy())
+    for same in (
+        weights, moved.reindex(frame.index), weights.set_axis(weights.index + 1000),
+        torch.tensor(weights.to_numpy(), dtype=torch.float64, requires_grad=True),
+    ):  # fmt: skip
+        assert network.score(frame, sample_weight=same) == expected
+
+
+@pytest.mark.parametrize("kind", list(NETWORKS))
+def test_numbers_are_no_answers_where_words_were_fitted(kind):
+    network, frame = NETWORKS[kind]()
+    words = pd.DataFrame(np.array(["left", "right", "up"])[frame.astype(int)], columns=NAMES)
+    network.fit(words)
+    with pytest.raises(ValueError, match=r"the answers \['left', 'right'.*'a', but got"):
+        network.score(frame)
+    words["a"] = None
+    assert np.isfinite(network.score(words))
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))

@@ -54,13 +54,14 @@ def test_scores_are_means_of_rows_and_say_the_same_twice(kind):
     assert network.score(data) == network.score(data) == pytest.approx(scores.mean())
     assert np.array_equal(scores, network.score_samples(data))
     blank = pd.concat([data, pd.DataFrame(np.nan, index=[999], columns=NAMES)])
-    assert np.isnan(network.score_samples(blank)[-1])
+    assert network.score_samples(blank)[-1] == 0
     assert network.score(blank) == pytest.approx(network.score(data))
     weights = np.arange(300.0)
     expected = np.average(scores, weights=weights)
     assert network.score(data, sample_weight=weights) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="all cells are blank"):
-        network.score(data * np.nan)
+    for nothing in ({"X": data * np.nan}, {"X": blank, "sample_weight": [0] * 300 + [1]}):
+        with pytest.raises(ValueError, match="all cells that count are blank"):
+            network.score(**nothing)
 
 
 @both
@@ -107,9 +108,11 @@ def test_blanks_are_filled_by_their_most_probable_values(kind):
         expected = np.bincount(states[fits, site], chances[fits], proba.shape[-1])
         np.testing.assert_allclose(proba[row, site], expected / expected.sum(), rtol=1e-4)
         assert whole.iloc[row, site] == expected.argmax()
-    numbers = network.impute(data.to_numpy())
+    with pytest.warns(UserWarning, match="valid feature names"):
+        numbers = network.impute(data.to_numpy())
     np.testing.assert_array_equal(numbers, whole.to_numpy())
-    assert isinstance(network.impute(torch.tensor(data.to_numpy())), torch.Tensor)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        assert isinstance(network.impute(torch.tensor(data.to_numpy())), torch.Tensor)
 
 
 def test_selected_networks_fill_from_all_pairs():

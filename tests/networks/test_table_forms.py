@@ -197,11 +197,13 @@ def test_forms_that_mean_nothing(kind, entry, form):
     if entry == "fit" and form in SECOND:
         pytest.skip("only a second table can differ from the first")
     x = numbers(MAKERS[kind][0])
-    network, _ = fitted(kind, "frame of words" if "word" in form else "frame")
+    table = {**REFUSED, **SECOND}[form](x)
+    usual = "frame" if hasattr(table, "columns") else "integers"
+    network, _ = fitted(kind, "frame of words" if "word" in form else usual)
     if entry == "fit":
         network = MAKERS[kind][1]()
     with pytest.raises((TypeError, ValueError), match="Expected"):
-        ENTRIES[entry](network, {**REFUSED, **SECOND}[form](x))
+        ENTRIES[entry](network, table)
 
 
 def test_what_is_no_table_is_named_with_the_way_to_make_one():

@@ -283,6 +283,38 @@ def test_loaded_parameter_stores_say_how_to_use_them(tmp_path, make):
         loaded.step(BITS)
 
 
+OTHER_SPACES = {
+    "coding": (lambda: IsingEnergy(3), lambda: IsingEnergy(3, states=(-1, 1)), BITS),
+    "network": (lambda: MLPEnergy(3, (4,)), lambda: MLPEnergy(3, (4,), states=(-1, 1)), BITS),
+    "RBM": (lambda: RBMEnergy(3, 2), lambda: RBMEnergy(3, 2, states=(-1, 1)), BITS),
+    "sum": (
+        lambda: 2 * MLPEnergy(3, (4,)), lambda: 2 * MLPEnergy(3, (4,), states=(-1, 1)), BITS
+    ),
+    "categories": (lambda: PottsEnergy(3, 3), lambda: PottsEnergy(3, (3, 2, 2)), BITS.long()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "make_other", "data"), OTHER_SPACES.values(), ids=OTHER_SPACES)
+@pytest.mark.parametrize("by_file", [True, False])
+def test_parameter_stores_of_another_space_are_refused(tmp_path, make, make_other, data, by_file):
+    svi(make()).step(data)
+    store = pyro.get_param_store()
+    state = store.get_state()
+    names = list(store.keys())
+    store.save(str(tmp_path / "store"))
+    store.clear()
+    store.load(str(tmp_path / "store")) if by_file else store.set_state(state)
+    assert list(store.keys()) == names
+    other = 2 * data - 1 if make_other().state_space.states[0] == -1 else data
+    for use in ("evaluate_loss", "step"):
+        wrong = svi(make_other(), update_module_params=True)
+        with pytest.raises(ValueError, match=r"an energy on StateSpace.*but got those of one on"):
+            getattr(wrong, use)(other)
+    assert svi(make(), update_module_params=True).step(data) > 0
+    store.clear()
+    assert svi(make_other()).step(other) > 0
+
+
 def test_posterior_predictive_of_a_handled_program():
     samples = short_run(ratio_matching(program)).get_samples()
     drawn = Predictive(ratio_matching(program), samples)(BITS)

@@ -290,6 +290,20 @@ def test_a_loss_for_each_datum_is_refused():
         train(lambda batch: x, torch.optim.SGD([x]), torch.ones(2), num_steps=1, progress=False)
 
 
+def test_a_checkpoint_of_another_space_is_refused(tmp_path):
+    def trained(states, num_steps):
+        energy = MLPEnergy(6, (8,), states=states)
+        data = states[0] + (states[1] - states[0]) * binary_data()
+        optimizer = torch.optim.Adam(energy.parameters())
+        options = {"checkpoint": tmp_path / "run.pt", "progress": False, "num_steps": num_steps}
+        return train(lambda x: pyro_rm.estimate(energy, x).mean(), optimizer, data, **options)
+
+    assert trained((0, 1), 2).num_steps == 2
+    with pytest.raises(ValueError, match=r"states=\(-1, 1\)\), but got those .*states=\(0, 1\)\)"):
+        trained((-1, 1), 4)
+    assert trained((0, 1), 4).num_steps == 4
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match="Expected a checkpoint of this run"):
