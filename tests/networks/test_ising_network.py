@@ -163,6 +163,8 @@ def test_intervals_of_separated_pairs_are_one_sided(states, sign):
         assert open_end == np.inf
         grid, statistic = network.profiles_[0]
         order = np.argsort(grid)
+        ends = sign * grid[[0, -1]] * (high - low) ** 2
+        np.testing.assert_allclose(ends, [-4, 12])  # log odds ratios, whatever the coding
         end = np.interp(sign * bound, grid[order], statistic[order])
         assert end == pytest.approx(-2 * np.log((1 - level) / 2))
         bounds.append(bound * (high - low) ** 2)
