@@ -130,7 +130,7 @@ def test_log_probabilities_differ_as_exact_ones(generator):
 def test_the_set_is_learned_and_drawn(generator):
     """Two of the 216 numbered graphs of three nodes, up to order, have half of the probability.
 
-    Independent sites give them less than a twentieth. Of about 100 draws that are half right,
+    Independent sites give them less than a tenth. Of about 100 draws that are half right,
     less than a quarter are right with probability below 1e-6.
     """
     assert generator.score_samples([ETHANOL, KETENE]).exp().sum() > 0.3
