@@ -138,8 +138,9 @@ def packed(content: bytes, name: str, draw: random.Random) -> bytes:
     if not name.endswith(".zip"):
         return content
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as to:
-        to.writestr("x", content)
+    with zipfile.ZipFile(file, "w") as archive:  # of the same day each time
+        kind = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+        archive.writestr(zipfile.ZipInfo("x"), content, kind)
     return file.getvalue()
 
 

@@ -198,7 +198,7 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
 
     :param table: See :func:`read_cells`. Columns with names are put in the known order.
     :param known: Names of the columns that a network was fitted to.
-    :returns: Cells, ``(N, D)``. Warns if the network knows names and the table has none.
+    :returns: Cells, ``(N, D)``. Warns if only one of network and table has names.
     :raises ValueError: If the number of columns differs, or their names do.
     """
     cells, names = read_cells(table, min_rows=1)
@@ -211,15 +211,20 @@ def cells_like(table: Any, known: Sequence[Any]) -> Any:
             if some and _has_names(table)
         )
         raise ValueError(f"Expected {len(known)} columns, but got {len(names)}{what}.")
-    numbered = list(known) == list(range(len(known)))
-    if _has_names(table) and set(names) == set(known):
+    named, numbered = _has_names(table), list(known) == list(range(len(known)))
+    if named and set(names) == set(known):
         return cells[:, [names.index(name) for name in known]]
-    if not _has_names(table) or numbered:
-        if not numbered:
+    if not named or numbered:
+        order = f"its columns are taken in the order of {list(known)[:5]}"
+        if named:
+            warnings.warn(
+                f"X has feature names, but the network was fitted without feature names: {order}.",
+                stacklevel=5,
+            )
+        elif not numbered:
             warnings.warn(
                 "X does not have valid feature names, but the network was fitted with feature "
-                f"names: its columns are taken in the order of {list(known)[:5]}. Pass a data "
-                "frame with these names.",
+                f"names: {order}. Pass a data frame with these names.",
                 stacklevel=5,
             )
         return cells

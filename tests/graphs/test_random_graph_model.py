@@ -381,6 +381,7 @@ REFUSED = {
     "arguments": (SMALL, ["gwesp(0.5, 3)"], "other arguments of 'gwesp"),
     "needed": (SMALL, ["kstar"], "other arguments of 'kstar'"),
     "decay": (SMALL, ["gwesp(-1)"], "a decay of 0 or more"),
+    "decay of degrees": (SMALL, ["gwdegree(-1)"], "a decay of 0 or more"),
     "twice": (SMALL, ["edges", " edges"], "'edges' more than once"),
     "none": (SMALL, [], "at least one term"),
     "matrix": (SMALL, ["edgecov('d')"], r"graph.graph\['d'\] as a matrix"),

@@ -7,6 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from pyro_rm.graphs.edge_sets import EdgeSets, Pairs
 from pyro_rm.graphs.nodes import Nodes
 from pyro_rm.graphs.terms import GRAPH_TERMS, Terms, graph_term
 from pyro_rm.testing.graph_terms import all_graphs, check_graph_term, small_graph
@@ -175,6 +176,18 @@ def test_statistics_equal_brute_force(text, kind):
 @pytest.mark.parametrize(("text", "kind"), CASES)
 def test_changes_are_differences(text, kind):
     check_graph_term(graph_term(text), with_attributes(kind))
+
+
+def test_pairs_without_an_attribute_change_nothing_and_are_not_known():
+    graph = with_attributes("undirected")
+    graph.nodes[0]["size"] = None
+    nodes = Nodes.of(graph)
+    terms, (i, j) = Terms(["edges", "nodecov('size')"], nodes), np.triu_indices(len(graph), 1)
+    pairs = Pairs(EdgeSets.of(graph, nodes), i, j)
+    size = np.array([0.0] + [graph.nodes[v]["size"] for v in range(1, len(graph))])
+    expected = np.stack([np.ones(len(i)), np.where(i == 0, 0, size[i] + size[j])], 1)
+    np.testing.assert_allclose(terms.change(pairs), expected)
+    assert terms.known(pairs).tolist() == (i > 0).tolist()
 
 
 def test_a_term_that_depends_on_other_edges_needs_a_value():

@@ -1,5 +1,7 @@
 """Comparison of groups: batched fits against single ones, and tests of no difference."""
 
+from math import erf
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import torch
 
 from pyro_rm.networks import IsingNetwork, PottsNetwork, compare, simulate_ising
 from pyro_rm.networks.batched_fits import BatchedFits
-from pyro_rm.networks.comparison import _holm
+from pyro_rm.networks.comparison import _holm, _variance_of_strength
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -162,8 +164,21 @@ def test_what_cannot_be_compared_is_refused():
         compare(network, fitted(table, objective="ratio_matching"))
     with pytest.raises(ValueError, match="Expected Ising or ordinal networks"):
         compare(PottsNetwork(ridge=0.0).fit(np.random.default_rng(0).integers(3, size=(99, 3))), 1)
-    with pytest.raises(ValueError, match="level between 0 and 1"):
-        compare(network, network, level=2)
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match="level between 0 and 1"):
+            compare(network, network, level=level)
+        with pytest.raises(ValueError, match="level between 0 and 1"):
+            network.summary(level=level)
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.5, 4.0])
+def test_absolute_values_about_zero_vary_less(weight):
+    """Oracle: the folded normal. 4000 draws: a standard error of 4 %; the bound is five of them."""
+    mean = np.sqrt(max(weight**2 - 1, 0.0))
+    tail = 0.5 * (1 + erf(-mean / np.sqrt(2)))
+    folded = np.sqrt(2 / np.pi) * np.exp(-(mean**2) / 2) + mean * (1 - 2 * tail)
+    found = _variance_of_strength(np.array([weight]), np.eye(1))
+    assert found == pytest.approx(mean**2 + 1 - folded**2, rel=0.2)
 
 
 def test_networks_whose_answers_are_ordered_otherwise_are_refused():

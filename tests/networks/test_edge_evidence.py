@@ -183,6 +183,7 @@ def test_structures_sensitivity_and_verdicts():
     assert 0 < found[2][1] <= found[1][1] <= probability < 1
     table = evidence.sensitivity(priors=[0.3, EdgePrior(beta=(1, 1))])
     assert len(table) == 10 * 3 * 2
+    assert list(table.slab_scale.unique()) == [0.8, 1.6, 3.2]
     same = table[(table.slab_scale == 1.6) & (table.prior == 0)]
     np.testing.assert_allclose(same.probability, evidence.probabilities)
     assert evidence.verdicts()[0] == "present"
@@ -196,7 +197,7 @@ def test_pictures_have_three_colors():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
     evidence = EdgeEvidence(
-        "abc", EDGES[[0, 1, 3]], [1.0, 0.0, 0.2], 0.01 * np.eye(3), slab_scale=2
+        "abcd", EDGES[[0, 1, 3]], [1.0, 0.0, 0.2], 0.01 * np.eye(3), slab_scale=2
     )
     assert evidence.verdicts() == ["present", "absent", "undecided"]
     figure, axis = pyplot.subplots()
@@ -204,6 +205,7 @@ def test_pictures_have_three_colors():
     assert {line.get_color() for line in axis.lines if len(line.get_xdata())} == {
         "tab:blue", "tab:red", "lightgray"
     }  # fmt: skip
+    assert {text.get_text() for text in axis.texts} == set("abcd")  # d has no edge
     words = [text.get_text() for text in axis.get_legend().get_texts()]
     assert words == ["undecided (1)", "absent (1)", "present (1)"]
     pyplot.close(figure)
@@ -284,6 +286,7 @@ def test_what_evidence_cannot_be_of_is_refused():
     network = IsingNetwork(selection=None).fit(table)
     for options, words in (
         ({"level": 1.0}, "level between 0 and 1"),
+        ({"level": 0.0}, "level between 0 and 1"),
         ({"slab_scale": 0.0}, "positive slab_scale"),
         ({"num_sweeps": 0}, "num_sweeps"),
         ({"prior": 1.5}, "probability between 0 and 1"),

@@ -161,6 +161,12 @@ def test_intervals_of_separated_pairs_are_one_sided(states, sign):
         assert np.isnan(row.standard_error)
         open_end, bound = (row.upper, row.lower) if sign > 0 else (-row.lower, -row.upper)
         assert open_end == np.inf
+        grid, statistic = network.profiles_[0]
+        order = np.argsort(grid)
+        ends = sign * grid[[0, -1]] * (high - low) ** 2
+        np.testing.assert_allclose(ends, [-4, 12])  # log odds ratios, whatever the coding
+        end = np.interp(sign * bound, grid[order], statistic[order])
+        assert end == pytest.approx(-2 * np.log((1 - level) / 2))
         bounds.append(bound * (high - low) ** 2)
     assert bounds == sorted(bounds, reverse=True)
     assert 1.5 < bounds[1] < 6  # the exact test of no coupling refuses it at a level of 1e-12

@@ -155,6 +155,10 @@ def test_columns_are_found_by_name(kind, order):
     with pytest.warns(UserWarning, match=r"valid feature names, .* in the order of \['a', 'b'"):
         by_place = network.score(frame.to_numpy())
     assert by_place == pytest.approx(network.score(frame))
+    network.fit(frame.to_numpy())
+    with pytest.warns(UserWarning, match="has feature names, but the network was fitted without"):
+        by_place = network.score(frame)
+    assert by_place == pytest.approx(network.score(frame.to_numpy()))
 
 
 @pytest.mark.parametrize("kind", list(NETWORKS))

@@ -9,12 +9,13 @@ from pyro_rm import StateSpace, estimate
 from pyro_rm.distributions import Ising, NormalizedModel
 from pyro_rm.energies import PairwiseFunction
 from pyro_rm.estimators import Estimator
-from pyro_rm.networks import IsingNetwork
+from pyro_rm.networks import IsingNetwork, recode
 from pyro_rm.networks.batched_fits import BatchedFits
 from pyro_rm.networks.fitter import Fitter
 from pyro_rm.networks.missing_cells import refill, with_fills
 from pyro_rm.networks.observations import Observations
-from pyro_rm.networks.sandwich import sandwich
+from pyro_rm.networks.pairwise_models import PairwiseModel
+from pyro_rm.networks.sandwich import _covariance_over_fills, sandwich
 from pyro_rm.objectives import as_objective
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -32,8 +33,8 @@ def draw(num_data, num_sites=4, states=(-1, 1)):
 
 
 @pytest.mark.parametrize("objective", ["pseudolikelihood", "ratio_matching", "squared_ratio"])
-@pytest.mark.parametrize("states", [(0, 1), (-1, 1)])
-def test_closed_form_is_that_of_automatic_differentiation(objective, states):
+@pytest.mark.parametrize(("states", "ridge"), [((0, 1), 0.0), ((-1, 1), 0.0), ((-1, 1), 3.0)])
+def test_closed_form_is_that_of_automatic_differentiation(objective, states, ridge):
     x, _ = draw(300, states=states)
     space = StateSpace(4, states=states)
     weights = torch.rand(300)
@@ -48,12 +49,15 @@ def test_closed_form_is_that_of_automatic_differentiation(objective, states):
 
     theta = torch.cat([fit.energy.weight, fit.energy.fields]).detach()
     gradients = jacobian(losses, theta)
-    curvature = hessian(lambda t: observations.weights @ losses(t), theta)
-    middle = (gradients * observations.weights[:, None] ** 2).mT @ gradients
-    inverse = curvature.inverse()
-    found = sandwich(fit.model, observations, as_objective(objective))
-    torch.testing.assert_close(found.covariance, inverse @ middle @ inverse, rtol=1e-3, atol=1e-8)
     size = 1 / observations.weights.square().sum()
+
+    def penalized(theta):
+        return observations.weights @ losses(theta) + ridge / size * theta[:3].square().sum()
+
+    middle = (gradients * observations.weights[:, None] ** 2).mT @ gradients
+    inverse = hessian(penalized, theta).inverse()
+    found = sandwich(fit.model, observations, as_objective(objective), ridge=ridge)
+    torch.testing.assert_close(found.covariance, inverse @ middle @ inverse, rtol=1e-3, atol=1e-8)
     torch.testing.assert_close(
         found.num_effective, float((inverse @ middle).trace() * size), rtol=1e-3, atol=0
     )
@@ -138,3 +142,38 @@ def test_tables_of_fewer_rows_than_columns_are_separated_throughout(dtype):
     network = IsingNetwork(selection=None, dtype=dtype).fit(x)
     assert len(network.separated_) == len(network.edges_)
     assert np.abs(network.weights_).max() < 7
+
+
+@pytest.mark.parametrize(("strength", "pairs"), [(2.0, ()), (4.0, ()), (6.0, (0,)), (9.0, (0,))])
+def test_pairs_without_information_are_the_same_in_both_codings(strength, pairs):
+    """A coupling, here a log odds ratio, has none where its variance would be more than 25."""
+    bits = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3).repeat(40, 1)
+    couplings, fields = torch.zeros(3, 3), torch.tensor([strength / 2, strength / 2, 0.0])
+    couplings[0, 1] = couplings[1, 0] = strength
+    for states in ((0, 1), (-1, 1)):
+        space = StateSpace(3, states=states)
+        model = PairwiseModel.on(space, EDGES[:2], bits)
+        own, alone = recode(couplings, fields, source=(0, 1), target=states)
+        model.energy.requires_grad_(False).weight[0] = own[0, 1]
+        model.energy.fields.copy_(alone)
+        observations = Observations.of(states[0] + (states[1] - states[0]) * bits, space)
+        found = sandwich(model, observations, as_objective("pseudolikelihood"))
+        assert found.diverging == pairs
+
+
+def test_covariances_over_fills_are_exact_or_unbiased():
+    x = torch.randint(2, (30, 12)).double()
+    x[torch.rand(x.shape) < torch.linspace(0, 0.8, 30)[:, None]] = torch.nan
+    data = with_fills(x, StateSpace(12), None, 3)
+    left, right = torch.randn(len(data.datum), 2), torch.randn(len(data.datum), 3)
+    expected = torch.zeros(2, 3)
+    for number in range(30):
+        own = data.datum == number
+        a, b, shares = left[own], right[own], data.fill_weights[own, None]
+        if data.drawn[own].all() and own.sum() > 1:
+            spread = torch.cov(torch.cat([a, b], 1).mT)[:2, 2:]  # by the unbiased estimate
+        else:
+            spread = (shares * a).mT @ b - (shares * a).sum(0)[:, None] * (shares * b).sum(0)
+        expected += data.weights[own].sum() * spread
+    assert 0 < data.drawn.sum() < len(data.drawn)
+    torch.testing.assert_close(_covariance_over_fills(left, right, data), expected)
