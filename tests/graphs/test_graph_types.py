@@ -202,6 +202,31 @@ def test_graphs_come_back_from_data(directed):
                 assert name is None or list(had) == list(has)
 
 
+@pytest.mark.parametrize("names", [("element", None), (None, "bond")])
+def test_one_attribute_alone(names):
+    """Exact probabilities of all numbered graphs sum to one; two states a site, and three."""
+    fitted = GraphGenerator(node_attribute=names[0], edge_attribute=names[1], num_steps=3).fit(SET)
+    graphs = {
+        tuple(x): g for g, x in zip(every(3), fitted.types_.encode(every(3)).tolist(), strict=True)
+    }
+    some = list(graphs.values())
+    assert len(some) == fitted.types_.space(3).num_states
+    each = (fitted.score_samples(some) - fitted.types_.log_numberings(some)).exp()
+    torch.testing.assert_close(each.sum(), torch.tensor(1.0))
+    for graph in fitted.sample(5):
+        assert all(set(data) == {names[0]} - {None} for _, data in graph.nodes(data=True))
+        assert all(set(data) == {names[1]} - {None} for *_, data in graph.edges(data=True))
+
+
+def test_directed_graphs_with_categories():
+    graphs = [molecule("CO", ("single", None), True), molecule("COO", ("double",) * 6, True)] * 3
+    fitted = GraphGenerator(node_attribute="element", edge_attribute="bond", num_steps=3)
+    assert fitted.fit(graphs).log_prob(graphs).isfinite().all()
+    for graph in fitted.sample(4):
+        assert graph.is_directed()
+        assert {bond for *_, bond in graph.edges(data="bond")} <= {"single", "double"}
+
+
 def test_categories_are_kept(tmp_path):
     """By a checkpoint, and by the order of the alphabet, whatever the order of the graphs."""
     options = {"node_attribute": "element", "edge_attribute": "bond", "num_steps": 3}
