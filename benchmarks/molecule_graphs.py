@@ -143,6 +143,7 @@ def main() -> None:
             test, generator.types_, rng, edges=False
         ),
         "independent edges and types": independent_types(test, generator.types_, rng, edges=True),
+        "other fresh graphs": [molecule(rng) for _ in test],
     }
     known = {label(graph) for graph in train}
     print(f"\n{len(train)} graphs to train, {generator.num_steps} steps\n")
