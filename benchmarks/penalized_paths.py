@@ -6,8 +6,9 @@
 All in double precision, with one thread and warm starts; processor seconds. The joint fits stop
 where no slope is further from its bound than 0.004 of the penalty. The regressions stop at their
 packages' tolerance of 1e-4, which for scikit-learn left 0.0002 (large penalties) to 0.004 (the
-smallest) on *words*, and to 0.01 on *factors*, at two sites each. Regressions of some of the sites are run, spread evenly, and their time
-is multiplied. Needs scikit-learn; skglm is compared where it is installed.
+smallest) on *words*, and to 0.01 on *factors*, at two sites each. Regressions of some of the sites
+are run, spread evenly, and their time is multiplied. Needs scikit-learn; skglm is compared where it
+is installed.
 """
 
 import argparse
