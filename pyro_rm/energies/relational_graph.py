@@ -6,7 +6,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import pad, silu
 
 from pyro_rm.checks import check_counts
 from pyro_rm.energies.level_rows import level_rows
@@ -39,7 +39,9 @@ class RelationalGraphEnergy(Summable, nn.Module):
 
     A datum is a vector over node pairs in row-major order
     (:func:`pyro_rm.graphs.encode_graphs`); the context is the number of nodes, where
-    graphs are padded, then features of nodes, then a noise level, where there are such.
+    graphs are padded, then features of nodes, then a noise level, where there are such. With
+    types, a pair is 0 or a type of edge, each a relation of its own, and categories of nodes,
+    0, 1, ..., follow the pairs, to be learned with them.
 
     :param max_nodes: Nodes of the padding, at least 2.
     :param num_hidden: Width of the layers.
@@ -49,7 +51,9 @@ class RelationalGraphEnergy(Summable, nn.Module):
     :param num_levels: Noise levels, each with its own shifts :math:`b_\ell`; None for an
         energy that takes no level.
     :param directed: Whether pairs are ordered.
-    :raises ValueError: If there are less than two nodes.
+    :param num_node_types: Categories of nodes, as sites; 0: nodes are no sites.
+    :param num_edge_types: Types of edges.
+    :raises ValueError: If there are less than two nodes, or nodes have a single category.
 
     Example:
 
@@ -80,6 +84,8 @@ class RelationalGraphEnergy(Summable, nn.Module):
         num_walks: int = 0,
         num_levels: int | None = None,
         directed: bool = False,
+        num_node_types: int = 0,
+        num_edge_types: int = 1,
     ) -> None:
         super().__init__()
         check_counts(2, max_nodes=max_nodes)
@@ -87,14 +93,19 @@ class RelationalGraphEnergy(Summable, nn.Module):
         check_counts(0, num_features=num_features, num_walks=num_walks)
         if num_levels is not None:
             check_counts(num_levels=num_levels)
+        check_counts(num_edge_types=num_edge_types)
+        if num_node_types:
+            check_counts(2, num_node_types=num_node_types)
         self.directed = directed
+        self.num_node_types, self.num_edge_types = num_node_types, num_edge_types
         self.num_features = num_features
         self.num_walks = num_walks
         self.num_levels = num_levels
-        self.state_space = StateSpace(num_pairs(max_nodes, directed=directed))
-        # the node itself, edges and non-edges a direction, both by shared neighbors
-        parts = 1 + (4 if directed else 2) + (2 if num_walks else 0)
-        widths = [2 + num_features + num_walks] + [num_hidden] * (num_layers - 1)
+        self.max_nodes, self.state_space = max_nodes, self._space(max_nodes)
+        # the node itself, types of edges and non-edges a direction, both by shared neighbors
+        parts = 1 + (1 + num_edge_types) * (2 if directed else 1) + (2 if num_walks else 0)
+        num_inputs = 2 + num_features + max(0, num_node_types - 1) + num_walks
+        widths = [num_inputs] + [num_hidden] * (num_layers - 1)
         self.layers = nn.ModuleList(nn.Linear(w, parts * num_hidden, bias=False) for w in widths)
         self.shifts = nn.Parameter(0.1 * torch.randn(num_levels or 1, num_layers, num_hidden))
         self.readout = nn.Sequential(
@@ -107,15 +118,22 @@ class RelationalGraphEnergy(Summable, nn.Module):
         :param max_nodes: Nodes of the padding. Small graphs are cheaper without much of it.
         :returns: An energy with its own state space.
         """
-        check_counts(2, max_nodes=max_nodes)
+        check_counts(1 if self.num_node_types else 2, max_nodes=max_nodes)
         other = copy.copy(self)
-        other.state_space = StateSpace(num_pairs(max_nodes, directed=self.directed))
+        other.max_nodes, other.state_space = max_nodes, self._space(max_nodes)
         return other
+
+    def _space(self, max_nodes: int) -> StateSpace:
+        categories = (1 + self.num_edge_types,) * num_pairs(max_nodes, directed=self.directed)
+        if self.num_node_types:
+            categories += (self.num_node_types,) * max_nodes
+        return StateSpace(len(categories), categories)
 
     def forward(self, x: Tensor, num_nodes: Tensor | None = None, *context: Tensor) -> Tensor:
         """Energies of encoded graphs.
 
-        :param x: Pairs, ``batch_shape + (D,)``.
+        :param x: Pairs, and nodes where these have types, ``batch_shape + (D,)``, or one-hot if
+            categorical, ``batch_shape + (D, K_max)``.
         :param num_nodes: Nodes of each graph, ``batch_shape``; None if there is no padding.
         :param context: Features, ``batch_shape + (nodes, F)``, and level, ``batch_shape``,
             as the energy was made to take them; without a level it is that of level 0.
@@ -127,14 +145,24 @@ class RelationalGraphEnergy(Summable, nn.Module):
                 f"Expected {num_features + num_levels} tensors of context after the number of "
                 f"nodes (features and level, where the energy has them), but got {len(context)}."
             )
-        matrix = adjacency_matrix(x, directed=self.directed)
+        # a column for each category but the first, which stands for no edge
+        codes = x[..., None] if self.state_space.is_binary else x[..., 1:]
+        width = max(self.num_edge_types, self.num_node_types - 1)
+        codes = pad(codes, (0, width - codes.shape[-1]))  # a single node knows no types of edges
+        sites = codes.shape[-2] - (self.max_nodes if self.num_node_types else 0)
+        matrices = adjacency_matrix(
+            codes[..., :sites, : self.num_edge_types].movedim(-1, 0), directed=self.directed
+        )
+        matrix, batch_shape = matrices.sum(0), codes.shape[:-2]
         nodes = matrix.shape[-1]
-        size = x.new_full(x.shape[:-1], nodes) if num_nodes is None else num_nodes.to(x.dtype)
-        size = size[..., None, None].expand((*x.shape[:-1], 1, 1))
+        size = x.new_full(batch_shape, nodes) if num_nodes is None else num_nodes.to(x.dtype)
+        size = size[..., None, None].expand((*batch_shape, 1, 1))
         exists = (torch.arange(nodes, device=x.device)[:, None] < size).to(x.dtype)
         inputs = [exists, exists * size / _TYPICAL_NODES]
         if self.num_features:
             inputs.append((exists * context[0]).expand((*exists.shape[:-1], self.num_features)))
+        if self.num_node_types:
+            inputs.append(exists * codes[..., sites:, : self.num_node_types - 1])
         weighted: tuple[Tensor, ...] = ()
         if self.num_walks:
             present = matrix * exists * exists.mT
@@ -144,23 +172,30 @@ class RelationalGraphEnergy(Summable, nn.Module):
         level = context[-1].long() if len(context) > num_features else None
         shifts = level_rows(self.shifts, level).movedim(-2, 0)
         hidden = torch.cat(inputs, -1)
-        directions = (matrix, matrix.mT) if self.directed else (matrix,)
+        relations = torch.cat(tuple(matrices), -1)  # side by side, to be summed in one product
+        directions = [relations]
+        if self.directed:
+            directions.append(torch.cat(tuple(matrices.mT), -1))
         for layer, shift in zip(self.layers, shifts, strict=True):
-            own, *parts = layer(hidden).chunk(1 + 2 * len(directions) + len(weighted), -1)
+            count = 1 + (1 + len(matrices)) * len(directions) + len(weighted)
+            own, *parts = layer(hidden).chunk(count, -1)
             received = _messages(directions, weighted, parts)
             hidden = silu(own + 2 / size * received + shift[..., None, :]) * exists
         return (self.readout(hidden) * exists).sum((-2, -1))
 
 
 def _messages(
-    directions: tuple[Tensor, ...], weighted: tuple[Tensor, ...], parts: list[Tensor]
+    directions: list[Tensor], weighted: tuple[Tensor, ...], parts: list[Tensor]
 ) -> Tensor:
     """What each node receives: the sum over relations of their matrices times their parts."""
-    received = torch.zeros_like(parts[0])
-    for direction, near, far in zip(directions, parts[::2], parts[1::2], strict=False):
-        # complement @ far, without the complement: everybody, less oneself and neighbors
-        received = received + direction @ (near - far) + far.sum(-2, keepdim=True) - far
-    for weights, part in zip(weighted, parts[2 * len(directions) :], strict=True):
+    received, remaining = torch.zeros_like(parts[0]), iter(parts)
+    for direction in directions:
+        # the complement's product without the complement: everybody, less oneself and neighbors
+        near = [next(remaining) for _ in range(direction.shape[-1] // direction.shape[-2])]
+        far = next(remaining)
+        received = received + direction @ torch.cat([part - far for part in near], -2)
+        received = received + far.sum(-2, keepdim=True) - far
+    for weights, part in zip(weighted, remaining, strict=True):
         received = received + weights @ part
     return received
 

@@ -195,11 +195,22 @@ def size_buckets(graphs: Sequence[nx.Graph], num_buckets: int) -> list[GraphBatc
         >>> [b.max_nodes for b in size_buckets([nx.path_graph(n) for n in (9, 2, 8, 3)], 2)]
         [3, 9]
     """
+    return [encode_graphs(some) for some in of_similar_size(graphs, num_buckets)]
+
+
+def of_similar_size(graphs: Sequence[nx.Graph], num_buckets: int) -> list[list[nx.Graph]]:
+    """Graphs by increasing size, cut into lists of equal length up to one.
+
+    Example:
+
+        >>> [[len(graph) for graph in some] for some in of_similar_size([nx.path_graph(3)], 2)]
+        [[3]]
+    """
     check_counts(num_buckets=num_buckets)
     check_graphs(graphs, directed=_directed(graphs))
     ordered = sorted(graphs, key=len)
     bounds = np.linspace(0, len(ordered), min(num_buckets, len(ordered)) + 1).round().astype(int)
-    return [encode_graphs(ordered[a:b]) for a, b in pairwise(bounds.tolist())]
+    return [ordered[a:b] for a, b in pairwise(bounds.tolist())]
 
 
 def _directed(graphs: Any) -> bool:

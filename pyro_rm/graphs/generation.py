@@ -12,9 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyro_rm.checks import check_counts, check_sizes
-from pyro_rm.energies.node_pairs import num_nodes_of
 from pyro_rm.energy_protocol import energy_device, energy_dtype, energy_of
-from pyro_rm.graphs.codec import active_pairs, decode_graphs
+from pyro_rm.graphs.graph_types import GraphTypes
 from pyro_rm.markov_steps import Chains, MarkovStep, default_step
 from pyro_rm.markov_steps.sample_by_levels import sample_by_levels
 from pyro_rm.noise_levels import draw_background
@@ -31,6 +30,7 @@ def generate_graphs(
     num_steps: int = 2,
     densities: Tensor | None = None,
     features: Tensor | None = None,
+    types: GraphTypes | None = None,
     is_valid: Callable[[nx.Graph], bool] | None = None,
     max_rounds: int = 10,
     progress: bool = True,
@@ -54,6 +54,8 @@ def generate_graphs(
         :meth:`~pyro_rm.graphs.GraphBatch.densities`: the background of the noise that the
         energy was trained with. None: one half.
     :param features: Features of nodes that the energy takes, ``(N, max_nodes, F)``.
+    :param types: Categories of nodes and edges, as ``types_`` of a
+        :class:`~pyro_rm.graphs.GraphGenerator`; None: plain graphs.
     :param is_valid: Graphs that fail are drawn again.
     :param max_rounds: How often, before those that still fail are left out with a warning.
     :param progress: Whether to show a progress bar.
@@ -105,7 +107,9 @@ def generate_graphs(
             missing = torch.tensor([graph is None for graph in found], device=num_nodes.device)
             for size in num_nodes[missing].unique().tolist():
                 rows = (missing & (num_nodes == size)).nonzero()[:, 0]
-                graphs = _graphs_of_size(energy, size, rows, densities, features, walk)
+                graphs = _graphs_of_size(
+                    energy, size, rows, densities, features, types or GraphTypes(), walk
+                )
                 for row, graph in zip(rows.tolist(), graphs, strict=True):
                     if is_valid is None or is_valid(graph):
                         found[row] = graph
@@ -141,23 +145,25 @@ def _graphs_of_size(
     rows: Tensor,
     densities: Tensor | None,
     features: Tensor | None,
+    types: GraphTypes,
     walk: Callable[[Target, Tensor], Tensor],
 ) -> list[nx.Graph]:
     directed = getattr(energy, "directed", False)
-    if size == 1:
+    if size == 1 and not types.nodes:
         return [nx.empty_graph(1, nx.DiGraph if directed else nx.Graph) for _ in rows]
     if hasattr(energy, "resized"):
         energy = energy.resized(size)
-    padding = num_nodes_of(energy.state_space.num_sites, directed=directed)
+    padding = types.num_nodes_of(energy.state_space.num_sites, directed=directed)
     device = energy_device(energy)
     counts = torch.full_like(rows, size, device=device)
-    active = active_pairs(counts, padding, directed=directed)
-    density = 0.5 if densities is None else densities[size].to(device)
+    active = types.active(counts, padding, directed=directed)
+    density = torch.tensor(0.5) if densities is None else densities[size]
+    background = types.background(density.to(device), padding, directed=directed)
     dtype = energy_dtype(energy, torch.empty(0))
     empty = torch.zeros(active.shape, dtype=dtype, device=active.device)
-    start = draw_background(energy.state_space, empty, density * active)
+    start = torch.where(active, draw_background(energy.state_space, empty, background), empty)
     context: tuple[Tensor, ...] = (counts,)
     if features is not None:
         context = (counts, features[rows, :padding].to(device))
     target = Target(energy, energy.state_space, context, active)
-    return decode_graphs(walk(target, start), counts, directed=directed)
+    return types.decode(walk(target, start), counts, directed=directed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from pyro_rm.checks import check_counts, check_graphs
 from pyro_rm.energies import RelationalGraphEnergy
 from pyro_rm.estimator_options import NumNeighbors
 from pyro_rm.estimators import Estimator
-from pyro_rm.evaluation import IndependentSites
-from pyro_rm.graphs.codec import GraphBatch, active_pairs, encode_graphs, size_buckets
+from pyro_rm.graphs.codec import GraphBatch, encode_graphs, of_similar_size
 from pyro_rm.graphs.generation import generate_graphs
+from pyro_rm.graphs.graph_types import GraphTypes
 from pyro_rm.graphs.isomorphism_classes import class_log_likelihoods
+from pyro_rm.graphs.one_size import exact_log_partition, target_of_size
 from pyro_rm.noise_levels import NoiseLevels
 from pyro_rm.read_off import read_off
 from pyro_rm.target import Target
@@ -32,7 +32,8 @@ _NUM_BUCKETS = 4
 class GraphGenerator:
     """Learns an energy of graphs and their levels of noise, and draws graphs of the kind.
 
-    A fit to a list of graphs, undirected or directed, of one size or of several, at several levels
+    A fit to a list of graphs, undirected or directed, of one size or of several, whose nodes and
+    edges may have categories, as atoms and bonds of molecules have, at several levels
     of noise [1]. The level of each graph is learned, too, as one more site
     (:class:`~pyro_rm.infer.NoiseLevels`), so that log probabilities are read off. For
     one network and the question why it is as it is, see
@@ -40,6 +41,8 @@ class GraphGenerator:
 
     :param energy: ``"relational"``, a :class:`~pyro_rm.energies.RelationalGraphEnergy`; or your
         own, called as ``energy(pairs, num_nodes, level)``, with ``num_levels`` and ``resized``.
+    :param node_attribute: Name of the node attribute whose categories are learned; None: none.
+    :param edge_attribute: Name of the edge attribute whose categories are learned; None: none.
     :param num_steps: Steps of training.
     :param num_walks: Return probabilities of random walks that nodes start from, for
         ``"relational"``; 4 where triangles and communities matter.
@@ -53,7 +56,8 @@ class GraphGenerator:
     :raises ValueError: If the name is unknown, or the energy has no levels.
 
     Fitted attributes: ``energy_``, ``levels_``, ``sizes_`` (nodes of the training graphs),
-    ``densities_`` (of their edges by number of nodes) and ``training_``.
+    ``densities_`` (of their edges by number of nodes), ``types_`` (categories, in the order of
+    the alphabet) and ``training_``.
 
     Example:
 
@@ -76,6 +80,8 @@ class GraphGenerator:
         self,
         energy: Any = "relational",
         *,
+        node_attribute: str | None = None,
+        edge_attribute: str | None = None,
         num_steps: int = 700,
         num_walks: int = 0,
         num_neighbors: NumNeighbors = 8,
@@ -98,6 +104,7 @@ class GraphGenerator:
                 "Wrap it by pyro_rm.energies.with_levels."
             )
         self.energy = energy
+        self.node_attribute, self.edge_attribute = node_attribute, edge_attribute
         self.num_steps = num_steps
         self.num_walks = num_walks
         self.num_neighbors = num_neighbors
@@ -116,22 +123,27 @@ class GraphGenerator:
         :param checkpoint: A file to resume from where it exists, and to write.
         :returns: The fitted generator.
         :raises TypeError: As :func:`~pyro_rm.graphs.encode_graphs`.
-        :raises ValueError: As :func:`~pyro_rm.graphs.encode_graphs`, or if all have one node.
+        :raises ValueError: As :func:`~pyro_rm.graphs.encode_graphs`, if all have one node, or an
+            attribute is missing.
         """
         everything = encode_graphs(graphs)
         if everything.max_nodes < 2:
             raise ValueError("Expected graphs of two nodes or more, but all have one.")
+        self.types_ = GraphTypes.fit(
+            graphs, node_attribute=self.node_attribute, edge_attribute=self.edge_attribute
+        )
         energy = self._energy_for(everything)
         self.energy_, self.directed_ = energy, everything.directed
         self.levels_ = _levels(energy.num_levels)
         self.sizes_, self.densities_ = everything.num_nodes, everything.densities()
-        buckets = size_buckets([graph for graph in graphs if len(graph) > 1], _NUM_BUCKETS)
-        num_pairs = torch.stack([bucket.active.sum() for bucket in buckets])
+        informative = [graph for graph in graphs if len(graph) > 1 or self.types_.nodes]
+        parts = of_similar_size(informative, _NUM_BUCKETS)
+        buckets = [(self.types_.encode(p), torch.tensor([len(g) for g in p])) for p in parts]
+        num_sites = torch.stack([self._active(sizes).sum() for _, sizes in buckets]).double()
 
         def batch(step: int) -> tuple[Tensor, Tensor]:
             # small graphs are learned soon, and overfitted while large ones are still learned
-            bucket = buckets[int(torch.multinomial(num_pairs.double(), 1))]
-            return bucket.pairs, bucket.num_nodes
+            return buckets[int(torch.multinomial(num_sites, 1))]
 
         optimizer = torch.optim.AdamW(
             energy.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
@@ -151,19 +163,31 @@ class GraphGenerator:
                     "Expected an energy of the same kind as the graphs, but one is directed and "
                     "the other is not."
                 )
+            space = self.types_.space(batch.max_nodes, directed=batch.directed)
+            own = self.energy.resized(batch.max_nodes).state_space
+            if own != space:
+                raise ValueError(f"Expected an energy on {space}, as of the graphs, but got {own}.")
             return self.energy
+        types = self.types_
         return RelationalGraphEnergy(
             batch.max_nodes, num_walks=self.num_walks, num_levels=len(_LEVELS),
-            directed=batch.directed,
+            directed=batch.directed, num_node_types=len(types.nodes),
+            num_edge_types=len(types.edges),
         )  # fmt: skip
 
-    def _loss(self, pairs: Tensor, num_nodes: Tensor) -> Tensor:
-        largest = int(num_nodes.max())
+    def _active(self, num_nodes: Tensor) -> Tensor:
+        """Sites of graphs that are padded to the largest of them."""
+        return self.types_.active(num_nodes, int(num_nodes.max()), directed=self.directed_)
+
+    def _loss(self, data: Tensor, num_nodes: Tensor) -> Tensor:
+        largest, active = int(num_nodes.max()), self._active(num_nodes)
         model = self.energy_.resized(largest)
-        active = active_pairs(num_nodes, largest, directed=self.directed_)
-        level, background = self.levels_.draw(num_nodes.shape), self.densities_[num_nodes][:, None]
+        level = self.levels_.draw(num_nodes.shape)
+        background = self.types_.background(
+            self.densities_[num_nodes], largest, directed=self.directed_
+        )
         noisy = self.levels_.corrupt(
-            model.state_space, pairs, level, background=background, active=active
+            model.state_space, data, level, background=background, active=active
         )
         target = Target(model, model.state_space, (num_nodes,), active, self.levels_)
         estimator = Estimator(num_neighbors=self.num_neighbors)
@@ -184,21 +208,25 @@ class GraphGenerator:
         levels = len(self.levels_)
         return generate_graphs(
             self.energy_, sizes, num_levels=levels, num_steps=max(1, self.num_sweeps // levels),
-            densities=self.densities_, is_valid=self.is_valid, progress=self.progress,
+            densities=self.densities_, types=self.types_, is_valid=self.is_valid,
+            progress=self.progress,
         )  # fmt: skip
 
     def score_samples(self, graphs: Sequence[nx.Graph]) -> Tensor:
         """Exact log probabilities of the isomorphism classes of graphs, given their sizes.
 
-        :param graphs: Undirected graphs of at most seven nodes: sums over all of their size.
+        :param graphs: Undirected graphs of at most seven nodes: sums over all of their size. With
+            categories, over all numbered graphs, at most 2 ** 22 of a size.
         :returns: Shape ``(N,)``.
         :raises ValueError: If nothing was fitted, or a graph is larger.
         """
         self._check_fitted()
         check_graphs(graphs)
-        return class_log_likelihoods(
-            lambda pairs, sizes: self.energy_(pairs, sizes, torch.zeros_like(sizes)), graphs
-        )
+        if self.types_.node_attribute is None and self.types_.edge_attribute is None:
+            return class_log_likelihoods(
+                lambda pairs, sizes: self.energy_(pairs, sizes, torch.zeros_like(sizes)), graphs
+            )
+        return self._log_probs(graphs, exact_log_partition) + self.types_.log_numberings(graphs)
 
     def log_prob(self, graphs: Sequence[nx.Graph]) -> Tensor:
         """Log probabilities of graphs as their nodes are numbered, given their sizes.
@@ -217,15 +245,21 @@ class GraphGenerator:
         """
         self._check_fitted()
         check_graphs(graphs, directed=self.directed_)
-        result = torch.zeros(len(graphs))  # a single node has one graph
-        with torch.no_grad(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(0)
-            for size in sorted({len(graph) for graph in graphs} - {1}):
+            return self._log_probs(graphs, lambda target: read_off(target).log_partition)
+
+    @torch.no_grad()
+    def _log_probs(
+        self, graphs: Sequence[nx.Graph], partition: Callable[[Target], Tensor]
+    ) -> Tensor:
+        result = torch.zeros(len(graphs))  # a single node without categories has one graph
+        for size in sorted({len(graph) for graph in graphs}):
+            if size > 1 or self.types_.nodes:
                 rows = [row for row, graph in enumerate(graphs) if len(graph) == size]
                 target = self._target_of(size)
-                found = read_off(target)
-                x = target.encode(encode_graphs([graphs[row] for row in rows]).pairs)
-                result[rows] = (-target(x) - found.log_partition).to(result)
+                x = target.encode(self.types_.encode([graphs[row] for row in rows]))
+                result[rows] = (-target(x) - partition(target)).to(result)
         return result
 
     def _target_of(self, size: int) -> Target:
@@ -235,11 +269,10 @@ class GraphGenerator:
                 f"Expected graphs of at most {len(self.densities_) - 1} nodes, as the largest that "
                 f"was fitted, but got one of {size}."
             )
-        energy = _OfSize(self.energy_.resized(size), size)
-        logit = self.densities_[size].logit().expand(energy.state_space.num_sites)
-        background = IndependentSites(logit, energy.state_space)
-        levels = replace(self.levels_, background=background)
-        return Target(energy, energy.state_space, levels=levels)
+        return target_of_size(
+            self.energy_, size, types=self.types_, density=self.densities_[size],
+            levels=self.levels_,
+        )  # fmt: skip
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "training_"):
@@ -247,21 +280,6 @@ class GraphGenerator:
 
     def __repr__(self) -> str:
         return f"GraphGenerator({self.energy!r})"
-
-
-class _OfSize:
-    """An energy of graphs of one size, at level 0 unless another is given."""
-
-    def __init__(self, energy: Any, size: int) -> None:
-        self.energy, self.size = energy, size
-        self.state_space, self.num_levels = energy.state_space, energy.num_levels
-
-    def __call__(self, pairs: Tensor, level: Tensor | None = None) -> Tensor:
-        sizes = torch.full(pairs.shape[:-1], self.size, device=pairs.device)
-        energies: Tensor = self.energy(
-            pairs, sizes, torch.zeros_like(sizes) if level is None else level
-        )
-        return energies
 
 
 def _levels(count: int) -> NoiseLevels:

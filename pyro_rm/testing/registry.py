@@ -54,6 +54,9 @@ ENERGIES: Mapping[str, tuple[Callable[[], Any], ...]] = {
     "RelationalGraphEnergy": (
         lambda: energies.RelationalGraphEnergy(3, num_hidden=4, num_walks=2),
         lambda: energies.RelationalGraphEnergy(3, num_hidden=4, directed=True),
+        lambda: energies.RelationalGraphEnergy(
+            2, num_hidden=4, num_walks=2, num_node_types=3, num_edge_types=2
+        ),
         lambda: Target.of(
             energies.RelationalGraphEnergy(4, num_hidden=4), context=torch.tensor([3])
         ),
