@@ -12,7 +12,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 NOT_SCRIPTS = ("__main__", "conftest", "opponents", "strict_readers", "step_time")
 OPPONENTS = {
-    "scikit-learn": "pairwise_fits; pip install scikit-learn==1.9.1",
+    "scikit-learn": "pairwise_fits, penalized_paths; pip install scikit-learn==1.9.1",
+    "skglm": "penalized_paths; pip install skglm==0.5",
     "biopython": "reader_fuzz; pip install biopython==1.88",
 }
 

@@ -5,6 +5,7 @@
   Kills before the first checkpoint, while Python starts, are counted apart.
 * ``interrupts``: Ctrl-C at each call of the loss in turn; the next call of ``train`` must end as
   the untouched run.
+* ``writers``: two runs write the same checkpoint at once: every read must find a whole file.
 * ``files``: full disks, truncated files and pickled code: each must be refused in words, and leave
   the last good checkpoint.
 
@@ -131,6 +132,26 @@ def interrupts(folder: Path, num_steps: int = 60) -> Counter[str]:
     return counts
 
 
+def writers(folder: Path, num_pairs: int) -> Counter[str]:
+    """Two runs at a time that write the same checkpoint, while it is read again and again."""
+    counts, reference = Counter[str](), folder / "alone.pt"
+    started(reference, 1).wait()
+    wanted = torch.load(reference.with_suffix(".done"), weights_only=True)
+    for number in range(num_pairs):
+        path = folder / f"shared{number}.pt"
+        both = [started(path, 1), started(path, 1)]
+        while any(process.poll() is None for process in both):
+            if path.exists():
+                counts["reads"] += 1
+                counts["whole"] += "state" in torch.load(path, weights_only=True)
+        counts["runs"] += 2
+        counts["finished"] += sum(process.returncode == 0 for process in both)
+        found = torch.load(path.with_suffix(".done"), weights_only=True)
+        counts["pairs equal to the last bit"] += torch.equal(found, wanted)
+    counts["files left over"] += len(list(folder.glob(".shared*")))
+    return counts
+
+
 def in_words(counts: Counter[str], function: Any, *arguments: Any) -> None:
     """Count whether a call is refused by an error of files or values."""
     counts["tried"] += 1
@@ -214,6 +235,7 @@ def main() -> None:
         folder = Path(name)
         show("Ctrl-C at each call of the loss", interrupts(folder))
         show("disk full", full_disk(folder))
+        show("two writers of one file", writers(folder, 3))
         show("truncated and hostile files", broken_files(folder, options.seed))
         for number in (1, 2):
             words = "one process" if number == 1 else "two processes"

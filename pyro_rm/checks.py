@@ -251,3 +251,18 @@ def physical_memory() -> float:
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return float("inf")
     return size if size > 0 else float("inf")
+
+
+def advise_on_memory(error: RuntimeError, advice: str) -> None:
+    """Raise an error of torch about memory again, saying what needs less of it.
+
+    :param error: What was raised; others are left to the caller.
+    :param advice: The option to set.
+
+    Example:
+
+        >>> advise_on_memory(RuntimeError("shapes differ"), "Set chunk_size.")
+    """
+    known = isinstance(error, torch.cuda.OutOfMemoryError)
+    if known or "can't allocate memory" in str(error):
+        raise type(error)(f"{error} {advice}") from error

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_rm.checks import check_active
+from pyro_rm.checks import advise_on_memory, check_active
 from pyro_rm.energy_checks import (
     check_context,
     check_energies,
@@ -293,9 +293,17 @@ class Target:
         return torch.cat(pieces)
 
     def _visited_gaps(self, own: Any, encoded: Tensor, neighbors: Neighbors) -> Tensor:
-        if own is None:
-            return evaluated_gaps(self._evaluate, self.space, encoded, neighbors, self.context)
-        gaps: Tensor = own(encoded, neighbors, *self.context)
+        try:
+            if own is None:
+                return evaluated_gaps(self._evaluate, self.space, encoded, neighbors, self.context)
+            gaps: Tensor = own(encoded, neighbors, *self.context)
+        except RuntimeError as error:
+            advise_on_memory(
+                error,
+                f"{neighbors.sites.numel()} neighbors were evaluated at once. Set "
+                "max_neighbors_per_chunk to a smaller number, or draw fewer by num_neighbors.",
+            )
+            raise
         check_energies(gaps, neighbors.sites.shape, tuple(encoded.shape))
         return gaps
 

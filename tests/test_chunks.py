@@ -6,6 +6,8 @@ from torch import nn
 
 import pyro_rm
 from pyro_rm.energies import MLPEnergy, PottsEnergy, RBMEnergy
+from pyro_rm.evaluation import IndependentSites, annealed_importance_sampling
+from pyro_rm.markov_steps import GibbsSweep
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -81,3 +83,26 @@ def test_the_bound_holds_forward_and_backward(make, num_neighbors):
     value.backward()
     assert len(energy.counts) == 2 * forward >= 4  # each chunk is computed again
     assert max(energy.counts) == 8 + 4  # with the data
+
+
+def greedy(x):
+    """An energy that wants a pebibyte for more than three states at once."""
+    if x.shape[:-1].numel() > 3:
+        torch.empty(2**50)
+    return x.sum(-1)
+
+
+def test_neighbors_that_do_not_fit_in_memory_name_the_option():
+    x, target = torch.zeros(1, 4), pyro_rm.Target.of(greedy, pyro_rm.StateSpace(4))
+    with pytest.raises(RuntimeError, match=r"4 neighbors .* Set max_neighbors_per_chunk"):
+        pyro_rm.estimate(target, x, num_neighbors="all")
+    few = pyro_rm.estimate(target, x, num_neighbors="all", max_neighbors_per_chunk=2)
+    assert few.isfinite().all()
+
+
+def test_chains_that_do_not_fit_in_memory_name_the_option():
+    base = IndependentSites(torch.zeros(3), pyro_rm.StateSpace(3))
+    options = {"num_chains": 4, "inverse_temperatures": 3, "state_space": pyro_rm.StateSpace(3)}
+    options |= {"step": GibbsSweep(), "progress": False}
+    with pytest.raises(RuntimeError, match="Set chunk_size to less than 4 chains"):
+        annealed_importance_sampling(greedy, base, **options)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyro_rm.checks import check_counts
+from pyro_rm.checks import advise_on_memory, check_counts
 from pyro_rm.evaluation.ais_estimate import AISEnd, AISEstimate
 from pyro_rm.evaluation.annealing_paths import AnnealingPath, BaseDistribution, annealing_path
 from pyro_rm.evaluation.annealing_plans import AnnealingPlan, anneal, pilot
@@ -109,6 +109,9 @@ def annealed_importance_sampling(
                 last = anneal(path, way, target.encode(starts), bar)
                 weights.append(last[0])
                 ends.append(target.decode(last[1]))
+        except RuntimeError as error:
+            advise_on_memory(error, f"Set chunk_size to less than {len(starts)} chains.")
+            raise
         except KeyboardInterrupt:
             if not weights:
                 raise

@@ -89,12 +89,13 @@ class Network(FittedNetwork):
             filler = fitter.filler(observations, pairs) if given is None else None
             fit = fitter.with_fills(observations, select, self.num_rounds, filler)
             observations = refill(observations, fit.model)
-            self.pair_agreement_ = None
+            agreement = None
             if self.generative:
                 match = MomentMatching()
-                fit, self.pair_agreement_ = match(fit, observations, fitter.field_ridge)
-            self.profiles_ = profiles_of(fitter, observations, fit)
-            self.rates_ = self._rates(observations)
+                fit, agreement = match(fit, observations, fitter.field_ridge)
+            profiles = profiles_of(fitter, observations, fit)
+        self.pair_agreement_, self.profiles_ = agreement, profiles
+        self.rates_ = self._rates(observations)
         self._publish(X, table, observations, fit)
         self.filler_ = filler if filler is None else filler.energy.requires_grad_(False)
         return self

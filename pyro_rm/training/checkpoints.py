@@ -28,9 +28,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
         >>> load_checkpoint(path)
         {'step': 3}
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = _unfinished(path)
     try:
         with unfinished.open("wb") as file:
             torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
@@ -39,6 +37,32 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out that a checkpoint cannot be written before the run, not after its first part.
+
+    :param path: The file; its folder is created.
+    :raises OSError: If its folder takes no files, or it is a folder.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"Expected a file to write checkpoints to, but {path} is a folder.")
+    try:
+        unfinished = _unfinished(path)
+        unfinished.touch()
+        unfinished.unlink()
+    except OSError as error:
+        raise type(error)(
+            f"Expected a folder to write checkpoints to, but nothing can be written beside {path}: "
+            f"{error}."
+        ) from error
+
+
+def _unfinished(path: str | Path) -> Path:
+    """Where a process writes a file before it is whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

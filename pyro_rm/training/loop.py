@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pyro_rm.checks import check_counts
 from pyro_rm.training import processes
 from pyro_rm.training.batches import Batch, as_batches
+from pyro_rm.training.checkpoints import check_writable
 from pyro_rm.training.interruption import interruption
 from pyro_rm.training.moving_average import MovingAverage
 from pyro_rm.training.run import TrainingRun, parameters_of
@@ -94,6 +95,7 @@ def train(
     :param log_every: Steps between readings of the loss, each of which waits for the device.
     :param progress: Whether to show a progress bar.
     :returns: The outcome of the run.
+    :raises OSError: If the checkpoint cannot be written, before the first step.
     :raises ValueError: If the loss is not finite, the checkpoint is of another run, or an
         option is out of range.
     :raises TypeError: If ``data`` or ``log`` is of an unsupported type.
@@ -121,8 +123,11 @@ def train(
     averaged = None if average is None else MovingAverage(parameters_of(optimizer), average)
     saved = [*stateful, *([batches] if hasattr(batches, "load_state_dict") else [])]
     run = TrainingRun(optimizer, schedule, averaged, saved)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run.load(checkpoint)
+    if checkpoint is not None:
+        if processes.rank() == 0:
+            check_writable(checkpoint)
+        if Path(checkpoint).exists():
+            run.load(checkpoint)
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == num_steps

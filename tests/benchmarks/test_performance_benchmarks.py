@@ -57,6 +57,7 @@ def test_measurements_run(name, words, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("name", "words"), [
     ("pairwise_fits", "| factors | 200 x 5 | 1 |"),
+    ("penalized_paths", "| factors | 200 x 5 | 3 |"),
     ("network_steps", "| convolutional, 256 sites |"),
 ])  # fmt: skip
 def test_benchmarks_run_by_name(name, words, monkeypatch, capsys):

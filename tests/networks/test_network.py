@@ -340,3 +340,18 @@ def test_what_does_not_fit_in_the_memory_is_refused_before_it_starts(monkeypatch
         PottsNetwork().fit(np.random.default_rng(0).integers(0, 4, (40, 100)))
     graph = nx.path_graph(300)
     assert len(IsingNetwork(graph=graph, ridge=1.0).fit(x).edges_) == 299
+
+
+def test_an_interrupted_fit_leaves_the_network_as_it_was(monkeypatch):
+    x = torch.bernoulli(torch.full((200, 3), 0.4))
+    network = IsingNetwork(selection=None).fit(x)
+    before = dict(vars(network))
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for step in ("profiles_of", "refill", "with_fills"):
+        monkeypatch.setattr(f"pyro_rm.networks.network.{step}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            network.fit(1 - x)
+        assert all(vars(network)[name] is value for name, value in before.items())

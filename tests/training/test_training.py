@@ -304,6 +304,22 @@ def test_a_checkpoint_of_another_space_is_refused(tmp_path):
     assert trained((0, 1), 4).num_steps == 4
 
 
+def test_a_place_that_takes_no_checkpoint_is_found_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    weight, seen = torch.zeros(3, requires_grad=True), []
+
+    def loss(x):
+        seen.append(1)
+        return (x - weight).square().mean()
+
+    for path in (tmp_path, tmp_path / "file" / "run.pt"):
+        with pytest.raises(OSError, match="Expected a (file|folder) to write checkpoints to"):
+            train(loss, torch.optim.SGD([weight], lr=0.1), torch.ones(8, 3), num_steps=3,
+                  batch_size=4, checkpoint=path, progress=False)  # fmt: skip
+    assert not seen
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match="Expected a checkpoint of this run"):
