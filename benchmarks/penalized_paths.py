@@ -4,9 +4,11 @@
         python -m benchmarks penalized_paths
 
 All in double precision, with one thread and warm starts; processor seconds. The joint fits stop
-where no slope is further from its bound than a thousandth of the penalty; the regressions, at their
-packages' tolerance of 1e-4. Regressions of some of the sites are run, spread evenly, and their time
-is multiplied. Needs scikit-learn; skglm is compared where it is installed.
+where no slope is further from its bound than 0.004 of the penalty. The regressions stop at their
+packages' tolerance of 1e-4, which for scikit-learn left 0.0002 (large penalties) to 0.004 (the
+smallest) on *words*, and to 0.01 on *factors*, at two sites each. Regressions of some of the sites
+are run, spread evenly, and their time is multiplied. Needs scikit-learn; skglm is compared where it
+is installed.
 """
 
 import argparse
@@ -31,7 +33,7 @@ def joint(bits: np.ndarray, num_penalties: int) -> tuple[list[float], int]:
     """The penalties and the edges at the last of them."""
     x = torch.tensor(bits, dtype=torch.float64)
     observations = Observations.of(x, StateSpace(x.shape[1]))
-    path = BinaryPath(observations, Estimator(num_neighbors="all"), tolerance=1e-3)
+    path = BinaryPath(observations, Estimator(num_neighbors="all"), tolerance=4e-3)
     largest = path.largest_penalty()
     penalties = geometric_penalties(largest, ratio=0.01, num_penalties=num_penalties)
     *_, last = path.points(penalties)

@@ -75,7 +75,7 @@ class FitCheck:
         if axes is None:
             from matplotlib import pyplot
 
-            _, axes = pyplot.subplots(1, 4, figsize=(14, 3.2), layout="constrained")
+            axes = pyplot.subplots(2, 2, figsize=(8, 6.4), layout="constrained")[1].ravel()
         for name, found in self.samples.items():
             found.plot(axes, name)
         axes[-1].legend(fontsize="small")

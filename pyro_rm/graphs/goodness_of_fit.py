@@ -107,6 +107,8 @@ def plot(tables: dict[str, Array], axes: Any = None) -> Any:
         axis.set(xlabel=name, ylabel="share")
         if ticks is not None and len(ticks) <= 15:
             axis.set_xticks(place, ticks)
+        else:
+            axis.xaxis.get_major_locator().set_params(integer=True)
     np.ravel(axes)[0].legend()
     return axes
 

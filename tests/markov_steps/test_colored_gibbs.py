@@ -43,12 +43,16 @@ def test_interacting_sites_of_one_color_are_refused():
     energy = PairwiseFunction(couplings, torch.zeros(4), StateSpace(4, states=(-1, 1)))
     with pytest.raises(EnergyError, match=r"conditional of site [13] changed"):
         Chains(energy, torch.ones(50, 4), ColoredGibbs((0, 1, 0, 1))).run(1)
-    for categories in (3, (3, 2, 4)):
+    for categories in (3, (3, 4, 2)):
         potts = PottsEnergy(3, categories)
         torch.nn.init.normal_(potts.weight)
+        size = potts.state_space.max_categories
         chains = potts.state_space.encode(torch.zeros(50, 3), torch.float32)
         with pytest.raises(EnergyError, match=r"ColoredGibbs\.from_graph"):
             Chains(potts, chains, ColoredGibbs((0, 1, 0))).run(1)
+        with torch.no_grad():
+            potts.weight.view(3, size, 3, size)[0, :, 2] = 0
+        Chains(potts, chains, ColoredGibbs((0, 1, 0))).run(3)
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1.0, 1e3), (1e4, 0.0)])
