@@ -43,10 +43,8 @@ def check_writable(path: str | Path) -> None:
     """Find out that a checkpoint cannot be written before the run, not after its first part.
 
     :param path: The file; its folder is created.
-    :raises OSError: If its folder takes no files, or it is a folder.
+    :raises OSError: If its folder takes no files.
     """
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"Expected a file to write checkpoints to, but {path} is a folder.")
     try:
         unfinished = _unfinished(path)
         unfinished.touch()

@@ -312,10 +312,9 @@ def test_a_place_that_takes_no_checkpoint_is_found_before_the_first_step(tmp_pat
         seen.append(1)
         return (x - weight).square().mean()
 
-    for path in (tmp_path, tmp_path / "file" / "run.pt"):
-        with pytest.raises(OSError, match=r"Expected a (file|folder) to write checkpoints to"):
-            train(loss, torch.optim.SGD([weight], lr=0.1), torch.ones(8, 3), num_steps=3,
-                  batch_size=4, checkpoint=path, progress=False)  # fmt: skip
+    with pytest.raises(OSError, match="Expected a folder to write checkpoints to"):
+        train(loss, torch.optim.SGD([weight], lr=0.1), torch.ones(8, 3), num_steps=3,
+              batch_size=4, checkpoint=tmp_path / "file" / "run.pt", progress=False)  # fmt: skip
     assert not seen
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
