@@ -51,7 +51,7 @@ class GraphBatch:
         return active_pairs(self.num_nodes, self.max_nodes, directed=self.directed)
 
     def densities(self, strength: float = 1.0) -> Tensor:
-        """Edge densities by number of nodes, shrunk to the density of all graphs.
+        """Edge densities by number of nodes, shrunk to the density of all graphs; not 0 or 1.
 
         :param strength: Graphs' worth of pairs at the overall density that each number of
             nodes is given; without it, rare sizes rest on a single graph.
@@ -63,7 +63,9 @@ class GraphBatch:
         pairs = zeros.index_add(0, self.num_nodes, possible)
         nodes = torch.arange(self.max_nodes + 1, device=self.pairs.device)
         prior = strength * nodes * (nodes - 1) / (1 if self.directed else 2) + 1e-9
-        return (edges + prior * self.pairs.sum() / possible.sum()) / (pairs + prior)
+        half = 0.5 / possible.sum()  # a pair, where all are joined or none is
+        overall = (self.pairs.sum() / possible.sum()).clamp(half, 1 - half)
+        return (edges + prior * overall) / (pairs + prior)
 
 
 def active_pairs(num_nodes: Tensor, max_nodes: int, *, directed: bool = False) -> Tensor:

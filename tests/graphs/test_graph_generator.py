@@ -105,3 +105,12 @@ def test_single_nodes_teach_nothing_and_are_drawn():
 def test_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("make", [nx.complete_graph, nx.empty_graph])
+def test_graphs_without_variation_have_probabilities(make):
+    """The background has both values of each pair, so that it overlaps with any model."""
+    graphs = [make(3)] * 6
+    generator = GraphGenerator(num_steps=30, progress=False).fit(graphs)
+    assert generator.log_prob(graphs).isfinite().all()
+    assert 0 < generator.densities_[3] < 1
