@@ -153,6 +153,7 @@ class GraphGenerator:
             self._loss, optimizer, batch, num_steps=self.num_steps,
             schedule=warmup_cosine(optimizer, self.num_steps, num_warmup_steps=warmup),
             clip_norm=1.0, average=0.999, checkpoint=checkpoint, progress=self.progress,
+            stateful=[self.types_],
         )  # fmt: skip
         return self
 

@@ -84,6 +84,24 @@ class GraphTypes:
                 )
         return cls(node_attribute, edge_attribute, nodes, edges)
 
+    def state_dict(self) -> dict[str, str]:
+        """The categories in words, for checkpoints."""
+        nodes, edges = ([key for key, _ in shares] for shares in (self.nodes, self.edges))
+        return {"nodes": f"{self.node_attribute} of {nodes}",
+                "edges": f"{self.edge_attribute} of {edges}"}  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, str]) -> None:
+        """Refuse a checkpoint of graphs with other categories.
+
+        :raises ValueError: If they differ.
+        """
+        for what, own in self.state_dict().items():
+            if state[what] != own:
+                raise ValueError(
+                    f"Expected a checkpoint of graphs with the same categories of {what}, {own}, "
+                    f"but it has {state[what]}. Give another path."
+                )
+
     def space(self, max_nodes: int, *, directed: bool = False) -> StateSpace:
         """The space of graphs of so many nodes."""
         categories = (1 + len(self.edges),) * num_pairs(max_nodes, directed=directed)

@@ -264,3 +264,14 @@ def _fit(graphs, **options):
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_checkpoint_of_other_categories_is_refused(tmp_path):
+    graph = nx.path_graph(3)
+    nx.set_node_attributes(graph, {0: "C", 1: "O", 2: "C"}, "element")
+    options = {"node_attribute": "element", "num_steps": 2, "progress": False}
+    GraphGenerator(**options).fit([graph] * 4, checkpoint=tmp_path / "run.pt")
+    other = nx.relabel_nodes(graph, {})
+    nx.set_node_attributes(other, {0: "C", 1: "N", 2: "C"}, "element")
+    with pytest.raises(ValueError, match=r"categories of nodes, element of \['C', 'N'\], but"):
+        GraphGenerator(**options).fit([other] * 4, checkpoint=tmp_path / "run.pt")
