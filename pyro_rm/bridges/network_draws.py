@@ -55,25 +55,27 @@ class NetworkDraws:
                 f"are separated, fit it with a ridge, {type(network).__name__}(ridge=1.0); or fit "
                 "fewer pairs."
             )
-        basis = model.basis.double().expand(*model.exists.shape[:1], -1, -1)
-        fields = model.energy.fields.double()
+        exists, couples = model.exists.cpu(), model.couples.cpu()
+        basis = model.basis.double().cpu().expand(len(exists), -1, -1)
+        fields = model.energy.fields.double().cpu()
         if isinstance(model.energy, PottsEnergy):
             fields = torch.einsum("ikf,ik->if", basis, torch.as_tensor(network.fields_).double())
-        couplings = model.coordinates().double() * model.paired
-        center = torch.cat([couplings.flatten(), (fields * model.exists.view_as(fields)).flatten()])
+        couplings = (model.coordinates().double() * model.paired).cpu()
+        center = torch.cat([couplings.flatten(), (fields * exists.view_as(fields)).flatten()])
         values, vectors = torch.linalg.eigh(torch.as_tensor(covariance).double())
         generator = torch.Generator().manual_seed(network._fixed_state)
         noise = torch.randn(num_draws, len(center), generator=generator, dtype=torch.double)
-        theta = center.cpu() + noise @ (vectors * values.clamp(min=0).sqrt()).mT
+        theta = center + noise @ (vectors * values.clamp(min=0).sqrt()).mT
         pairs = theta[:, : couplings.numel()].unflatten(1, couplings.shape)
         fields = theta[:, couplings.numel() :].unflatten(1, fields.shape)
-        if not self._is_scalar:
-            scores = basis[..., : couplings.shape[1]].cpu() * model.couples[:, None].cpu()
+        if self._is_scalar:
+            pairs = pairs.flatten(2).sum(2)
+        else:
+            scores = basis[..., : couplings.shape[1]] * couples[:, None]
             first, second = torch.as_tensor(network.edges_).unbind(1)
             pairs = scores[first] @ pairs @ scores[second].mT
         if not model.space.is_binary:
-            fields = torch.einsum("ikf,nif->nik", basis.cpu(), fields)
-        pairs = pairs.flatten(2).sum(2) if self._is_scalar else pairs
+            fields = torch.einsum("ikf,nif->nik", basis, fields)
         return {"couplings": pairs[None], "fields": fields[None]}
 
     def names(self) -> dict[str, Any]:
@@ -104,7 +106,7 @@ class NetworkDraws:
             function = PairwiseFunction(upper + upper.mT, fields, space)
         else:
             if self._is_scalar:
-                scores = (model.basis[..., 0].double()).cpu()
+                scores = model.basis[..., 0].double().cpu()
                 couplings = couplings[:, None, None] * scores[first, :, None] * scores[second, None]
             upper = couplings.new_zeros(len(fields), len(fields), *couplings.shape[1:])
             upper = upper.index_put((first, second), couplings)
