@@ -41,8 +41,6 @@ class FittedNetwork(Saved):
     categories_: Any
     fields_: Any
     field_standard_errors_: Any
-    standard_errors_: Any
-    joint_covariance_: Any
     kind_: str
     patterns_: Any
     pattern_shares_: Any

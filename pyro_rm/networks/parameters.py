@@ -22,6 +22,8 @@ class Parameters:
     energy_: Any
     edges_: Any
     filler_: Any
+    standard_errors_: Any
+    joint_covariance_: Any
     feature_names_in_: Any
     n_features_in_: int
     num_missing_: int
